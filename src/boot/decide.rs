@@ -1,0 +1,155 @@
+//! `decide`: the one place that says what a booting machine is told.
+
+use crate::model::{
+    Action, BootPlan, Build, Decision, Facts, Firmware, LoaderKind, Machine, Phase, Pinned, System,
+    Timestamp, Why,
+};
+
+/// What is known when a machine asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// The declared system, if the hardware address belongs to one.
+    pub system: Option<&'a System>,
+    /// Its builds, if there are any.
+    pub machine: Option<&'a Machine>,
+    /// What the build that would boot pinned.
+    pub pinned: Option<&'a Pinned>,
+    /// What the one-shot that would boot pinned.
+    pub once_pinned: Option<&'a Pinned>,
+    /// Why nothing may be installed, if the site is frozen.
+    pub frozen: Option<&'a str>,
+    /// Machines that nobody declared get no answer at all (else an address and their own disk).
+    pub ignore_unknown: bool,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Boot scripts served beyond this many times the allowed boots end a build, whatever else holds:
+/// a machine that restarts within seconds must not loop.
+pub const SERVINGS_PER_ATTEMPT: u32 = 6;
+
+/// What this machine is told now. Reads only; may be repeated; a boot asks the same question five
+/// times. First match wins.
+pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
+    let Some(system) = s.system else {
+        let action = if s.ignore_unknown {
+            Action::Ignore
+        } else {
+            Action::LocalDisk
+        };
+        return Decision {
+            system: None,
+            action,
+            why: Why::Unknown,
+        };
+    };
+    let own_disk = |why: Why| Decision {
+        system: Some(system.name.clone()),
+        action: Action::LocalDisk,
+        why,
+    };
+    if let Some(note) = s.frozen {
+        return own_disk(Why::Frozen {
+            note: note.to_string(),
+        });
+    }
+    let machine = s.machine;
+    if let Some(once) = machine.and_then(|m| m.once.as_ref())
+        && let Ok(why) = may_boot(once, s.now)
+        && let Some(pinned) = s.once_pinned
+    {
+        return boot(facts, system, once, pinned, why);
+    }
+    let Some(build) = machine.and_then(|m| m.build.as_ref()) else {
+        return own_disk(
+            system
+                .broken
+                .clone()
+                .map_or(Why::NotFlagged, |problem| Why::Broken { problem }),
+        );
+    };
+    match may_boot(build, s.now) {
+        Err(why) => own_disk(why),
+        Ok(why) => match s.pinned {
+            Some(pinned) => boot(facts, system, build, pinned, why),
+            None => own_disk(Why::Broken {
+                problem: "its pinned inputs are missing".to_string(),
+            }),
+        },
+    }
+}
+
+/// Whether the state of a build lets the machine boot its installer (again), and why.
+///
+/// # Errors
+/// The reason for booting its own disk instead.
+pub fn may_boot(build: &Build, now: Timestamp) -> Result<Why, Why> {
+    let epoch = build.key.epoch;
+    let allowed = build.attempts_allowed;
+    let again = |why: Why| {
+        if build.served >= allowed.saturating_mul(SERVINGS_PER_ATTEMPT) {
+            Err(Why::AttemptsSpent { allowed })
+        } else {
+            Ok(why)
+        }
+    };
+    match build.phase {
+        Phase::Armed => match build.deadline {
+            Some(at) if now >= at => Err(Why::FlagExpired { at }),
+            _ => Ok(Why::Flagged {
+                epoch,
+                attempt: 1,
+                allowed,
+            }),
+        },
+        Phase::Booting if !build.fresh_boot => again(Why::SameBoot { epoch }),
+        Phase::Booting if build.attempts < allowed => again(Why::Flagged {
+            epoch,
+            attempt: build.attempts + 1,
+            allowed,
+        }),
+        Phase::Booting => Err(Why::AttemptsSpent { allowed }),
+        Phase::Installing => match &build.disk {
+            Some(disk) if !build.retry_after_write => {
+                Err(Why::AlreadyWriting { disk: disk.clone() })
+            }
+            _ if !build.fresh_boot => again(Why::SameBoot { epoch }),
+            _ if build.attempts >= allowed => Err(Why::AttemptsSpent { allowed }),
+            Some(_) => again(Why::Flagged {
+                epoch,
+                attempt: build.attempts + 1,
+                allowed,
+            }),
+            None => again(Why::NothingWritten { epoch }),
+        },
+        Phase::Idle => Err(Why::NotFlagged),
+        phase => Err(Why::InPhase { phase }),
+    }
+}
+
+fn boot(facts: &Facts, system: &System, build: &Build, pinned: &Pinned, why: Why) -> Decision {
+    let firmware = facts.firmware.unwrap_or(Firmware::BIOS);
+    let uefi = firmware.is_uefi();
+    let loader = if pinned.secure_boot && uefi {
+        LoaderKind::Grub
+    } else {
+        LoaderKind::Ipxe
+    };
+    let kernel = match &pinned.kernel_uefi {
+        Some(kernel) if uefi => kernel.clone(),
+        _ => pinned.kernel.clone(),
+    };
+    let plan = BootPlan {
+        build: build.key.clone(),
+        profile: build.profile.clone(),
+        loader,
+        kernel,
+        initrds: pinned.initrds.clone(),
+        cmdline: pinned.cmdline.clone(),
+    };
+    Decision {
+        system: Some(system.name.clone()),
+        action: Action::Boot(Box::new(plan)),
+        why,
+    }
+}

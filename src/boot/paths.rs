@@ -1,0 +1,342 @@
+//! Every path and URL of the machine plane is minted and parsed here, and nowhere else.
+//!
+//! One test mints each and fetches it from the real server, so that what DHCP or a script
+//! advertises is served.
+
+use std::net::SocketAddrV4;
+
+use crate::model::{ArtefactRef, Digest, MacAddr, PlannedFile};
+
+/// What an HTTP path of the machine plane asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpPath {
+    /// `/ipxe/52-54-00-12-34-56`: the iPXE script of the machine with this interface.
+    Ipxe(MacAddr),
+    /// `/autoexec.ipxe`, `/loader/autoexec.ipxe`: the script iPXE looks for next to itself; it
+    /// chains to [`HttpPath::Ipxe`] with the machine's own address.
+    Autoexec,
+    /// `/grub/grub.cfg-01-52-54-..`: the GRUB configuration of one machine.
+    Grub(MacAddr),
+    /// `/loader/snponly.efi`: a network boot loader.
+    Loader(String),
+    /// `/a/DIGEST/DISTRO/NAME`: a kernel, initrd or other boot artefact. The digest's first twelve
+    /// digits make the URL immutable.
+    Artefact {
+        /// Which.
+        id: ArtefactRef,
+        /// First twelve digits of its digest.
+        digest: String,
+    },
+    /// `/b/TOKEN/NAME`: a document of a build.
+    Document {
+        /// The read token.
+        token: String,
+        /// Which document.
+        name: String,
+    },
+    /// `/r/TOKEN/VERB` or `/r/TOKEN/VERB/STAGE`: a report from the installer.
+    Report {
+        /// The report token.
+        token: String,
+        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`.
+        verb: String,
+        /// The step, for `progress` and `fail`.
+        stage: Option<String>,
+    },
+    /// `/h/TOKEN/VERB`: the first-boot unit's requests.
+    Handoff {
+        /// The secret token.
+        token: String,
+        /// `bundle` or `result`.
+        verb: String,
+    },
+    /// `/mirror/NAME/PATH`: the pull-through cache of a distribution mirror.
+    Mirror {
+        /// Which mirror.
+        name: String,
+        /// The path below it, without a leading slash.
+        path: String,
+    },
+}
+
+/// What a TFTP name asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TftpName {
+    /// A network boot loader by its upstream name.
+    Loader(String),
+    /// `autoexec.ipxe`.
+    Autoexec,
+    /// `grub/grub.cfg`: a script that goes on to the machine's own.
+    GrubGeneric,
+    /// `grub.cfg-01-52-54-..` or `grub.cfg-52:54:..`, with or without `grub/`.
+    Grub(MacAddr),
+    /// `pxelinux.cfg/01-52-54-..`.
+    Pxelinux(MacAddr),
+    /// `a/DIGEST/DISTRO/NAME`: a kernel or initrd for GRUB without http.
+    Artefact {
+        /// Which.
+        id: ArtefactRef,
+        /// First twelve digits of its digest.
+        digest: String,
+    },
+}
+
+/// iPXE for BIOS, loaded by the ROM's PXE.
+pub const IPXE_BIOS: &str = "undionly.kpxe";
+/// iPXE for UEFI, using the firmware's own network driver.
+pub const IPXE_UEFI: &str = "snponly.efi";
+/// iPXE for UEFI with its own drivers.
+pub const IPXE_UEFI_FULL: &str = "ipxe.efi";
+/// iPXE for 64-bit ARM.
+pub const IPXE_ARM64: &str = "snponly-arm64.efi";
+/// shim, for Secure Boot.
+pub const SHIM: &str = "shimx64.efi";
+/// What shim loads next.
+pub const GRUB: &str = "grubx64.efi";
+
+/// Every loader name that may be advertised.
+pub const LOADERS: [&str; 6] = [IPXE_BIOS, IPXE_UEFI, IPXE_UEFI_FULL, IPXE_ARM64, SHIM, GRUB];
+
+/// Mints URLs for one server address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Urls {
+    /// The address and HTTP port as the machine reaches them.
+    pub server: SocketAddrV4,
+}
+
+impl Urls {
+    /// `http://10.77.0.1`, without the port if it is 80.
+    pub fn base(&self) -> String {
+        if self.server.port() == 80 {
+            format!("http://{}", self.server.ip())
+        } else {
+            format!("http://{}", self.server)
+        }
+    }
+
+    /// The iPXE script of one machine.
+    pub fn ipxe(&self, mac: MacAddr) -> String {
+        format!("{}/ipxe/{}", self.base(), mac.dashed())
+    }
+
+    /// The same with iPXE's own variable for the address: for a script that serves everyone.
+    pub fn ipxe_self(&self) -> String {
+        format!("{}/ipxe/${{net0/mac:hexhyp}}", self.base())
+    }
+
+    /// A network boot loader.
+    pub fn loader(&self, name: &str) -> String {
+        format!("{}/loader/{name}", self.base())
+    }
+
+    /// A kernel or initrd.
+    pub fn artefact(&self, file: &PlannedFile) -> String {
+        format!("{}/{}", self.base(), artefact_path(&file.id, &file.digest))
+    }
+
+    /// Where a build's documents are: append `/NAME`.
+    pub fn documents(&self, token: &str) -> String {
+        format!("{}/b/{token}", self.base())
+    }
+
+    /// Where an installer reports: append `/VERB`.
+    pub fn report(&self, token: &str) -> String {
+        format!("{}/r/{token}", self.base())
+    }
+
+    /// Where a first-boot unit asks: append `/VERB`.
+    pub fn handoff(&self, token: &str) -> String {
+        format!("{}/h/{token}", self.base())
+    }
+
+    /// The cache of a mirror.
+    pub fn mirror(&self, name: &str) -> String {
+        format!("{}/mirror/{name}", self.base())
+    }
+}
+
+/// `a/DIGEST/DISTRO/NAME`: the path of an artefact on HTTP (after a slash) and on TFTP.
+pub fn artefact_path(id: &ArtefactRef, digest: &Digest) -> String {
+    format!("a/{}/{}/{}", digest.short(), id.distro, id.name)
+}
+
+/// The TFTP name of a machine's GRUB configuration.
+pub fn tftp_grub(mac: MacAddr) -> String {
+    format!("grub/grub.cfg-01-{}", mac.dashed())
+}
+
+/// Reads an HTTP path (percent-decoding already done by nobody: any `%` is refused except below
+/// `/mirror/`, where it is passed on).
+pub fn parse_http(path: &str) -> Option<HttpPath> {
+    let rest = path.strip_prefix('/')?.trim_start_matches('/');
+    let (head, tail) = rest.split_once('/').unwrap_or((rest, ""));
+    if head == "mirror" {
+        let (name, path) = tail.split_once('/')?;
+        return plain(name).then(|| HttpPath::Mirror {
+            name: name.into(),
+            path: path.into(),
+        });
+    }
+    let parts: Vec<&str> = rest.split('/').collect();
+    if !parts.iter().all(|p| plain(p)) {
+        return None;
+    }
+    match parts.as_slice() {
+        ["autoexec.ipxe"] | ["loader", "autoexec.ipxe"] => Some(HttpPath::Autoexec),
+        ["ipxe", mac] => mac.parse().ok().map(HttpPath::Ipxe),
+        ["grub", name] => grub_mac(name).map(HttpPath::Grub),
+        ["loader", name] => Some(HttpPath::Loader((*name).into())),
+        ["a", digest, distro, name] => Some(HttpPath::Artefact {
+            id: ArtefactRef {
+                distro: (*distro).into(),
+                name: (*name).into(),
+            },
+            digest: (*digest).into(),
+        }),
+        ["b", token, name] => Some(HttpPath::Document {
+            token: (*token).into(),
+            name: (*name).into(),
+        }),
+        ["r", token, verb] => Some(HttpPath::Report {
+            token: (*token).into(),
+            verb: (*verb).into(),
+            stage: None,
+        }),
+        ["r", token, verb, stage] => Some(HttpPath::Report {
+            token: (*token).into(),
+            verb: (*verb).into(),
+            stage: Some((*stage).into()),
+        }),
+        ["h", token, verb] => Some(HttpPath::Handoff {
+            token: (*token).into(),
+            verb: (*verb).into(),
+        }),
+        _ => None,
+    }
+}
+
+/// Reads a TFTP name. Leading slashes and `./` are ignored; anything else unusual is no name.
+pub fn parse_tftp(name: &str) -> Option<TftpName> {
+    let name = name.trim_start_matches(['/']).trim_start_matches("./");
+    let parts: Vec<&str> = name.split('/').filter(|p| !p.is_empty()).collect();
+    if !parts.iter().all(|p| plain(p)) {
+        return None;
+    }
+    match parts.as_slice() {
+        ["autoexec.ipxe"] => Some(TftpName::Autoexec),
+        ["grub.cfg"] | ["grub", "grub.cfg"] => Some(TftpName::GrubGeneric),
+        ["pxelinux.cfg", file] => file
+            .strip_prefix("01-")
+            .and_then(|m| m.parse().ok())
+            .map(TftpName::Pxelinux),
+        ["a", digest, distro, file] => Some(TftpName::Artefact {
+            id: ArtefactRef {
+                distro: (*distro).into(),
+                name: (*file).into(),
+            },
+            digest: (*digest).into(),
+        }),
+        [file] | ["grub", file] if file.starts_with("grub.cfg-") => {
+            grub_mac(file).map(TftpName::Grub)
+        }
+        [file] if LOADERS.contains(file) => Some(TftpName::Loader((*file).into())),
+        _ => None,
+    }
+}
+
+fn grub_mac(name: &str) -> Option<MacAddr> {
+    let mac = name.strip_prefix("grub.cfg-")?;
+    mac.strip_prefix("01-").unwrap_or(mac).parse().ok()
+}
+
+/// One path segment of plain characters that no file system or URL treats specially.
+fn plain(segment: &str) -> bool {
+    !segment.is_empty()
+        && segment.len() <= 128
+        && !segment.starts_with('.')
+        && segment
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:+~".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_minted_is_parsed() {
+        let urls = Urls {
+            server: "10.77.0.1:80".parse().expect("an address"),
+        };
+        let mac: MacAddr = "52:54:00:00:00:01".parse().expect("a mac");
+        let path = |url: String| {
+            url.strip_prefix("http://10.77.0.1")
+                .expect("the base")
+                .to_string()
+        };
+        assert_eq!(parse_http(&path(urls.ipxe(mac))), Some(HttpPath::Ipxe(mac)));
+        assert_eq!(
+            parse_http(&path(urls.loader(SHIM))),
+            Some(HttpPath::Loader(SHIM.to_string()))
+        );
+        let file = PlannedFile {
+            id: ArtefactRef {
+                distro: "debian-12".into(),
+                name: "linux".into(),
+            },
+            digest: Digest::of(b"x"),
+            size: 1,
+        };
+        let artefact = parse_http(&path(urls.artefact(&file)));
+        assert!(matches!(artefact, Some(HttpPath::Artefact { id, .. }) if id == file.id));
+        assert!(matches!(
+            parse_tftp(&artefact_path(&file.id, &file.digest)),
+            Some(TftpName::Artefact { id, .. }) if id == file.id
+        ));
+        assert_eq!(parse_tftp(&tftp_grub(mac)), Some(TftpName::Grub(mac)));
+        for loader in LOADERS {
+            assert_eq!(
+                parse_tftp(loader),
+                Some(TftpName::Loader(loader.to_string()))
+            );
+        }
+        let report = parse_http(&path(format!("{}/progress/extract", urls.report("T0"))));
+        assert!(matches!(report, Some(HttpPath::Report { stage: Some(s), .. }) if s == "extract"));
+        assert_eq!(
+            parse_http("/mirror/debian/dists/bookworm/Release"),
+            Some(HttpPath::Mirror {
+                name: "debian".into(),
+                path: "dists/bookworm/Release".into()
+            })
+        );
+    }
+
+    #[test]
+    fn tricks_are_no_names() {
+        for name in [
+            "../etc/passwd",
+            "/etc/passwd",
+            "a\\..\\b",
+            "%2e%2e/x",
+            "",
+            "x\0",
+            "grub.cfg-zz",
+        ] {
+            assert_eq!(parse_tftp(name), None, "{name}");
+        }
+        for path in [
+            "/a/../../etc/passwd",
+            "/b//x",
+            "/b/t/..",
+            "/b/t/%2e%2e",
+            "x",
+            "/",
+        ] {
+            assert_eq!(parse_http(path), None, "{path}");
+        }
+        assert_eq!(
+            parse_tftp("grub.cfg-52:54:00:00:00:01"),
+            parse_tftp("/grub/grub.cfg-01-52-54-00-00-00-01")
+        );
+    }
+}

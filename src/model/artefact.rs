@@ -1,0 +1,66 @@
+//! Boot artefacts that are present on this server.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Digest;
+
+/// Names one artefact: a distro (or `loaders`) and a file name.
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub struct ArtefactRef {
+    /// The distro it belongs to, or `loaders` for network boot loaders.
+    pub distro: String,
+    /// The name it is served under.
+    pub name: String,
+}
+
+/// One file on this server's disk, measured when it was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artefact {
+    /// What it is.
+    pub id: ArtefactRef,
+    /// Where it lies. Never changed in place: a new version is a new path.
+    pub path: PathBuf,
+    /// Its digest, which is its strong ETag.
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+    /// Contents, for the small files that TFTP serves from memory (network boot loaders).
+    pub bytes: Option<Arc<[u8]>>,
+}
+
+/// All artefacts present: the closed table that requests are looked up in. No request ever becomes
+/// a path.
+#[derive(Debug, Clone, Default)]
+pub struct ArtefactIndex {
+    entries: HashMap<(String, String), Arc<Artefact>>,
+}
+
+impl ArtefactIndex {
+    /// Adds or replaces one.
+    pub fn insert(&mut self, artefact: Artefact) {
+        let key = (artefact.id.distro.clone(), artefact.id.name.clone());
+        self.entries.insert(key, Arc::new(artefact));
+    }
+
+    /// Finds one.
+    pub fn get(&self, distro: &str, name: &str) -> Option<&Arc<Artefact>> {
+        self.entries.get(&(distro.to_string(), name.to_string()))
+    }
+
+    /// Finds a network boot loader by the name it keeps from upstream.
+    pub fn loader(&self, name: &str) -> Option<&Arc<Artefact>> {
+        self.get(LOADERS, name)
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Artefact>> {
+        self.entries.values()
+    }
+}
+
+/// The pseudo distro that holds network boot loaders.
+pub const LOADERS: &str = "loaders";

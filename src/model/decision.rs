@@ -1,0 +1,201 @@
+//! What a booting machine is told, and the reason.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ArtefactRef, BuildKey, Digest, Name, Phase, Timestamp};
+
+/// The answer of `decide`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The system, if the machine is declared.
+    pub system: Option<Name>,
+    /// What it is told.
+    pub action: Action,
+    /// The reason.
+    pub why: Why,
+}
+
+/// What a machine is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// No answer at all.
+    Ignore,
+    /// Its own disk: an address and no boot options on DHCP; `exit` and the like in scripts.
+    LocalDisk,
+    /// The network boot that was asked for.
+    Boot(Box<BootPlan>),
+}
+
+/// Everything a loader script needs to start a kernel. Paths become URLs in `boot::paths` only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootPlan {
+    /// Which build.
+    pub build: BuildKey,
+    /// The profile.
+    pub profile: Name,
+    /// Which chain of loaders leads there.
+    pub loader: LoaderKind,
+    /// The kernel.
+    pub kernel: PlannedFile,
+    /// Initial RAM disks, in order.
+    pub initrds: Vec<PlannedFile>,
+    /// Kernel command line, rendered, with the build's tokens filled in.
+    pub cmdline: String,
+}
+
+/// A kernel or initrd as the build pinned it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedFile {
+    /// Which artefact.
+    pub id: ArtefactRef,
+    /// Its digest, which is part of its URL.
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The chain of network boot loaders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoaderKind {
+    /// iPXE (undionly.kpxe, snponly.efi, or the one in ROM).
+    Ipxe,
+    /// shim and the distribution's signed GRUB, for Secure Boot.
+    Grub,
+}
+
+/// The reason as data; its [`fmt::Display`] is the sentence people read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "reason")]
+pub enum Why {
+    /// No declared system has this interface.
+    Unknown,
+    /// The site is frozen.
+    Frozen {
+        /// What the operator wrote.
+        note: String,
+    },
+    /// The entry cannot be used.
+    Broken {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// It was never flagged.
+    NotFlagged,
+    /// The phase says so.
+    InPhase {
+        /// The phase.
+        phase: Phase,
+    },
+    /// The flag's time is over.
+    FlagExpired {
+        /// When.
+        at: Timestamp,
+    },
+    /// Flagged, attempts left.
+    Flagged {
+        /// Which build.
+        epoch: u32,
+        /// This would be boot number..
+        attempt: u32,
+        /// .. of so many.
+        allowed: u32,
+    },
+    /// The same boot asks again.
+    SameBoot {
+        /// Which build.
+        epoch: u32,
+    },
+    /// It was cut off while installing, before a byte was written, and may try again.
+    NothingWritten {
+        /// Which build.
+        epoch: u32,
+    },
+    /// It was cut off after writing had begun.
+    AlreadyWriting {
+        /// The disk.
+        disk: String,
+    },
+    /// No boot is left.
+    AttemptsSpent {
+        /// How many there were.
+        allowed: u32,
+    },
+    /// Kernel or initrd are not on this server.
+    MissingArtefact {
+        /// Which.
+        name: String,
+        /// Of which distro.
+        distro: String,
+    },
+    /// Its firmware cannot run what the profile has.
+    UnsupportedFirmware {
+        /// Its word.
+        firmware: String,
+    },
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Unknown => write!(f, "no declared system has this interface"),
+            Why::Frozen { note } => write!(f, "the site is frozen: {note}"),
+            Why::Broken { problem } => write!(f, "its entry cannot be used: {problem}"),
+            Why::NotFlagged => write!(f, "it is not flagged for a build"),
+            Why::InPhase {
+                phase: Phase::Ready,
+            } => write!(f, "it is ready"),
+            Why::InPhase { phase } => write!(f, "its build is {phase}"),
+            Why::FlagExpired { at } => write!(f, "its flag expired {at:.0}"),
+            Why::Flagged {
+                epoch,
+                attempt,
+                allowed,
+            } => {
+                write!(
+                    f,
+                    "it is flagged (build {epoch}, boot {attempt} of {allowed})"
+                )
+            }
+            Why::SameBoot { epoch } => write!(f, "build {epoch} is booting and asks again"),
+            Why::NothingWritten { epoch } => {
+                write!(f, "build {epoch} was cut off before anything was written")
+            }
+            Why::AlreadyWriting { disk } => {
+                write!(f, "it was cut off while `{disk}` was being written")
+            }
+            Why::AttemptsSpent { allowed } => write!(f, "its {allowed} boots are spent"),
+            Why::MissingArtefact { name, distro } => {
+                write!(f, "`{name}` of distro `{distro}` is not on this server")
+            }
+            Why::UnsupportedFirmware { firmware } => {
+                write!(f, "its profile has nothing for {firmware} firmware")
+            }
+        }
+    }
+}
+
+impl Why {
+    /// What an operator would type next, if there is something.
+    pub fn hint(&self, system: Option<&Name>) -> Option<String> {
+        let name = system.map_or("NAME", |n| n.as_str());
+        match self {
+            Why::Unknown => Some("farrier add NAME MAC PROFILE".to_string()),
+            Why::Broken { .. } => Some("farrier check".to_string()),
+            Why::NotFlagged | Why::FlagExpired { .. } => Some(format!("farrier rebuild {name}")),
+            Why::InPhase {
+                phase: Phase::Failed | Phase::Stalled | Phase::Held,
+            }
+            | Why::AttemptsSpent { .. }
+            | Why::AlreadyWriting { .. } => {
+                Some(format!("farrier why {name}; then farrier rebuild {name}"))
+            }
+            Why::MissingArtefact { distro, .. } => Some(format!("farrier distro fetch {distro}")),
+            Why::Frozen { .. } => Some("remove `freeze` from farrier.toml".to_string()),
+            _ => None,
+        }
+    }
+}

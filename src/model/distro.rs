@@ -1,0 +1,53 @@
+//! A distro: a pinned set of boot artefacts.
+
+use std::collections::BTreeMap;
+
+use super::Name;
+
+/// One file of `boot/`: where kernel, initrds and loaders come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distro {
+    /// Its name: the file's stem.
+    pub name: Name,
+    /// Where each artefact comes from, by the name it is served under.
+    pub artefacts: BTreeMap<String, ArtefactSource>,
+    /// Which artefact is the kernel on BIOS (and by default on UEFI).
+    pub kernel: String,
+    /// Which artefact is the kernel on UEFI, if another one (memtest86+).
+    pub kernel_uefi: Option<String>,
+    /// Which artefacts are initial RAM disks, in order.
+    pub initrds: Vec<String>,
+    /// The mirror an installer of this distro uses.
+    pub mirror: Option<String>,
+}
+
+/// Where an artefact is obtained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArtefactSource {
+    /// A file inside a Debian package, downloaded through this host's apt and unpacked, not installed.
+    Deb {
+        /// Package name.
+        package: String,
+        /// Path inside the package, without the leading slash.
+        path: String,
+    },
+    /// A URL.
+    Url {
+        /// Where.
+        url: String,
+        /// Expected SHA-256 in hexadecimal.
+        sha256: Option<String>,
+    },
+    /// A file on this host.
+    File {
+        /// Absolute, or relative to the site.
+        path: String,
+        /// Expected SHA-256 in hexadecimal.
+        sha256: Option<String>,
+    },
+    /// Made by a builder of Farrier's (`fai`, `rescue`), all its artefacts at once.
+    Built {
+        /// Which builder.
+        builder: String,
+    },
+}

@@ -1,0 +1,273 @@
+//! Everything that can happen to a machine.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, Firmware, MacAddr, Name, Purpose, Stage, Timestamp};
+
+/// Something that happened. `control.tell` takes nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Whom it concerns.
+    pub system: Name,
+    /// The build it speaks of; none means the present one. An older epoch is refused.
+    pub epoch: Option<u32>,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum EventKind {
+    // ---- said by an operator ----
+    /// Flagged for a build.
+    Flagged {
+        /// Install or boot once.
+        purpose: Purpose,
+        /// The profile to use.
+        profile: Name,
+        /// The revision it pins.
+        revision: Digest,
+        /// The flag is dead after this.
+        expires: Timestamp,
+        /// Boots allowed.
+        attempts: u32,
+        /// Install again after a power cut although writing had begun.
+        retry_after_write: bool,
+        /// Who.
+        actor: String,
+    },
+    /// The flag, or a build under way, was called off.
+    Cancelled {
+        /// Who.
+        actor: String,
+    },
+    // ---- seen by Farrier ----
+    /// Firmware (not an installed system) began a boot conversation.
+    BootBegan {
+        /// Which interface.
+        mac: MacAddr,
+        /// What it is.
+        firmware: Firmware,
+    },
+    /// An address was acknowledged.
+    Leased {
+        /// Which interface.
+        mac: MacAddr,
+        /// The address.
+        ip: Ipv4Addr,
+        /// Who asked: `firmware`, `ipxe`, `installer`, `system`...
+        client: String,
+    },
+    /// A network boot loader, kernel or initrd was sent in full.
+    Fetched {
+        /// The name asked for.
+        name: String,
+        /// Bytes.
+        size: u64,
+        /// `tftp` or `http`.
+        via: String,
+    },
+    /// The boot script that starts the installer is about to be served.
+    ScriptServed,
+    /// The boot script of a machine that boots its own disk was served.
+    LocalServed,
+    /// The installer fetched one of its documents.
+    AnswerFetched {
+        /// Which.
+        name: String,
+    },
+    // ---- reported by the machine, with a token ----
+    /// The installer is alive.
+    InstallerStarted {
+        /// What it says of itself.
+        detail: String,
+    },
+    /// The machine listed its disks and was permitted to write one.
+    WritePermitted {
+        /// The device path.
+        disk: String,
+        /// What was on it.
+        contents: String,
+    },
+    /// The machine listed its disks and none may be written.
+    WriteRefused {
+        /// The sentence it was told.
+        reason: String,
+    },
+    /// The installer says what it is doing.
+    Progress {
+        /// The step.
+        stage: Stage,
+        /// More.
+        detail: String,
+    },
+    /// The installer succeeded.
+    InstallerEnded,
+    /// The installer, or a step of it, failed.
+    InstallerFailed {
+        /// Where.
+        stage: Stage,
+        /// The tail of its log.
+        detail: String,
+    },
+    /// The first-boot unit redeemed its hand-off.
+    HandoffRedeemed {
+        /// The unit's own random key.
+        key: String,
+    },
+    /// Someone tried to redeem a hand-off that was already redeemed.
+    HandoffReused {
+        /// From where.
+        from: Ipv4Addr,
+    },
+    /// The agent's result.
+    AgentReported(AgentReport),
+    // ---- the clock ----
+    /// The present phase overstayed its deadline.
+    DeadlinePassed,
+}
+
+/// What the first-boot unit reports of the agent's run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentReport {
+    /// `steps`, later `puppet`...
+    pub agent: String,
+    /// Return code.
+    pub code: i32,
+    /// `ok`, `changed`, `failed` or `reboot`.
+    pub class: String,
+    /// Seconds it ran.
+    pub seconds: u64,
+    /// The tail of its log.
+    pub log: String,
+    /// The machine's ssh host public keys.
+    pub host_keys: Vec<String>,
+}
+
+impl EventKind {
+    /// The word in the `kind` column and JSON.
+    pub fn word(&self) -> &'static str {
+        match self {
+            EventKind::Flagged { .. } => "flagged",
+            EventKind::Cancelled { .. } => "cancelled",
+            EventKind::BootBegan { .. } => "boot-began",
+            EventKind::Leased { .. } => "leased",
+            EventKind::Fetched { .. } => "fetched",
+            EventKind::ScriptServed => "script-served",
+            EventKind::LocalServed => "local-served",
+            EventKind::AnswerFetched { .. } => "answer-fetched",
+            EventKind::InstallerStarted { .. } => "installer-started",
+            EventKind::WritePermitted { .. } => "write-permitted",
+            EventKind::WriteRefused { .. } => "write-refused",
+            EventKind::Progress { .. } => "progress",
+            EventKind::InstallerEnded => "installer-ended",
+            EventKind::InstallerFailed { .. } => "installer-failed",
+            EventKind::HandoffRedeemed { .. } => "handoff-redeemed",
+            EventKind::HandoffReused { .. } => "handoff-reused",
+            EventKind::AgentReported(_) => "agent-reported",
+            EventKind::DeadlinePassed => "deadline-passed",
+        }
+    }
+
+    /// One sentence for people; everything a machine sent is cut and freed of control characters.
+    pub fn detail(&self) -> String {
+        match self {
+            EventKind::Flagged {
+                purpose,
+                profile,
+                actor,
+                expires,
+                ..
+            } => match purpose {
+                Purpose::Install => {
+                    format!(
+                        "to be rebuilt as `{profile}` by {actor}; the flag expires {expires:.0}"
+                    )
+                }
+                Purpose::Once => format!("to boot `{profile}` once, by {actor}"),
+            },
+            EventKind::Cancelled { actor } => format!("by {actor}"),
+            EventKind::BootBegan { mac, firmware } => {
+                let http = if firmware.http { ", HTTP boot" } else { "" };
+                format!("{} firmware{http}, {mac}", firmware.word())
+            }
+            EventKind::Leased { mac, ip, client } => format!("{ip} to {mac} ({client})"),
+            EventKind::Fetched { name, size, via } => {
+                format!("{} by {via}, {size} bytes", printable(name, 120))
+            }
+            EventKind::ScriptServed => "the boot script of the installer".to_string(),
+            EventKind::LocalServed => "told to boot its own disk".to_string(),
+            EventKind::AnswerFetched { name } => name.clone(),
+            EventKind::InstallerStarted { detail } => printable(detail, 200),
+            EventKind::WritePermitted { disk, contents } => {
+                format!(
+                    "{} (held: {})",
+                    printable(disk, 120),
+                    printable(contents, 120)
+                )
+            }
+            EventKind::WriteRefused { reason } => printable(reason, 500),
+            EventKind::Progress { stage, detail } if detail.is_empty() => stage.to_string(),
+            EventKind::Progress { stage, detail } => format!("{stage}: {}", printable(detail, 200)),
+            EventKind::InstallerEnded => "the installer reports success".to_string(),
+            EventKind::InstallerFailed { stage, detail } => {
+                format!("{stage}: {}", last_line(detail))
+            }
+            EventKind::HandoffRedeemed { .. } => {
+                "the first-boot unit took its hand-off".to_string()
+            }
+            EventKind::HandoffReused { from } => {
+                format!("refused to {from}: the hand-off was already redeemed")
+            }
+            EventKind::AgentReported(r) => {
+                format!(
+                    "{} {} (code {}) in {} s",
+                    printable(&r.agent, 20),
+                    printable(&r.class, 20),
+                    r.code,
+                    r.seconds
+                )
+            }
+            EventKind::DeadlinePassed => "nothing was heard in time".to_string(),
+        }
+    }
+}
+
+/// Text from a machine made safe for a terminal: control characters become spaces, at most `most`
+/// characters.
+pub fn printable(text: &str, most: usize) -> String {
+    let mut out: String = text
+        .trim()
+        .chars()
+        .take(most)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if text.trim().chars().count() > most {
+        out.push('…');
+    }
+    out
+}
+
+fn last_line(text: &str) -> String {
+    printable(text.trim().lines().last().unwrap_or(""), 200)
+}
+
+/// An event as it was recorded: with its time and number. What `farrier events` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts up over the whole site.
+    pub number: i64,
+    /// When.
+    pub time: Timestamp,
+    /// Whom it concerns.
+    pub system: Name,
+    /// Which build, if one was there.
+    pub epoch: Option<u32>,
+    /// The phase after it.
+    pub phase: super::Phase,
+    /// What.
+    pub event: EventKind,
+}

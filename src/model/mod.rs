@@ -1,0 +1,43 @@
+//! Words: plain data that every other room speaks. No I/O, no async, no clock.
+
+pub mod artefact;
+pub mod build;
+pub mod decision;
+pub mod diagnostic;
+pub mod digest;
+pub mod distro;
+pub mod event;
+pub mod facts;
+pub mod firmware;
+pub mod lease;
+pub mod mac;
+pub mod machine;
+pub mod name;
+pub mod phase;
+pub mod profile;
+pub mod site;
+pub mod subnet;
+pub mod system;
+pub mod view;
+
+pub use artefact::{Artefact, ArtefactIndex, ArtefactRef};
+pub use build::{Build, BuildKey, Purpose};
+pub use decision::{Action, BootPlan, Decision, LoaderKind, PlannedFile, Why};
+pub use diagnostic::{Diagnostic, Severity, Span};
+pub use digest::Digest;
+pub use distro::{ArtefactSource, Distro};
+pub use event::{Event, EventKind, Record};
+pub use facts::{ClientStage, Door, Facts};
+pub use firmware::{Arch, Firmware};
+pub use lease::{Lease, LeaseState};
+pub use mac::MacAddr;
+pub use machine::{Document, Machine, Pinned};
+pub use name::Name;
+pub use phase::{Phase, Stage};
+pub use profile::{Answer, Deadlines, Handoff, Profile, ProfileKind};
+pub use site::{DhcpMode, Mirror, Server, Site, UnknownAction};
+pub use subnet::{AddressRange, Subnet};
+pub use system::{DiskRule, Interface, System};
+
+/// A point in time, always passed in, never read in words or thought.
+pub use jiff::Timestamp;

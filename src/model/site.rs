@@ -1,0 +1,129 @@
+//! A site: everything its owner declared, in one immutable value.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, Distro, MacAddr, Name, Profile, Subnet, System};
+
+/// One loaded and checked revision of a site.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Content address of the files it was loaded from.
+    pub revision: Digest,
+    /// `[server]`.
+    pub server: Server,
+    /// `[dhcp] mode`.
+    pub dhcp: DhcpMode,
+    /// `[[subnet]]`, in the order written.
+    pub subnets: Vec<Subnet>,
+    /// `[unknown] action`.
+    pub unknown: UnknownAction,
+    /// `[mirror.NAME]`.
+    pub mirrors: BTreeMap<String, Mirror>,
+    /// `[freeze]`: nothing may be installed while this holds a reason.
+    pub frozen: Option<String>,
+    /// `profiles/`.
+    pub profiles: BTreeMap<Name, Arc<Profile>>,
+    /// `boot/`.
+    pub distros: BTreeMap<Name, Arc<Distro>>,
+    /// `systems.toml` and `systems.d/`.
+    pub systems: HashMap<Name, Arc<System>>,
+    /// Which system an interface belongs to.
+    pub by_mac: HashMap<MacAddr, Arc<System>>,
+    /// Which system an address is reserved for.
+    pub by_ip: HashMap<Ipv4Addr, Arc<System>>,
+}
+
+/// `[server]` of `farrier.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Interfaces to answer on; empty means those that carry an address of a subnet.
+    pub interfaces: Vec<String>,
+    /// HTTP port of the machine plane.
+    pub http_port: u16,
+    /// TFTP port; only tests move it.
+    pub tftp_port: u16,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Server {
+            interfaces: Vec::new(),
+            http_port: 80,
+            tftp_port: 69,
+        }
+    }
+}
+
+/// How Farrier takes part in DHCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DhcpMode {
+    /// Hands out addresses and boot data.
+    Full,
+    /// Another server hands out addresses; Farrier adds boot data (PXE 2.1, ports 67 and 4011).
+    Proxy,
+    /// Farrier opens no DHCP socket.
+    Off,
+}
+
+/// What a machine that no one declared is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownAction {
+    /// Nothing: no answer at all.
+    Ignore,
+    /// An address from the pool and no boot data.
+    Local,
+    /// As `local`, and it is listed as discovered.
+    Discover,
+}
+
+/// A distribution mirror that is cached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// Base URL; none means this host's own apt sources say.
+    pub upstream: Option<String>,
+    /// Connect through this unix socket instead of by the URL's host (the Host header stays).
+    pub socket: Option<String>,
+}
+
+impl Default for Site {
+    /// An empty site that answers nobody.
+    fn default() -> Self {
+        Site {
+            revision: Digest([0; 32]),
+            server: Server::default(),
+            dhcp: DhcpMode::Full,
+            subnets: Vec::new(),
+            unknown: UnknownAction::Ignore,
+            mirrors: BTreeMap::new(),
+            frozen: None,
+            profiles: BTreeMap::new(),
+            distros: BTreeMap::new(),
+            systems: HashMap::new(),
+            by_mac: HashMap::new(),
+            by_ip: HashMap::new(),
+        }
+    }
+}
+
+impl Site {
+    /// The system with this name.
+    pub fn system(&self, name: &str) -> Option<&Arc<System>> {
+        self.systems.get(name)
+    }
+
+    /// The subnet that holds this address.
+    pub fn subnet_of(&self, ip: Ipv4Addr) -> Option<&Subnet> {
+        self.subnets.iter().find(|s| s.network.contains(&ip))
+    }
+
+    /// The profile of a system; always present in a checked site.
+    pub fn profile_of(&self, system: &System) -> Option<&Arc<Profile>> {
+        self.profiles.get(&system.profile)
+    }
+}

@@ -1,0 +1,165 @@
+//! JSON shapes that the API and the CLI share. They are a contract: documented and golden-tested.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{MacAddr, Phase, Timestamp};
+
+/// A system as `ls` and `show` print it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SystemView {
+    /// Its name.
+    pub name: String,
+    /// Its interfaces' hardware addresses.
+    pub macs: Vec<MacAddr>,
+    /// Its reserved address, else the one it holds from the pool.
+    pub ip: Option<Ipv4Addr>,
+    /// Its profile.
+    pub profile: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Refuses `rebuild`.
+    pub protected: bool,
+    /// Why its entry cannot be used, if so.
+    pub broken: Option<String>,
+    /// Its latest build.
+    pub build: Option<BuildView>,
+}
+
+/// A system's latest build.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildView {
+    /// Which build of this system this is, counting from 1. The same figure as `epoch`.
+    pub number: u32,
+    /// The epoch that tokens and reports carry.
+    pub epoch: u32,
+    /// `install` or `once`.
+    pub purpose: super::Purpose,
+    /// The profile it uses.
+    pub profile: String,
+    /// When it was flagged.
+    pub flagged: Timestamp,
+    /// When its first boot script was served.
+    pub started: Option<Timestamp>,
+    /// The step it is at, or where it failed.
+    pub stage: Option<String>,
+    /// Why it failed, stalled or is held.
+    pub reason: Option<String>,
+    /// When the present phase must have ended.
+    pub expected_by: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Boots so far and allowed.
+    pub attempts: [u32; 2],
+    /// The disk that was permitted to be written.
+    pub disk: Option<String>,
+    /// The first twelve digits of the revision it pins.
+    pub revision: String,
+}
+
+/// An event as `events` and `watch` print it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Counts up over the site; the cursor for asking on.
+    pub number: i64,
+    /// When.
+    pub time: Timestamp,
+    /// Which system.
+    pub system: String,
+    /// Which build, if any.
+    pub build: Option<u32>,
+    /// What happened: a word of the event list.
+    pub kind: String,
+    /// One sentence.
+    pub detail: String,
+    /// The phase after it.
+    pub phase: Phase,
+}
+
+/// What `why` prints.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WhyView {
+    /// The system, if the machine is declared.
+    pub system: Option<SystemView>,
+    /// What it would be told if it asked now, and why.
+    pub decision: super::Decision,
+    /// The reason as a sentence.
+    pub why: String,
+    /// What to type next.
+    pub hint: Option<String>,
+    /// What was last seen of it, oldest first.
+    pub seen: Vec<EventView>,
+    /// What is expected next, and by when.
+    pub expected: Option<String>,
+}
+
+/// A lease as `lease ls` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Its holder.
+    pub mac: MacAddr,
+    /// The system, if declared.
+    pub system: Option<String>,
+    /// `reserved`, `bound`, `released`, `declined` or `expired`.
+    pub state: String,
+    /// Until when; a reservation that was never asked for has none.
+    pub expires: Option<Timestamp>,
+    /// Host name the client gave.
+    pub hostname: Option<String>,
+}
+
+/// A distro as `distro ls` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DistroView {
+    /// Its name.
+    pub name: String,
+    /// Artefacts present, of declared.
+    pub present: usize,
+    /// Artefacts declared.
+    pub declared: usize,
+    /// Bytes on disk.
+    pub size: u64,
+    /// Profiles that use it.
+    pub profiles: Vec<String>,
+    /// What is missing.
+    pub missing: Vec<String>,
+}
+
+/// What the server says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Program version.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Since when.
+    pub started: Timestamp,
+    /// The revision in force, first twelve digits.
+    pub revision: String,
+    /// Set if newer files on disk were refused: since when, and why.
+    pub stale: Option<Stale>,
+    /// Open doors: `dhcp 10.77.0.1:67 (full)`...
+    pub doors: Vec<String>,
+    /// Systems by phase word.
+    pub phases: std::collections::BTreeMap<String, usize>,
+    /// Systems declared.
+    pub systems: usize,
+    /// Things that need a person.
+    pub attention: Vec<String>,
+    /// Counters by dotted name.
+    pub counters: std::collections::BTreeMap<String, u64>,
+}
+
+/// Newer files are on disk and were refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stale {
+    /// Since when.
+    pub since: Timestamp,
+    /// What is wrong with them.
+    pub problems: Vec<super::Diagnostic>,
+}
