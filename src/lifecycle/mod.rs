@@ -1,1 +1,9 @@
-//! The state machine of a build.
+//! The life of a build: how events move it, how long each phase may last, what its tokens open.
+
+pub mod deadline;
+pub mod scope;
+pub mod step;
+
+pub use deadline::{expected_next, next_deadline};
+pub use scope::scope_open;
+pub use step::{Refusal, step};

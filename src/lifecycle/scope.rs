@@ -1,0 +1,53 @@
+//! What a build's tokens open in each phase: they are dead when the phase moves on.
+
+use crate::boot::Scope;
+use crate::model::{Build, Phase, Purpose};
+
+/// Whether a token of this scope is good for anything now.
+///
+/// A stalled build still hears reports: that nothing came in time proves no failure, and a slow
+/// machine may yet tell the truth. It gets no documents any more.
+pub fn scope_open(build: &Build, scope: Scope) -> bool {
+    if build.purpose == Purpose::Once {
+        return match scope {
+            Scope::Read | Scope::Report => {
+                matches!(build.phase, Phase::Booting | Phase::Ready)
+            }
+            Scope::Secret => false,
+        };
+    }
+    match scope {
+        Scope::Read => matches!(build.phase, Phase::Booting | Phase::Installing),
+        Scope::Report => matches!(
+            build.phase,
+            Phase::Booting | Phase::Installing | Phase::Installed | Phase::Stalled
+        ),
+        Scope::Secret => matches!(
+            build.phase,
+            Phase::Installed | Phase::Configuring | Phase::Ready | Phase::Stalled | Phase::Failed
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::step::tests::build_in;
+
+    #[test]
+    fn nothing_opens_before_a_boot_or_after_a_cancel() {
+        for phase in [Phase::Idle, Phase::Armed, Phase::Held] {
+            for scope in Scope::ALL {
+                assert!(!scope_open(&build_in(phase), scope), "{phase} {scope:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn documents_are_closed_once_the_installer_ended() {
+        for phase in Phase::ALL {
+            let open = scope_open(&build_in(phase), Scope::Read);
+            assert_eq!(open, matches!(phase, Phase::Booting | Phase::Installing), "{phase}");
+        }
+    }
+}

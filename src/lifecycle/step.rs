@@ -1,0 +1,324 @@
+//! `step`: the state machine of a build. Total, pure, and the only thing that changes a phase.
+//!
+//! ```text
+//!  Idle --flag--> Armed --first boot script served--> Booting --answer fetched--> Installing
+//!       <---------- expire / cancel                                                   |
+//!  Ready <--agent ok-- Configuring <--hand-off redeemed-- Installed <--installer ok---+
+//!  any active phase --failure--> Failed   --deadline--> Stalled   --attempts spent--> Held
+//! ```
+
+use std::time::Duration;
+
+use super::deadline::{after, next_deadline};
+use crate::boot::decide::may_boot;
+use crate::model::event::printable;
+use crate::model::{
+    Build, BuildKey, Deadlines, EventKind, Name, Phase, Purpose, Stage, Timestamp, Why,
+};
+
+/// Why an event was not accepted. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The system has no build.
+    #[error("`{0}` has no build; flag it with `farrier rebuild {0}`")]
+    NoBuild(Name),
+    /// The event speaks of another build than the present one.
+    #[error("this is about build {said} of `{system}`, and the present one is {present}")]
+    StaleEpoch {
+        /// Which system.
+        system: Name,
+        /// The epoch the event carries.
+        said: u32,
+        /// The epoch in force.
+        present: u32,
+    },
+    /// The present phase does not allow it.
+    #[error("`{system}` is {phase}: {what} is not possible now")]
+    NotInPhase {
+        /// Which system.
+        system: Name,
+        /// Where its build stands.
+        phase: Phase,
+        /// What was tried.
+        what: &'static str,
+    },
+    /// A build is under way.
+    #[error("build {epoch} of `{system}` is {phase}; end it first with `farrier cancel {system}`")]
+    UnderWay {
+        /// Which system.
+        system: Name,
+        /// Which build.
+        epoch: u32,
+        /// Where it stands.
+        phase: Phase,
+    },
+    /// The machine may not boot its installer now.
+    #[error("`{system}` boots its own disk: {why}")]
+    OwnDisk {
+        /// Which system.
+        system: Name,
+        /// The reason.
+        why: Why,
+    },
+    /// The hand-off was taken before, with another key.
+    #[error("the hand-off of `{0}` was already redeemed")]
+    AlreadyRedeemed(Name),
+    /// The deadline has not passed.
+    #[error("the deadline of `{0}` has not passed")]
+    NotDue(Name),
+}
+
+/// A firmware conversation this soon after the boot script was served belongs to the same boot:
+/// a ROM asks twice and tries each interface.
+const SAME_BOOT: Duration = Duration::from_secs(8);
+
+/// What becomes of the build `was` when `event` happens. `None` as a result means that the event is
+/// worth recording but changes nothing.
+///
+/// `last_epoch` is the highest epoch the machine has used; `system` names it in refusals.
+///
+/// # Errors
+/// A [`Refusal`]; then nothing changed and nothing is recorded.
+pub fn step(
+    system: &Name,
+    was: Option<&Build>,
+    last_epoch: u32,
+    event: &EventKind,
+    deadlines: &Deadlines,
+    now: Timestamp,
+) -> Result<Option<Build>, Refusal> {
+    if let EventKind::Flagged { .. } = event {
+        return flag(system, was, last_epoch, event, now).map(Some);
+    }
+    let was = was.ok_or_else(|| Refusal::NoBuild(system.clone()))?;
+    let refused = |what| {
+        Err(Refusal::NotInPhase { system: system.clone(), phase: was.phase, what })
+    };
+    let moved = |phase: Phase, change: &dyn Fn(&mut Build)| {
+        let mut build = was.clone();
+        if phase != was.phase {
+            build.phase = phase;
+            build.since = now;
+            build.deadline = next_deadline(phase, deadlines, now);
+            build.ended = (!phase.is_active()).then_some(now);
+        }
+        change(&mut build);
+        Ok(Some(build))
+    };
+    let ends = |phase: Phase, stage: &str, reason: &str| {
+        moved(phase, &|b| {
+            b.stage = Some(Stage::clean(stage));
+            b.reason = Some(printable(reason, 500));
+        })
+    };
+    let once = was.purpose == Purpose::Once;
+    use Phase::{
+        Armed, Booting, Configuring, Failed, Held, Idle, Installed, Installing, Ready, Stalled,
+    };
+    match event {
+        EventKind::Flagged { .. } => Ok(None),
+        EventKind::Cancelled { actor } => match was.phase {
+            Idle | Ready => refused("cancelling"),
+            _ => moved(Idle, &|b| b.reason = Some(format!("cancelled by {actor}"))),
+        },
+        EventKind::BootBegan { .. } => boot_began(was, now, &moved, &ends),
+        EventKind::ScriptServed => script_served(system, was, now, deadlines),
+        EventKind::LocalServed => match (was.phase, may_boot(was, now)) {
+            (Booting | Installing, Err(why)) => ends(Held, was.phase.word(), &why.to_string()),
+            _ => Ok(None),
+        },
+        EventKind::AnswerFetched { .. } if once => Ok(None),
+        EventKind::AnswerFetched { .. } => match was.phase {
+            Booting => moved(Installing, &|_| {}),
+            Installing => Ok(None),
+            _ => refused("fetching an answer"),
+        },
+        EventKind::InstallerStarted { .. } if once => match was.phase {
+            Booting => moved(Ready, &|b| b.stage = Some(Stage::clean("up"))),
+            Ready => Ok(None),
+            _ => refused("starting"),
+        },
+        EventKind::InstallerStarted { .. } => match was.phase {
+            Booting => moved(Installing, &|b| b.stage = Some(Stage::clean("start"))),
+            Installing => Ok(None),
+            _ => refused("starting an installer"),
+        },
+        EventKind::WritePermitted { disk, .. } => match was.phase {
+            Booting | Installing if !once => {
+                moved(Installing, &|b| b.disk = Some(printable(disk, 200)))
+            }
+            _ => refused("writing a disk"),
+        },
+        EventKind::WriteRefused { reason } => match was.phase {
+            Booting | Installing => ends(Failed, "disk", reason),
+            _ => refused("writing a disk"),
+        },
+        EventKind::Progress { stage, .. } => match was.phase {
+            Booting if !once => moved(Installing, &|b| b.stage = Some(stage.clone())),
+            Installing | Configuring => moved(was.phase, &|b| b.stage = Some(stage.clone())),
+            _ => Ok(None),
+        },
+        EventKind::InstallerEnded => match was.phase {
+            Booting | Installing | Stalled if !once => moved(Installed, &|b| {
+                b.stage = None;
+                b.reason = None;
+                b.fresh_boot = false;
+            }),
+            Installed => Ok(None),
+            _ => refused("ending an install"),
+        },
+        EventKind::InstallerFailed { stage, detail } => match was.phase {
+            Booting | Installing | Installed | Stalled => ends(Failed, stage.as_str(), tail(detail)),
+            Failed => Ok(None),
+            _ => refused("reporting a failure"),
+        },
+        EventKind::HandoffRedeemed { key } => match was.phase {
+            Installed | Stalled if was.handoff_key.is_none() => moved(Configuring, &|b| {
+                b.handoff_key = Some(key.clone());
+                b.stage = None;
+                b.reason = None;
+            }),
+            Configuring | Ready | Failed | Stalled if was.handoff_key.as_ref() == Some(key) => {
+                Ok(None)
+            }
+            _ if was.handoff_key.is_some() => Err(Refusal::AlreadyRedeemed(system.clone())),
+            _ => refused("redeeming a hand-off"),
+        },
+        EventKind::HandoffReused { .. } | EventKind::Leased { .. } | EventKind::Fetched { .. } => {
+            Ok(None)
+        }
+        EventKind::AgentReported(report) => match was.phase {
+            Installed | Configuring | Stalled => match report.class.as_str() {
+                "ok" | "changed" => moved(Ready, &|b| {
+                    b.stage = None;
+                    b.reason = None;
+                }),
+                "reboot" => moved(Configuring, &|b| {
+                    b.stage = Some(Stage::clean("reboot"));
+                    b.deadline = next_deadline(Configuring, deadlines, now);
+                }),
+                _ => ends(Failed, "configure", tail(&report.log)),
+            },
+            Ready | Failed => Ok(None),
+            _ => refused("reporting an agent's result"),
+        },
+        EventKind::DeadlinePassed => match was.deadline {
+            Some(at) if now >= at => match was.phase {
+                Armed => moved(Idle, &|b| b.reason = Some("the flag expired".to_string())),
+                phase => ends(Stalled, phase.word(), "nothing was heard in time"),
+            },
+            _ => Err(Refusal::NotDue(system.clone())),
+        },
+    }
+}
+
+fn tail(text: &str) -> &str {
+    text.trim().lines().last().unwrap_or("no reason was given")
+}
+
+fn flag(
+    system: &Name,
+    was: Option<&Build>,
+    last_epoch: u32,
+    event: &EventKind,
+    now: Timestamp,
+) -> Result<Build, Refusal> {
+    let EventKind::Flagged {
+        purpose,
+        profile,
+        revision,
+        expires,
+        attempts,
+        retry_after_write,
+        actor,
+    } = event
+    else {
+        return Err(Refusal::NoBuild(system.clone()));
+    };
+    if let Some(was) = was
+        && was.phase.is_active()
+        && was.phase != Phase::Armed
+    {
+        return Err(Refusal::UnderWay {
+            system: system.clone(),
+            epoch: was.key.epoch,
+            phase: was.phase,
+        });
+    }
+    Ok(Build {
+        key: BuildKey { system: system.clone(), epoch: last_epoch.saturating_add(1) },
+        purpose: purpose.clone(),
+        profile: profile.clone(),
+        revision: *revision,
+        phase: Phase::Armed,
+        stage: None,
+        reason: None,
+        flagged: now,
+        started: None,
+        since: now,
+        deadline: Some(*expires),
+        ended: None,
+        attempts: 0,
+        attempts_allowed: (*attempts).max(1),
+        fresh_boot: false,
+        served_at: None,
+        served: 0,
+        disk: None,
+        retry_after_write: *retry_after_write,
+        handoff_key: None,
+        actor: actor.clone(),
+    })
+}
+
+type Moved<'a> = &'a dyn Fn(Phase, &dyn Fn(&mut Build)) -> Result<Option<Build>, Refusal>;
+type Ends<'a> = &'a dyn Fn(Phase, &str, &str) -> Result<Option<Build>, Refusal>;
+
+/// A firmware began a boot. While the installer should be running this means that it was cut off.
+fn boot_began(
+    was: &Build,
+    now: Timestamp,
+    moved: Moved<'_>,
+    ends: Ends<'_>,
+) -> Result<Option<Build>, Refusal> {
+    if !matches!(was.phase, Phase::Booting | Phase::Installing) || was.fresh_boot {
+        return Ok(None);
+    }
+    if was.served_at.is_some_and(|at| now < after(at, SAME_BOOT)) {
+        return Ok(None);
+    }
+    let mut fresh = was.clone();
+    fresh.fresh_boot = true;
+    match may_boot(&fresh, now) {
+        Ok(_) => moved(was.phase, &|b| b.fresh_boot = true),
+        Err(why) if was.purpose == Purpose::Once => {
+            ends(Phase::Stalled, was.phase.word(), &format!("it booted again: {why}"))
+        }
+        Err(why) => ends(Phase::Held, was.phase.word(), &why.to_string()),
+    }
+}
+
+fn script_served(
+    system: &Name,
+    was: &Build,
+    now: Timestamp,
+    deadlines: &Deadlines,
+) -> Result<Option<Build>, Refusal> {
+    may_boot(was, now).map_err(|why| Refusal::OwnDisk { system: system.clone(), why })?;
+    let mut build = was.clone();
+    if was.phase == Phase::Armed || was.fresh_boot {
+        build.attempts += 1;
+        build.phase = Phase::Booting;
+        build.since = now;
+        build.deadline = next_deadline(Phase::Booting, deadlines, now);
+        build.stage = None;
+    }
+    build.fresh_boot = false;
+    build.started = build.started.or(Some(now));
+    build.served_at = Some(now);
+    build.served = build.served.saturating_add(1);
+    Ok(Some(build))
+}
+
+#[cfg(test)]
+#[path = "step_tests.rs"]
+pub(crate) mod tests;
