@@ -47,7 +47,11 @@ mod tests {
     fn documents_are_closed_once_the_installer_ended() {
         for phase in Phase::ALL {
             let open = scope_open(&build_in(phase), Scope::Read);
-            assert_eq!(open, matches!(phase, Phase::Booting | Phase::Installing), "{phase}");
+            assert_eq!(
+                open,
+                matches!(phase, Phase::Booting | Phase::Installing),
+                "{phase}"
+            );
         }
     }
 }

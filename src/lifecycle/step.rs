@@ -92,7 +92,11 @@ pub fn step(
     }
     let was = was.ok_or_else(|| Refusal::NoBuild(system.clone()))?;
     let refused = |what| {
-        Err(Refusal::NotInPhase { system: system.clone(), phase: was.phase, what })
+        Err(Refusal::NotInPhase {
+            system: system.clone(),
+            phase: was.phase,
+            what,
+        })
     };
     let moved = |phase: Phase, change: &dyn Fn(&mut Build)| {
         let mut build = was.clone();
@@ -168,7 +172,9 @@ pub fn step(
             _ => refused("ending an install"),
         },
         EventKind::InstallerFailed { stage, detail } => match was.phase {
-            Booting | Installing | Installed | Stalled => ends(Failed, stage.as_str(), tail(detail)),
+            Booting | Installing | Installed | Stalled => {
+                ends(Failed, stage.as_str(), tail(detail))
+            }
             Failed => Ok(None),
             _ => refused("reporting a failure"),
         },
@@ -246,7 +252,10 @@ fn flag(
         });
     }
     Ok(Build {
-        key: BuildKey { system: system.clone(), epoch: last_epoch.saturating_add(1) },
+        key: BuildKey {
+            system: system.clone(),
+            epoch: last_epoch.saturating_add(1),
+        },
         purpose: purpose.clone(),
         profile: profile.clone(),
         revision: *revision,
@@ -290,9 +299,11 @@ fn boot_began(
     fresh.fresh_boot = true;
     match may_boot(&fresh, now) {
         Ok(_) => moved(was.phase, &|b| b.fresh_boot = true),
-        Err(why) if was.purpose == Purpose::Once => {
-            ends(Phase::Stalled, was.phase.word(), &format!("it booted again: {why}"))
-        }
+        Err(why) if was.purpose == Purpose::Once => ends(
+            Phase::Stalled,
+            was.phase.word(),
+            &format!("it booted again: {why}"),
+        ),
         Err(why) => ends(Phase::Held, was.phase.word(), &why.to_string()),
     }
 }
@@ -303,7 +314,10 @@ fn script_served(
     now: Timestamp,
     deadlines: &Deadlines,
 ) -> Result<Option<Build>, Refusal> {
-    may_boot(was, now).map_err(|why| Refusal::OwnDisk { system: system.clone(), why })?;
+    may_boot(was, now).map_err(|why| Refusal::OwnDisk {
+        system: system.clone(),
+        why,
+    })?;
     let mut build = was.clone();
     if was.phase == Phase::Armed || was.fresh_boot {
         build.attempts += 1;

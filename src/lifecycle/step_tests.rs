@@ -33,19 +33,29 @@ fn began() -> EventKind {
 }
 
 fn answer() -> EventKind {
-    EventKind::AnswerFetched { name: "preseed.cfg".to_string() }
+    EventKind::AnswerFetched {
+        name: "preseed.cfg".to_string(),
+    }
 }
 
 fn permitted() -> EventKind {
-    EventKind::WritePermitted { disk: "/dev/vda".to_string(), contents: "blank".to_string() }
+    EventKind::WritePermitted {
+        disk: "/dev/vda".to_string(),
+        contents: "blank".to_string(),
+    }
 }
 
 fn failed() -> EventKind {
-    EventKind::InstallerFailed { stage: Stage::clean("packages"), detail: "no mirror".to_string() }
+    EventKind::InstallerFailed {
+        stage: Stage::clean("packages"),
+        detail: "no mirror".to_string(),
+    }
 }
 
 fn redeemed(key: &str) -> EventKind {
-    EventKind::HandoffRedeemed { key: key.to_string() }
+    EventKind::HandoffRedeemed {
+        key: key.to_string(),
+    }
 }
 
 fn agent(class: &str) -> EventKind {
@@ -64,8 +74,14 @@ fn run(events: &[(i64, EventKind)]) -> Result<Build, Refusal> {
     let mut build: Option<Build> = None;
     for (when, event) in events {
         let last = build.as_ref().map_or(0, |b| b.key.epoch);
-        let next =
-            step(&web01(), build.as_ref(), last, event, &Deadlines::default(), at(*when))?;
+        let next = step(
+            &web01(),
+            build.as_ref(),
+            last,
+            event,
+            &Deadlines::default(),
+            at(*when),
+        )?;
         build = next.or(build);
     }
     Ok(build.expect("a build"))
@@ -91,7 +107,12 @@ pub(crate) fn build_in(phase: Phase) -> Build {
     };
     events.extend(path[..take].iter().cloned().zip(1..).map(|(e, t)| (t, e)));
     match phase {
-        Phase::Idle => events.push((5, EventKind::Cancelled { actor: "root".into() })),
+        Phase::Idle => events.push((
+            5,
+            EventKind::Cancelled {
+                actor: "root".into(),
+            },
+        )),
         Phase::Failed => events.push((5, failed())),
         Phase::Stalled => events.push((100_000, EventKind::DeadlinePassed)),
         Phase::Held => {
@@ -142,10 +163,17 @@ fn only_a_flag_leads_back_to_armed() {
         EventKind::ScriptServed,
         EventKind::LocalServed,
         answer(),
-        EventKind::InstallerStarted { detail: String::new() },
+        EventKind::InstallerStarted {
+            detail: String::new(),
+        },
         permitted(),
-        EventKind::WriteRefused { reason: "two disks match".into() },
-        EventKind::Progress { stage: Stage::clean("x"), detail: String::new() },
+        EventKind::WriteRefused {
+            reason: "two disks match".into(),
+        },
+        EventKind::Progress {
+            stage: Stage::clean("x"),
+            detail: String::new(),
+        },
         EventKind::InstallerEnded,
         failed(),
         redeemed("other"),
@@ -157,13 +185,35 @@ fn only_a_flag_leads_back_to_armed() {
         let build = build_in(phase);
         for event in &events {
             for when in [20, 200_000] {
-                let next = step(&web01(), Some(&build), 1, event, &Deadlines::default(), at(when));
+                let next = step(
+                    &web01(),
+                    Some(&build),
+                    1,
+                    event,
+                    &Deadlines::default(),
+                    at(when),
+                );
                 if let Ok(Some(next)) = next {
-                    assert_ne!((phase != Phase::Armed, next.phase), (true, Phase::Armed), "{phase} {event:?}");
-                    if matches!(phase, Phase::Idle | Phase::Ready | Phase::Failed | Phase::Held) {
-                        assert!(!next.phase.is_active(), "{phase} {event:?} -> {}", next.phase);
+                    assert_ne!(
+                        (phase != Phase::Armed, next.phase),
+                        (true, Phase::Armed),
+                        "{phase} {event:?}"
+                    );
+                    if matches!(
+                        phase,
+                        Phase::Idle | Phase::Ready | Phase::Failed | Phase::Held
+                    ) {
+                        assert!(
+                            !next.phase.is_active(),
+                            "{phase} {event:?} -> {}",
+                            next.phase
+                        );
                     }
-                    assert_eq!(next.deadline.is_some(), next.phase.is_active(), "{phase} {event:?}");
+                    assert_eq!(
+                        next.deadline.is_some(),
+                        next.phase.is_active(),
+                        "{phase} {event:?}"
+                    );
                 }
             }
         }
@@ -196,7 +246,12 @@ fn a_power_cut_while_booting_may_retry_and_is_then_held() {
     events.push((120, began()));
     let build = run(&events).expect("held");
     assert_eq!(build.phase, Phase::Held);
-    assert!(build.reason.expect("a reason").contains("2 boots are spent"));
+    assert!(
+        build
+            .reason
+            .expect("a reason")
+            .contains("2 boots are spent")
+    );
 }
 
 #[test]
@@ -233,7 +288,13 @@ fn a_machine_that_restarts_within_seconds_does_not_loop() {
     }
     assert!(run(&events).is_ok());
     events.push((14, EventKind::ScriptServed));
-    assert!(matches!(run(&events), Err(Refusal::OwnDisk { why: Why::AttemptsSpent { .. }, .. })));
+    assert!(matches!(
+        run(&events),
+        Err(Refusal::OwnDisk {
+            why: Why::AttemptsSpent { .. },
+            ..
+        })
+    ));
     events.pop();
     events.push((14, EventKind::LocalServed));
     assert_eq!(run(&events).expect("an end").phase, Phase::Held);
@@ -241,8 +302,17 @@ fn a_machine_that_restarts_within_seconds_does_not_loop() {
 
 #[test]
 fn an_expired_flag_serves_nothing() {
-    let events = [(0, flagged(Purpose::Install, 2)), (86_400, EventKind::ScriptServed)];
-    assert!(matches!(run(&events), Err(Refusal::OwnDisk { why: Why::FlagExpired { .. }, .. })));
+    let events = [
+        (0, flagged(Purpose::Install, 2)),
+        (86_400, EventKind::ScriptServed),
+    ];
+    assert!(matches!(
+        run(&events),
+        Err(Refusal::OwnDisk {
+            why: Why::FlagExpired { .. },
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -265,7 +335,14 @@ fn flagging_again_counts_up_and_does_not_interrupt() {
 fn a_hand_off_is_redeemed_once_and_a_repeat_with_the_same_key_is_the_same() {
     let build = build_in(Phase::Configuring);
     let tell = |key: &str| {
-        step(&web01(), Some(&build), 1, &redeemed(key), &Deadlines::default(), at(10))
+        step(
+            &web01(),
+            Some(&build),
+            1,
+            &redeemed(key),
+            &Deadlines::default(),
+            at(10),
+        )
     };
     assert_eq!(tell("k"), Ok(None));
     assert_eq!(tell("thief"), Err(Refusal::AlreadyRedeemed(web01())));
@@ -275,10 +352,26 @@ fn a_hand_off_is_redeemed_once_and_a_repeat_with_the_same_key_is_the_same() {
 fn a_stalled_machine_may_still_tell_the_truth() {
     let build = build_in(Phase::Stalled);
     let next = |event: &EventKind| {
-        step(&web01(), Some(&build), 1, event, &Deadlines::default(), at(100_001))
+        step(
+            &web01(),
+            Some(&build),
+            1,
+            event,
+            &Deadlines::default(),
+            at(100_001),
+        )
     };
-    assert_eq!(next(&EventKind::InstallerEnded).expect("ok").expect("moved").phase, Phase::Installed);
-    assert!(matches!(next(&EventKind::ScriptServed), Err(Refusal::OwnDisk { .. })));
+    assert_eq!(
+        next(&EventKind::InstallerEnded)
+            .expect("ok")
+            .expect("moved")
+            .phase,
+        Phase::Installed
+    );
+    assert!(matches!(
+        next(&EventKind::ScriptServed),
+        Err(Refusal::OwnDisk { .. })
+    ));
     assert!(matches!(next(&answer()), Err(Refusal::NotInPhase { .. })));
 }
 
@@ -287,11 +380,25 @@ fn a_one_shot_boots_once() {
     let up = [
         (0, flagged(Purpose::Once, 1)),
         (1, EventKind::ScriptServed),
-        (2, EventKind::AnswerFetched { name: "authorized_keys".into() }),
-        (3, EventKind::InstallerStarted { detail: "sshd".into() }),
+        (
+            2,
+            EventKind::AnswerFetched {
+                name: "authorized_keys".into(),
+            },
+        ),
+        (
+            3,
+            EventKind::InstallerStarted {
+                detail: "sshd".into(),
+            },
+        ),
     ];
     assert_eq!(run(&up).expect("up").phase, Phase::Ready);
-    let silent = [(0, flagged(Purpose::Once, 1)), (1, EventKind::ScriptServed), (60, began())];
+    let silent = [
+        (0, flagged(Purpose::Once, 1)),
+        (1, EventKind::ScriptServed),
+        (60, began()),
+    ];
     assert_eq!(run(&silent).expect("ended").phase, Phase::Stalled);
 }
 

@@ -1,0 +1,232 @@
+//! What is read: everything at start, events and revisions on demand.
+
+use std::sync::Arc;
+
+use super::rows::{self, RevisionRow, column, unreadable};
+use super::{Store, StoreError};
+use crate::model::{BuildKey, Lease, Machine, Name, Pinned, Purpose, Record};
+
+/// Everything the server needs in memory when it starts.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Systems that were ever flagged, with their latest build and one-shot.
+    pub machines: Vec<Machine>,
+    /// What the builds that are not over pinned.
+    pub pins: Vec<(BuildKey, Arc<Pinned>)>,
+    /// Leases from the pool.
+    pub leases: Vec<Lease>,
+    /// The number of the newest event.
+    pub last_event: i64,
+}
+
+fn refused(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |source| StoreError::Statement { what, source }
+}
+
+impl Store {
+    /// Reads what is known.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds something unreadable.
+    pub async fn known(&self) -> Result<Known, StoreError> {
+        let mut known = Known::default();
+        let rows = sqlx::query(
+            "SELECT build FROM builds b WHERE epoch =
+               (SELECT max(epoch) FROM builds c WHERE c.system = b.system AND c.purpose = b.purpose)
+             ORDER BY system",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(refused("reading builds"))?;
+        for row in &rows {
+            let build = rows::build(row)?;
+            if known
+                .machines
+                .last()
+                .is_none_or(|m| m.name != build.key.system)
+            {
+                known.machines.push(Machine::new(build.key.system.clone()));
+            }
+            if let Some(machine) = known.machines.last_mut() {
+                match build.purpose {
+                    Purpose::Install => machine.build = Some(build),
+                    Purpose::Once => machine.once = Some(build),
+                }
+            }
+        }
+        let rows = sqlx::query(
+            "SELECT p.system, p.epoch, p.pinned FROM pins p JOIN builds b USING (system, epoch)
+             WHERE b.epoch = (SELECT max(epoch) FROM builds c
+                              WHERE c.system = b.system AND c.purpose = b.purpose)",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(refused("reading what builds pinned"))?;
+        for row in &rows {
+            let system: String = column(row, "system")?;
+            let epoch: i64 = column(row, "epoch")?;
+            let key = BuildKey {
+                system: system.parse().map_err(|e| unreadable("a name", e))?,
+                epoch: u32::try_from(epoch).map_err(|e| unreadable("an epoch", e))?,
+            };
+            known
+                .pins
+                .push((key, Arc::new(unpack(&column::<Vec<u8>>(row, "pinned")?)?)));
+        }
+        let rows = sqlx::query("SELECT * FROM leases")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(refused("reading leases"))?;
+        known.leases = rows.iter().map(rows::lease).collect::<Result<_, _>>()?;
+        known.last_event = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM events")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(refused("reading events"))?;
+        Ok(known)
+    }
+
+    /// Events after number `after`, oldest first, at most `limit`; of one system if named.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds something unreadable.
+    pub async fn events(
+        &self,
+        after: i64,
+        system: Option<&Name>,
+        limit: i64,
+    ) -> Result<Vec<Record>, StoreError> {
+        let rows =
+            match system {
+                Some(system) => sqlx::query(
+                    "SELECT * FROM events WHERE system = ? AND number > ? ORDER BY number LIMIT ?",
+                )
+                .bind(system.as_str().to_string())
+                .bind(after)
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await,
+                None => {
+                    sqlx::query("SELECT * FROM events WHERE number > ? ORDER BY number LIMIT ?")
+                        .bind(after)
+                        .bind(limit)
+                        .fetch_all(&self.pool)
+                        .await
+                }
+            };
+        rows.map_err(refused("reading events"))?
+            .iter()
+            .map(rows::record)
+            .collect()
+    }
+
+    /// The newest `limit` events of one system (or of all), oldest first.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds something unreadable.
+    pub async fn latest_events(
+        &self,
+        system: Option<&Name>,
+        limit: i64,
+    ) -> Result<Vec<Record>, StoreError> {
+        let rows = match system {
+            Some(system) => {
+                sqlx::query("SELECT * FROM events WHERE system = ? ORDER BY number DESC LIMIT ?")
+                    .bind(system.as_str().to_string())
+                    .bind(limit)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+            None => {
+                sqlx::query("SELECT * FROM events ORDER BY number DESC LIMIT ?")
+                    .bind(limit)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+        };
+        let mut records: Vec<Record> = rows
+            .map_err(refused("reading events"))?
+            .iter()
+            .map(rows::record)
+            .collect::<Result<_, _>>()?;
+        records.reverse();
+        Ok(records)
+    }
+
+    /// The revision that was last in force, if any.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn last_revision(&self) -> Result<Option<RevisionRow>, StoreError> {
+        let digest: Option<String> =
+            sqlx::query_scalar("SELECT value FROM settings WHERE key = 'revision'")
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(refused("reading the revision in force"))?;
+        match digest {
+            Some(digest) => self.revision(&digest).await,
+            None => Ok(None),
+        }
+    }
+
+    /// A revision by its digest, or by the digest's first digits if they are enough.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn revision(&self, digest: &str) -> Result<Option<RevisionRow>, StoreError> {
+        let rows =
+            sqlx::query("SELECT * FROM revisions WHERE substr(digest, 1, length(?1)) = ?1 LIMIT 2")
+                .bind(digest.to_string())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(refused("reading a revision"))?;
+        match rows.as_slice() {
+            [row] => Ok(Some(revision_row(row)?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// All revisions, newest first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn revisions(&self, limit: i64) -> Result<Vec<RevisionRow>, StoreError> {
+        sqlx::query("SELECT * FROM revisions ORDER BY time DESC LIMIT ?")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(refused("reading revisions"))?
+            .iter()
+            .map(revision_row)
+            .collect()
+    }
+
+    /// A file of a revision by its digest.
+    ///
+    /// # Errors
+    /// If the database refuses, or the file cannot be unpacked.
+    pub async fn blob(&self, digest: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let packed: Option<Vec<u8>> =
+            sqlx::query_scalar("SELECT bytes FROM blobs WHERE digest = ?")
+                .bind(digest.to_string())
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(refused("reading a file of a revision"))?;
+        packed
+            .map(|p| zstd::decode_all(p.as_slice()).map_err(|e| unreadable("a file", e)))
+            .transpose()
+    }
+}
+
+fn revision_row(row: &sqlx::sqlite::SqliteRow) -> Result<RevisionRow, StoreError> {
+    Ok(RevisionRow {
+        digest: column(row, "digest")?,
+        time: rows::time("a revision", column(row, "time")?)?,
+        author: column(row, "author")?,
+        manifest: column(row, "manifest")?,
+    })
+}
+
+fn unpack(packed: &[u8]) -> Result<Pinned, StoreError> {
+    let json = zstd::decode_all(packed).map_err(|e| unreadable("a pinned build", e))?;
+    serde_json::from_slice(&json).map_err(|e| unreadable("a pinned build", e))
+}

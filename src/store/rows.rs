@@ -1,0 +1,96 @@
+//! Between rows and words.
+
+use std::net::Ipv4Addr;
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::StoreError;
+use crate::model::{Build, EventKind, Lease, LeaseState, Record, Timestamp};
+
+/// A revision of the site as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisionRow {
+    /// Content address.
+    pub digest: String,
+    /// When it came into force first.
+    pub time: Timestamp,
+    /// Who made it.
+    pub author: String,
+    /// Its files: path, digest and executable bit, as JSON.
+    pub manifest: String,
+}
+
+pub(super) fn micros(time: Timestamp) -> i64 {
+    time.as_microsecond()
+}
+
+pub(super) fn time(what: &str, micros: i64) -> Result<Timestamp, StoreError> {
+    Timestamp::from_microsecond(micros).map_err(|e| unreadable(what, e))
+}
+
+pub(super) fn unreadable(what: &str, problem: impl std::fmt::Display) -> StoreError {
+    StoreError::Row {
+        what: what.to_string(),
+        problem: problem.to_string(),
+    }
+}
+
+pub(super) fn column<'r, T>(row: &'r SqliteRow, name: &str) -> Result<T, StoreError>
+where
+    T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    row.try_get(name).map_err(|e| unreadable(name, e))
+}
+
+pub(super) fn build(row: &SqliteRow) -> Result<Build, StoreError> {
+    let json: String = column(row, "build")?;
+    serde_json::from_str(&json).map_err(|e| unreadable("a build", e))
+}
+
+pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
+    let json: String = column(row, "event")?;
+    let event: EventKind = serde_json::from_str(&json).map_err(|e| unreadable("an event", e))?;
+    let system: String = column(row, "system")?;
+    let phase: String = column(row, "phase")?;
+    let epoch: Option<i64> = column(row, "epoch")?;
+    Ok(Record {
+        number: column(row, "number")?,
+        time: time("an event", column(row, "time")?)?,
+        system: system
+            .parse()
+            .map_err(|e| unreadable("a system's name", e))?,
+        epoch: epoch.and_then(|e| u32::try_from(e).ok()),
+        phase: phase.parse().map_err(|e| unreadable("a phase", e))?,
+        event,
+    })
+}
+
+pub(super) fn lease(row: &SqliteRow) -> Result<Lease, StoreError> {
+    let ip: i64 = column(row, "ip")?;
+    let mac: String = column(row, "mac")?;
+    let state: String = column(row, "state")?;
+    Ok(Lease {
+        ip: Ipv4Addr::from(u32::try_from(ip).map_err(|e| unreadable("an address", e))?),
+        mac: mac
+            .parse()
+            .map_err(|e| unreadable("a hardware address", e))?,
+        state: match state.as_str() {
+            "bound" => LeaseState::Bound,
+            "released" => LeaseState::Released,
+            "declined" => LeaseState::Declined,
+            other => return Err(unreadable("a lease", other)),
+        },
+        granted: time("a lease", column(row, "granted")?)?,
+        expires: time("a lease", column(row, "expires")?)?,
+        hostname: column(row, "hostname")?,
+    })
+}
+
+pub(super) fn state_word(state: LeaseState) -> &'static str {
+    match state {
+        LeaseState::Bound => "bound",
+        LeaseState::Released => "released",
+        LeaseState::Declined => "declined",
+    }
+}

@@ -1,0 +1,222 @@
+//! The writer: everything that changes the database, in groups.
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+use super::StoreError;
+use super::rows::{RevisionRow, micros, state_word, unreadable};
+use crate::model::{Build, BuildKey, Lease, Pinned, Purpose, Record};
+
+/// One group of changes, committed whole or not at all.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Builds as they are now.
+    pub builds: Vec<Build>,
+    /// What builds pinned when they were flagged.
+    pub pins: Vec<(BuildKey, std::sync::Arc<Pinned>)>,
+    /// What happened, numbered.
+    pub records: Vec<Record>,
+    /// Leases as they are now.
+    pub leases: Vec<Lease>,
+    /// Revisions of the site, with the files that may not be stored yet (digest, bytes).
+    pub revisions: Vec<(RevisionRow, Vec<(String, std::sync::Arc<[u8]>)>)>,
+}
+
+impl Batch {
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.builds.is_empty()
+            && self.pins.is_empty()
+            && self.records.is_empty()
+            && self.leases.is_empty()
+            && self.revisions.is_empty()
+    }
+}
+
+/// The one connection that writes.
+#[derive(Debug)]
+pub struct Writer {
+    connection: SqliteConnection,
+}
+
+fn refused(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |source| StoreError::Statement { what, source }
+}
+
+impl Writer {
+    pub(super) fn new(connection: SqliteConnection) -> Self {
+        Writer { connection }
+    }
+
+    /// Commits a group. When this returns, it survives power loss.
+    ///
+    /// # Errors
+    /// Nothing of the group is stored.
+    pub async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let mut tx = self
+            .connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(refused("a transaction"))?;
+        for (row, files) in &batch.revisions {
+            revision(&mut tx, row, files).await?;
+        }
+        for build in &batch.builds {
+            self::build(&mut tx, build).await?;
+        }
+        for (key, pinned) in &batch.pins {
+            pin(&mut tx, key, pinned).await?;
+        }
+        for record in &batch.records {
+            self::record(&mut tx, record).await?;
+        }
+        leases(&mut tx, &batch.leases).await?;
+        tx.commit().await.map_err(refused("a commit"))
+    }
+
+    /// Removes leases that ended before `before` and events beyond the newest `keep`.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn tidy(
+        &mut self,
+        before: crate::model::Timestamp,
+        keep: i64,
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM leases WHERE expires < ?")
+            .bind(micros(before))
+            .execute(&mut self.connection)
+            .await
+            .map_err(refused("tidying leases"))?;
+        sqlx::query("DELETE FROM events WHERE number < (SELECT max(number) FROM events) - ?")
+            .bind(keep)
+            .execute(&mut self.connection)
+            .await
+            .map_err(refused("tidying events"))?;
+        Ok(())
+    }
+}
+
+async fn build(tx: &mut SqliteConnection, build: &Build) -> Result<(), StoreError> {
+    let json = serde_json::to_string(build).map_err(|e| unreadable("a build", e))?;
+    sqlx::query(
+        "INSERT INTO builds (system, epoch, purpose, phase, build) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (system, epoch) DO UPDATE SET phase = excluded.phase, build = excluded.build",
+    )
+    .bind(build.key.system.as_str())
+    .bind(i64::from(build.key.epoch))
+    .bind(match build.purpose {
+        Purpose::Install => "install",
+        Purpose::Once => "once",
+    })
+    .bind(build.phase.word())
+    .bind(json)
+    .execute(tx)
+    .await
+    .map_err(refused("a build"))?;
+    Ok(())
+}
+
+async fn pin(tx: &mut SqliteConnection, key: &BuildKey, pinned: &Pinned) -> Result<(), StoreError> {
+    let json = serde_json::to_vec(pinned).map_err(|e| unreadable("a pinned build", e))?;
+    let packed =
+        zstd::encode_all(json.as_slice(), 3).map_err(|e| unreadable("a pinned build", e))?;
+    sqlx::query("INSERT OR REPLACE INTO pins (system, epoch, pinned) VALUES (?, ?, ?)")
+        .bind(key.system.as_str())
+        .bind(i64::from(key.epoch))
+        .bind(packed)
+        .execute(tx)
+        .await
+        .map_err(refused("what a build pins"))?;
+    Ok(())
+}
+
+async fn record(tx: &mut SqliteConnection, record: &Record) -> Result<(), StoreError> {
+    let json = serde_json::to_string(&record.event).map_err(|e| unreadable("an event", e))?;
+    sqlx::query(
+        "INSERT INTO events (number, time, system, epoch, phase, kind, event) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(record.number)
+    .bind(micros(record.time))
+    .bind(record.system.as_str())
+    .bind(record.epoch.map(i64::from))
+    .bind(record.phase.word())
+    .bind(record.event.word())
+    .bind(json)
+    .execute(tx)
+    .await
+    .map_err(refused("an event"))?;
+    Ok(())
+}
+
+/// All leases of a group in one statement: SQLite reads them as a JSON array, which costs one
+/// round trip to its thread instead of one a lease.
+async fn leases(tx: &mut SqliteConnection, leases: &[Lease]) -> Result<(), StoreError> {
+    if leases.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<serde_json::Value> = leases
+        .iter()
+        .map(|l| {
+            serde_json::json!([
+                u32::from(l.ip),
+                l.mac.to_string(),
+                state_word(l.state),
+                micros(l.granted),
+                micros(l.expires),
+                l.hostname,
+            ])
+        })
+        .collect();
+    let json = serde_json::to_string(&rows).map_err(|e| unreadable("leases", e))?;
+    sqlx::query(
+        "INSERT OR REPLACE INTO leases (ip, mac, state, granted, expires, hostname)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+         FROM json_each(?)",
+    )
+    .bind(json)
+    .execute(tx)
+    .await
+    .map_err(refused("leases"))?;
+    Ok(())
+}
+
+async fn revision(
+    tx: &mut SqliteConnection,
+    row: &RevisionRow,
+    files: &[(String, std::sync::Arc<[u8]>)],
+) -> Result<(), StoreError> {
+    for (digest, bytes) in files {
+        let known: i64 = sqlx::query_scalar("SELECT count(*) FROM blobs WHERE digest = ?")
+            .bind(digest)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(refused("a look-up of a file"))?;
+        if known > 0 {
+            continue;
+        }
+        let packed = zstd::encode_all(&bytes[..], 1).map_err(|e| unreadable("a file", e))?;
+        sqlx::query("INSERT OR IGNORE INTO blobs (digest, bytes) VALUES (?, ?)")
+            .bind(digest)
+            .bind(packed)
+            .execute(&mut *tx)
+            .await
+            .map_err(refused("a file of the site"))?;
+    }
+    sqlx::query(
+        "INSERT OR IGNORE INTO revisions (digest, time, author, manifest) VALUES (?, ?, ?, ?)",
+    )
+    .bind(&row.digest)
+    .bind(micros(row.time))
+    .bind(&row.author)
+    .bind(&row.manifest)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused("a revision"))?;
+    sqlx::query("INSERT OR REPLACE INTO settings (key, value) VALUES ('revision', ?)")
+        .bind(&row.digest)
+        .execute(tx)
+        .await
+        .map_err(refused("the revision in force"))?;
+    Ok(())
+}
