@@ -2,6 +2,7 @@
 
 pub mod artefact;
 pub mod build;
+pub mod command;
 pub mod decision;
 pub mod diagnostic;
 pub mod digest;
@@ -15,6 +16,7 @@ pub mod machine;
 pub mod name;
 pub mod phase;
 pub mod profile;
+pub mod refusal;
 pub mod site;
 pub mod subnet;
 pub mod system;
@@ -22,6 +24,7 @@ pub mod view;
 
 pub use artefact::{Artefact, ArtefactIndex, ArtefactRef};
 pub use build::{Build, BuildKey, Purpose};
+pub use command::{EditRequest, FlagReport, FlagRequest, Selection};
 pub use decision::{Action, BootPlan, Decision, LoaderKind, PlannedFile, Why};
 pub use diagnostic::{Diagnostic, Severity, Span};
 pub use digest::Digest;
@@ -35,6 +38,7 @@ pub use machine::{Document, Machine, Pinned};
 pub use name::Name;
 pub use phase::{Phase, Stage};
 pub use profile::{Answer, Deadlines, Handoff, Profile, ProfileKind};
+pub use refusal::{Code, Refusal};
 pub use site::{DhcpMode, Mirror, Server, Site, UnknownAction};
 pub use subnet::{AddressRange, Subnet};
 pub use system::{DiskRule, Interface, System};

@@ -60,6 +60,44 @@ pub struct BuildView {
     pub revision: String,
 }
 
+/// A system as `show` prints it: what `ls` has, and more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShowView {
+    /// What `ls` has.
+    pub system: SystemView,
+    /// Its interfaces as declared.
+    pub interfaces: Vec<super::Interface>,
+    /// Values a template sees, profile's and defaults merged in.
+    pub vars: serde_json::Map<String, serde_json::Value>,
+    /// Which disk may be written: the system's rule, else the profile's.
+    pub disk: super::DiskRule,
+    /// Boots through shim and signed GRUB.
+    pub secure_boot: bool,
+    /// What it would be told if it asked now.
+    pub why: String,
+    /// What to type next.
+    pub hint: Option<String>,
+    /// What is expected next, and by when.
+    pub expected: Option<String>,
+    /// The latest events, oldest first.
+    pub events: Vec<EventView>,
+}
+
+/// Where one value of a system comes from, as `show --origin` prints it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OriginView {
+    /// Dotted key: `vars.role`.
+    pub key: String,
+    /// The value in force.
+    pub value: serde_json::Value,
+    /// `system`, `profile`, `distro`, `defaults` or `built-in`.
+    pub layer: String,
+    /// File relative to the site; none for what is built in.
+    pub file: Option<String>,
+    /// Line, from 1.
+    pub line: Option<usize>,
+}
+
 /// An event as `events` and `watch` print it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventView {
