@@ -1,1 +1,196 @@
-//! (empty)
+//! The waist: two verbs.
+//!
+//! [`Control::ask`] reads the snapshot in memory, never waits, and may be repeated: a boot asks the
+//! same question five times. [`Control::tell`] is the only way anything changes: one writer, ordered,
+//! durable before it returns; then a new snapshot is published. Doors and people speak nothing else.
+
+mod documents;
+mod flag;
+pub mod leases;
+mod observed;
+mod places;
+mod site;
+mod snapshot;
+mod start;
+mod views;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+pub use documents::served_document;
+pub use observed::{Observation, Observed};
+pub use places::{Places, ServerAddress};
+pub use site::LoadError;
+pub use snapshot::{Authorised, Snapshot};
+pub use start::{Clock, OpenError, Options};
+pub use writer::TellError;
+
+use crate::boot::{Scope, TokenKey, decide};
+use crate::lifecycle::StepError;
+use crate::model::{
+    ArtefactIndex, Build, Decision, Door, Event, Facts, MacAddr, Record, Site, Timestamp,
+};
+use crate::store::Store;
+use writer::Command;
+
+/// What came of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The build it concerned, as it is now.
+    pub build: Build,
+}
+
+/// The waist of the house. Shared by every door.
+pub struct Control {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    commands: mpsc::Sender<Command>,
+    records: broadcast::Sender<Record>,
+    observed: Observed,
+    leases: leases::Desk,
+    places: ArcSwap<Places>,
+    store: Store,
+    key: TokenKey,
+    clock: Clock,
+    files: site::Files,
+    started: Timestamp,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// What this machine is told now, and why. In memory, never waits, changes nothing.
+    pub fn ask(&self, facts: &Facts) -> Decision {
+        let snapshot = self.snapshot.load();
+        decide(facts, &snapshot.situation(facts.mac, self.clock()))
+    }
+
+    /// Says that something happened. When this returns, it is durable and the new snapshot is out.
+    ///
+    /// # Errors
+    /// [`TellError::Refused`] if the state of the build does not allow it (nothing changed), or
+    /// [`TellError::Store`] if it could not be made durable (nothing changed either; try again).
+    pub async fn tell(&self, event: Event) -> Result<Told, TellError> {
+        let (done, wait) = oneshot::channel();
+        self.commands
+            .send(Command::Tell { event, done })
+            .await
+            .map_err(|_| TellError::Stopped)?;
+        wait.await.map_err(|_| TellError::Stopped)?
+    }
+
+    /// A `tell` that nobody waits for, for what doors merely saw. Dropped unless the system has a
+    /// build under way, and when the writer is behind.
+    pub fn note(&self, event: Event) {
+        let active = self
+            .snapshot
+            .load()
+            .machines
+            .get(&event.system)
+            .is_some_and(|m| {
+                [&m.build, &m.once]
+                    .into_iter()
+                    .flatten()
+                    .any(|b| b.phase.is_active())
+            });
+        if active && self.commands.try_send(Command::Note { event }).is_err() {
+            tracing::warn!("an observation was dropped: the writer is behind");
+        }
+    }
+
+    /// Remembers one step of a conversation for `farrier why`, in memory only.
+    pub fn observe(&self, mac: MacAddr, door: Door, text: impl Into<String>) {
+        self.observed.add(mac, door, self.clock(), text.into());
+    }
+
+    /// What was lately seen of this hardware address, oldest first.
+    pub fn observations(&self, mac: MacAddr) -> Vec<Observation> {
+        self.observed.of(mac)
+    }
+
+    /// Who may use this token for this, at the present phase of its build. `None` covers every
+    /// reason alike.
+    pub fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
+        self.snapshot.load().authorise(token, scope)
+    }
+
+    /// Which hardware address holds this IP address now: by reservation, else by lease.
+    pub fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
+        let site = self.site();
+        if let Some(system) = site.by_ip.get(&ip) {
+            return system
+                .interfaces
+                .iter()
+                .find(|i| i.ip == Some(ip))
+                .map(|i| i.mac);
+        }
+        self.leases.holder(ip, self.clock())
+    }
+
+    /// The desk that leases addresses.
+    pub fn leases(&self) -> &leases::Desk {
+        &self.leases
+    }
+
+    /// The present snapshot, for readers that need several things of one moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The site in force.
+    pub fn site(&self) -> Arc<Site> {
+        self.snapshot.load().site.clone()
+    }
+
+    /// The boot artefacts present.
+    pub fn artefacts(&self) -> Arc<ArtefactIndex> {
+        self.snapshot.load().artefacts.clone()
+    }
+
+    /// The key that tokens are derived from.
+    pub fn key(&self) -> &TokenKey {
+        &self.key
+    }
+
+    /// The present time.
+    pub fn clock(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Where machines reach this server.
+    pub fn places(&self) -> Arc<Places> {
+        self.places.load_full()
+    }
+
+    /// Sets where machines reach this server, once sockets are bound.
+    pub fn set_places(&self, places: Places) {
+        self.places.store(Arc::new(places));
+    }
+
+    /// Everything recorded from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Record> {
+        self.records.subscribe()
+    }
+
+    /// Since when this server runs.
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+}
+
+impl From<StepError> for TellError {
+    fn from(refusal: StepError) -> Self {
+        TellError::Refused(refusal)
+    }
+}

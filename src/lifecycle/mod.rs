@@ -6,4 +6,4 @@ pub mod step;
 
 pub use deadline::{expected_next, next_deadline};
 pub use scope::scope_open;
-pub use step::{Refusal, step};
+pub use step::{StepError, step};

@@ -18,7 +18,7 @@ use crate::model::{
 
 /// Why an event was not accepted. Nothing changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum StepError {
     /// The system has no build.
     #[error("`{0}` has no build; flag it with `farrier rebuild {0}`")]
     NoBuild(Name),
@@ -78,7 +78,7 @@ const SAME_BOOT: Duration = Duration::from_secs(8);
 /// `last_epoch` is the highest epoch the machine has used; `system` names it in refusals.
 ///
 /// # Errors
-/// A [`Refusal`]; then nothing changed and nothing is recorded.
+/// A [`StepError`]; then nothing changed and nothing is recorded.
 pub fn step(
     system: &Name,
     was: Option<&Build>,
@@ -86,13 +86,13 @@ pub fn step(
     event: &EventKind,
     deadlines: &Deadlines,
     now: Timestamp,
-) -> Result<Option<Build>, Refusal> {
+) -> Result<Option<Build>, StepError> {
     if let EventKind::Flagged { .. } = event {
         return flag(system, was, last_epoch, event, now).map(Some);
     }
-    let was = was.ok_or_else(|| Refusal::NoBuild(system.clone()))?;
+    let was = was.ok_or_else(|| StepError::NoBuild(system.clone()))?;
     let refused = |what| {
-        Err(Refusal::NotInPhase {
+        Err(StepError::NotInPhase {
             system: system.clone(),
             phase: was.phase,
             what,
@@ -187,7 +187,7 @@ pub fn step(
             Configuring | Ready | Failed | Stalled if was.handoff_key.as_ref() == Some(key) => {
                 Ok(None)
             }
-            _ if was.handoff_key.is_some() => Err(Refusal::AlreadyRedeemed(system.clone())),
+            _ if was.handoff_key.is_some() => Err(StepError::AlreadyRedeemed(system.clone())),
             _ => refused("redeeming a hand-off"),
         },
         EventKind::HandoffReused { .. } | EventKind::Leased { .. } | EventKind::Fetched { .. } => {
@@ -213,7 +213,7 @@ pub fn step(
                 Armed => moved(Idle, &|b| b.reason = Some("the flag expired".to_string())),
                 phase => ends(Stalled, phase.word(), "nothing was heard in time"),
             },
-            _ => Err(Refusal::NotDue(system.clone())),
+            _ => Err(StepError::NotDue(system.clone())),
         },
     }
 }
@@ -228,7 +228,7 @@ fn flag(
     last_epoch: u32,
     event: &EventKind,
     now: Timestamp,
-) -> Result<Build, Refusal> {
+) -> Result<Build, StepError> {
     let EventKind::Flagged {
         purpose,
         profile,
@@ -239,13 +239,13 @@ fn flag(
         actor,
     } = event
     else {
-        return Err(Refusal::NoBuild(system.clone()));
+        return Err(StepError::NoBuild(system.clone()));
     };
     if let Some(was) = was
         && was.phase.is_active()
         && was.phase != Phase::Armed
     {
-        return Err(Refusal::UnderWay {
+        return Err(StepError::UnderWay {
             system: system.clone(),
             epoch: was.key.epoch,
             phase: was.phase,
@@ -279,8 +279,8 @@ fn flag(
     })
 }
 
-type Moved<'a> = &'a dyn Fn(Phase, &dyn Fn(&mut Build)) -> Result<Option<Build>, Refusal>;
-type Ends<'a> = &'a dyn Fn(Phase, &str, &str) -> Result<Option<Build>, Refusal>;
+type Moved<'a> = &'a dyn Fn(Phase, &dyn Fn(&mut Build)) -> Result<Option<Build>, StepError>;
+type Ends<'a> = &'a dyn Fn(Phase, &str, &str) -> Result<Option<Build>, StepError>;
 
 /// A firmware began a boot. While the installer should be running this means that it was cut off.
 fn boot_began(
@@ -288,7 +288,7 @@ fn boot_began(
     now: Timestamp,
     moved: Moved<'_>,
     ends: Ends<'_>,
-) -> Result<Option<Build>, Refusal> {
+) -> Result<Option<Build>, StepError> {
     if !matches!(was.phase, Phase::Booting | Phase::Installing) || was.fresh_boot {
         return Ok(None);
     }
@@ -313,8 +313,8 @@ fn script_served(
     was: &Build,
     now: Timestamp,
     deadlines: &Deadlines,
-) -> Result<Option<Build>, Refusal> {
-    may_boot(was, now).map_err(|why| Refusal::OwnDisk {
+) -> Result<Option<Build>, StepError> {
+    may_boot(was, now).map_err(|why| StepError::OwnDisk {
         system: system.clone(),
         why,
     })?;

@@ -70,7 +70,7 @@ fn agent(class: &str) -> EventKind {
 }
 
 /// Runs events, each at its second, from a machine without a build.
-fn run(events: &[(i64, EventKind)]) -> Result<Build, Refusal> {
+fn run(events: &[(i64, EventKind)]) -> Result<Build, StepError> {
     let mut build: Option<Build> = None;
     for (when, event) in events {
         let last = build.as_ref().map_or(0, |b| b.key.epoch);
@@ -276,7 +276,7 @@ fn a_power_cut_while_installing_retries_only_if_nothing_was_written() {
     assert_eq!(build.phase, Phase::Held);
     let mut again = written.to_vec();
     again.push((61, EventKind::ScriptServed));
-    assert!(matches!(run(&again), Err(Refusal::OwnDisk { .. })));
+    assert!(matches!(run(&again), Err(StepError::OwnDisk { .. })));
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn a_machine_that_restarts_within_seconds_does_not_loop() {
     events.push((14, EventKind::ScriptServed));
     assert!(matches!(
         run(&events),
-        Err(Refusal::OwnDisk {
+        Err(StepError::OwnDisk {
             why: Why::AttemptsSpent { .. },
             ..
         })
@@ -308,7 +308,7 @@ fn an_expired_flag_serves_nothing() {
     ];
     assert!(matches!(
         run(&events),
-        Err(Refusal::OwnDisk {
+        Err(StepError::OwnDisk {
             why: Why::FlagExpired { .. },
             ..
         })
@@ -328,7 +328,7 @@ fn flagging_again_counts_up_and_does_not_interrupt() {
         (1, EventKind::ScriptServed),
         (2, flagged(Purpose::Install, 2)),
     ];
-    assert!(matches!(run(&busy), Err(Refusal::UnderWay { .. })));
+    assert!(matches!(run(&busy), Err(StepError::UnderWay { .. })));
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_hand_off_is_redeemed_once_and_a_repeat_with_the_same_key_is_the_same() {
         )
     };
     assert_eq!(tell("k"), Ok(None));
-    assert_eq!(tell("thief"), Err(Refusal::AlreadyRedeemed(web01())));
+    assert_eq!(tell("thief"), Err(StepError::AlreadyRedeemed(web01())));
 }
 
 #[test]
@@ -370,9 +370,9 @@ fn a_stalled_machine_may_still_tell_the_truth() {
     );
     assert!(matches!(
         next(&EventKind::ScriptServed),
-        Err(Refusal::OwnDisk { .. })
+        Err(StepError::OwnDisk { .. })
     ));
-    assert!(matches!(next(&answer()), Err(Refusal::NotInPhase { .. })));
+    assert!(matches!(next(&answer()), Err(StepError::NotInPhase { .. })));
 }
 
 #[test]

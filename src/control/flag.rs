@@ -1,0 +1,1 @@
+//! Flagging, cancelling, booting once.

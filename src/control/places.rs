@@ -1,0 +1,66 @@
+//! Where machines reach this server.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use ipnet::Ipv4Net;
+
+use crate::boot::paths::Urls;
+use crate::model::{Site, System};
+
+/// One of this server's addresses on a provisioning interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerAddress {
+    /// The interface's name.
+    pub interface: String,
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// The network it is in.
+    pub network: Ipv4Net,
+}
+
+/// All addresses that doors are open on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// In the order of the interfaces.
+    pub addresses: Vec<ServerAddress>,
+    /// The port the machine plane's HTTP door got.
+    pub http_port: u16,
+}
+
+impl Places {
+    /// The address under which a client in this network finds the server: the subnet's own
+    /// setting, else the address of the interface in that network, else the first address.
+    pub fn toward(&self, site: &Site, client: Option<Ipv4Addr>) -> Option<SocketAddrV4> {
+        let declared = client
+            .and_then(|ip| site.subnet_of(ip))
+            .and_then(|s| s.server);
+        let near = client
+            .and_then(|ip| self.addresses.iter().find(|a| a.network.contains(&ip)))
+            .map(|a| a.ip);
+        let first = self.addresses.first().map(|a| a.ip);
+        let port = if self.http_port == 0 {
+            site.server.http_port
+        } else {
+            self.http_port
+        };
+        declared
+            .or(near)
+            .or(first)
+            .map(|ip| SocketAddrV4::new(ip, port))
+    }
+
+    /// The address toward a system.
+    pub fn toward_system(&self, site: &Site, system: &System) -> Option<SocketAddrV4> {
+        self.toward(
+            site,
+            system
+                .ip()
+                .or_else(|| site.subnets.first().map(|s| s.network.addr())),
+        )
+    }
+
+    /// URLs as this client reaches them.
+    pub fn urls(&self, site: &Site, client: Option<Ipv4Addr>) -> Option<Urls> {
+        self.toward(site, client).map(|server| Urls { server })
+    }
+}

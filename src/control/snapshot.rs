@@ -1,0 +1,109 @@
+//! The immutable picture that decisions read; swapped whole.
+
+use std::sync::Arc;
+
+use crate::boot::{Scope, Situation, TokenHash, TokenKey};
+use crate::lifecycle::scope_open;
+use crate::model::{
+    ArtefactIndex, Build, BuildKey, MacAddr, Machine, Name, Pinned, Site, System, Timestamp,
+    UnknownAction,
+};
+
+/// Everything that answering needs, at one moment. Cheap to copy: the dynamic half is persistent
+/// maps.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What was declared.
+    pub site: Arc<Site>,
+    /// Which boot artefacts are here.
+    pub artefacts: Arc<ArtefactIndex>,
+    /// What is known of the systems that were ever flagged.
+    pub machines: imbl::HashMap<Name, Arc<Machine>>,
+    /// What their latest builds pinned.
+    pub pinned: imbl::HashMap<BuildKey, Arc<Pinned>>,
+    tokens: imbl::HashMap<TokenHash, (BuildKey, Scope)>,
+}
+
+/// The holder of a good token.
+#[derive(Debug, Clone)]
+pub struct Authorised {
+    /// The build, as it is now.
+    pub build: Build,
+    /// What it pinned.
+    pub pinned: Arc<Pinned>,
+    /// The system as declared now; gone if it was removed meanwhile.
+    pub system: Option<Arc<System>>,
+}
+
+impl Snapshot {
+    pub(super) fn new(site: Arc<Site>, artefacts: Arc<ArtefactIndex>) -> Self {
+        Snapshot {
+            site,
+            artefacts,
+            machines: imbl::HashMap::new(),
+            pinned: imbl::HashMap::new(),
+            tokens: imbl::HashMap::new(),
+        }
+    }
+
+    /// What is known when this interface asks.
+    pub fn situation(&self, mac: MacAddr, now: Timestamp) -> Situation<'_> {
+        let system = self.site.by_mac.get(&mac);
+        let machine = system.and_then(|s| self.machines.get(&s.name));
+        let pinned = |build: Option<&Build>| build.and_then(|b| self.pinned.get(&b.key));
+        Situation {
+            system: system.map(Arc::as_ref),
+            machine: machine.map(Arc::as_ref),
+            pinned: pinned(machine.and_then(|m| m.build.as_ref())).map(Arc::as_ref),
+            once_pinned: pinned(machine.and_then(|m| m.once.as_ref())).map(Arc::as_ref),
+            frozen: self.site.frozen.as_deref(),
+            ignore_unknown: self.site.unknown == UnknownAction::Ignore,
+            now,
+        }
+    }
+
+    /// Looks a token up by its digest and checks scope and phase.
+    pub fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
+        let (key, granted) = self.tokens.get(&TokenHash::of(token))?;
+        let build = self.machines.get(&key.system)?.with_epoch(key.epoch)?;
+        if *granted != scope || !scope_open(build, scope) {
+            return None;
+        }
+        Some(Authorised {
+            build: build.clone(),
+            pinned: self.pinned.get(key)?.clone(),
+            system: self.site.systems.get(&key.system).cloned(),
+        })
+    }
+
+    /// Puts a machine in, with the tokens of its builds; those of the machine it replaces go.
+    pub(super) fn put(&mut self, machine: Machine, key: &TokenKey) {
+        let keys = |m: &Machine| -> Vec<BuildKey> {
+            [&m.build, &m.once]
+                .into_iter()
+                .flatten()
+                .map(|b| b.key.clone())
+                .collect()
+        };
+        let before = self
+            .machines
+            .get(&machine.name)
+            .map(|m| keys(m))
+            .unwrap_or_default();
+        let after = keys(&machine);
+        for gone in before.iter().filter(|k| !after.contains(k)) {
+            self.pinned.remove(gone);
+            for scope in Scope::ALL {
+                self.tokens.remove(&key.token(gone, scope).hash());
+            }
+        }
+        for new in after.iter().filter(|k| !before.contains(k)) {
+            for scope in Scope::ALL {
+                self.tokens
+                    .insert(key.token(new, scope).hash(), (new.clone(), scope));
+            }
+        }
+        self.machines
+            .insert(machine.name.clone(), Arc::new(machine));
+    }
+}

@@ -1,0 +1,158 @@
+//! How the waist comes up: the store is opened, what is known is read, the writer starts.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{broadcast, mpsc};
+
+use super::leases::Desk;
+use super::snapshot::Snapshot;
+use super::writer::Writer;
+use super::{Control, Observed, Places, site};
+use crate::boot::TokenKey;
+use crate::model::{ArtefactIndex, Site, Timestamp};
+use crate::store::{self, StoreError};
+
+/// Tells the time. Only the edge of the program reads the machine's clock; tests pass their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What the waist needs to come up.
+pub struct Options {
+    /// The directory of the site's files.
+    pub site: PathBuf,
+    /// The directory of the database, the key, artefacts and the socket.
+    pub state: PathBuf,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("site", &self.site)
+            .field("state", &self.state)
+            .finish()
+    }
+}
+
+/// Why the waist did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The state directory cannot be used.
+    #[error(
+        "the state directory `{path}` cannot be used; make it writable or choose another with `--state`"
+    )]
+    State {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The key file is damaged.
+    #[error(
+        "`{path}` does not hold 32 bytes; restore it from a backup, or remove it (builds under way must then be flagged again)"
+    )]
+    Key {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Control {
+    /// Opens the state directory and starts the writer. The site is still empty: `reload` loads it.
+    ///
+    /// # Errors
+    /// If the state directory, the key or the database cannot be used.
+    pub async fn open(options: Options) -> Result<Arc<Control>, OpenError> {
+        let state = |source| OpenError::State {
+            path: options.state.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&options.state).map_err(state)?;
+        let key = key(&options.state)?;
+        let (store, writer) = store::open(&options.state.join("farrier.db")).await?;
+        let known = store.known().await?;
+        let now = (options.clock)();
+
+        let mut snapshot = Snapshot::new(
+            Arc::new(Site::default()),
+            Arc::new(ArtefactIndex::default()),
+        );
+        let mut due = HashMap::new();
+        for machine in known.machines {
+            for build in [&machine.build, &machine.once].into_iter().flatten() {
+                if let (true, Some(at)) = (build.phase.is_active(), build.deadline) {
+                    due.insert(build.key.clone(), at);
+                }
+            }
+            snapshot.put(machine, &key);
+        }
+        snapshot.pinned.extend(known.pins);
+
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let (commands, received) = mpsc::channel(4096);
+        let (records, _) = broadcast::channel(4096);
+        let writer = Writer {
+            commands: received,
+            store: writer,
+            published: snapshot.clone(),
+            records: records.clone(),
+            key: key.clone(),
+            clock: options.clock.clone(),
+            last_event: known.last_event,
+            due,
+        };
+        tokio::spawn(writer.run());
+        Ok(Arc::new(Control {
+            snapshot,
+            commands,
+            records,
+            observed: Observed::default(),
+            leases: Desk::new(known.leases),
+            places: ArcSwap::from_pointee(Places::default()),
+            store,
+            key,
+            clock: options.clock,
+            files: site::Files::new(options.site, options.state),
+            started: now,
+        }))
+    }
+}
+
+/// Reads the server's key, or draws it the first time.
+fn key(state: &Path) -> Result<TokenKey, OpenError> {
+    let path = state.join("token.key");
+    match std::fs::read(&path) {
+        Ok(bytes) => bytes
+            .try_into()
+            .map(TokenKey::new)
+            .map_err(|_| OpenError::Key { path: path.clone() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let mut bytes = [0u8; 32];
+            bytes[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+            bytes[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+            write_key(&path, &bytes).map_err(|source| OpenError::State { path, source })?;
+            Ok(TokenKey::new(bytes))
+        }
+        Err(source) => Err(OpenError::State { path, source }),
+    }
+}
+
+fn write_key(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

@@ -1,0 +1,1 @@
+//! The waist against a real store, with a clock that tests turn.

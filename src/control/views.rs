@@ -1,0 +1,1 @@
+//! What operators read: systems, reasons, events.

@@ -1,0 +1,361 @@
+//! The single writer: event -> step -> commit -> publish.
+//!
+//! It takes everything that waits, applies it to a copy of the snapshot, commits it as one group,
+//! publishes the copy, and only then answers. If the commit fails the copy is thrown away.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use super::snapshot::Snapshot;
+use super::{Clock, Told};
+use crate::boot::TokenKey;
+use crate::lifecycle::{StepError, step};
+use crate::model::{
+    ArtefactIndex, BuildKey, Deadlines, Event, EventKind, Lease, Machine, Phase, Pinned,
+    ProfileKind, Purpose, Record, Site, Timestamp,
+};
+use crate::store::{Batch, RevisionRow, Writer as StoreWriter};
+
+/// Why a `tell` changed nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TellError {
+    /// The state of the build does not allow it.
+    #[error("{0}")]
+    Refused(StepError),
+    /// It could not be made durable; the same `tell` may succeed later.
+    #[error("it could not be stored: {0}")]
+    Store(String),
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopped,
+}
+
+/// Files of a site that a revision is made of: digest and bytes.
+pub(super) type RevisionFiles = Vec<(String, Arc<[u8]>)>;
+
+pub(super) enum Command {
+    /// Something happened.
+    Tell {
+        event: Event,
+        done: oneshot::Sender<Result<Told, TellError>>,
+    },
+    /// Something was seen; nobody waits.
+    Note { event: Event },
+    /// A flag, with what its build pins. `epoch` is the one that was rendered for.
+    Flag {
+        event: Event,
+        epoch: u32,
+        pinned: Arc<Pinned>,
+        done: oneshot::Sender<Result<Told, TellError>>,
+    },
+    /// Leases to make durable.
+    Leases {
+        leases: Vec<Lease>,
+        done: oneshot::Sender<Result<(), TellError>>,
+    },
+    /// A new revision of the site.
+    Site {
+        site: Arc<Site>,
+        revision: Option<(RevisionRow, RevisionFiles)>,
+        done: oneshot::Sender<Result<(), TellError>>,
+    },
+    /// A new set of artefacts.
+    Artefacts {
+        index: Arc<ArtefactIndex>,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Most commands taken into one group.
+const GROUP: usize = 1024;
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(500);
+
+pub(super) struct Writer {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) store: StoreWriter,
+    pub(super) published: Arc<ArcSwap<Snapshot>>,
+    pub(super) records: broadcast::Sender<Record>,
+    pub(super) key: TokenKey,
+    pub(super) clock: Clock,
+    pub(super) last_event: i64,
+    /// When each build that is under way must have ended its phase.
+    pub(super) due: HashMap<BuildKey, Timestamp>,
+}
+
+/// Answers that wait for the commit.
+type Waiting = Box<dyn FnOnce(Result<(), TellError>) + Send>;
+
+struct Group {
+    next: Snapshot,
+    batch: Batch,
+    waiting: Vec<Waiting>,
+    due: Vec<(BuildKey, Option<Timestamp>)>,
+    last_event: i64,
+    changed: bool,
+}
+
+impl Writer {
+    /// Until every [`super::Control`] is gone.
+    pub(super) async fn run(mut self) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut taken = Vec::new();
+        loop {
+            tokio::select! {
+                count = self.commands.recv_many(&mut taken, GROUP) => {
+                    if count == 0 {
+                        return;
+                    }
+                    let group = self.group(taken.drain(..));
+                    self.commit(group).await;
+                }
+                _ = tick.tick() => {
+                    let now = (self.clock)();
+                    let overdue: Vec<BuildKey> = self
+                        .due
+                        .iter()
+                        .filter(|(_, at)| now >= **at)
+                        .map(|(key, _)| key.clone())
+                        .collect();
+                    if !overdue.is_empty() {
+                        let events = overdue.into_iter().map(|key| Command::Note {
+                            event: Event {
+                                system: key.system,
+                                epoch: Some(key.epoch),
+                                kind: EventKind::DeadlinePassed,
+                            },
+                        });
+                        let group = self.group(events);
+                        self.commit(group).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn group(&self, commands: impl Iterator<Item = Command>) -> Group {
+        let mut group = Group {
+            next: (**self.published.load()).clone(),
+            batch: Batch::default(),
+            waiting: Vec::new(),
+            due: Vec::new(),
+            last_event: self.last_event,
+            changed: false,
+        };
+        for command in commands {
+            self.apply(command, &mut group);
+        }
+        group
+    }
+
+    fn apply(&self, command: Command, group: &mut Group) {
+        match command {
+            Command::Tell { event, done } => {
+                let told = self.event(event, None, group);
+                group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored.and(told.map_err(Into::into)));
+                }));
+            }
+            Command::Note { event } => {
+                if let Err(refusal) = self.event(event, None, group) {
+                    tracing::debug!(%refusal, "an observation changed nothing");
+                }
+            }
+            Command::Flag {
+                event,
+                epoch,
+                pinned,
+                done,
+            } => {
+                let told = self.event(event, Some((epoch, pinned)), group);
+                group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored.and(told.map_err(Into::into)));
+                }));
+            }
+            Command::Leases { leases, done } => {
+                group.batch.leases.extend(leases);
+                group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored);
+                }));
+            }
+            Command::Site {
+                site,
+                revision,
+                done,
+            } => {
+                group.next.site = site;
+                group.changed = true;
+                group.batch.revisions.extend(revision);
+                group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored);
+                }));
+            }
+            Command::Artefacts { index, done } => {
+                group.next.artefacts = index;
+                group.changed = true;
+                group.waiting.push(Box::new(move |_| {
+                    let _receiver_gone = done.send(());
+                }));
+            }
+        }
+    }
+
+    /// Applies one event to the group's copy.
+    fn event(
+        &self,
+        event: Event,
+        flag: Option<(u32, Arc<Pinned>)>,
+        group: &mut Group,
+    ) -> Result<Told, StepError> {
+        let now = (self.clock)();
+        let Event {
+            system,
+            epoch,
+            kind,
+        } = event;
+        let mut machine = group
+            .next
+            .machines
+            .get(&system)
+            .map_or_else(|| Machine::new(system.clone()), |m| (**m).clone());
+        let last = machine.last_epoch();
+        if let Some((rendered_for, _)) = &flag
+            && *rendered_for != last + 1
+        {
+            return Err(StepError::StaleEpoch {
+                system,
+                said: *rendered_for,
+                present: last,
+            });
+        }
+        let slot = choose(&machine, epoch, &kind)?;
+        let was = match slot {
+            Purpose::Install => machine.build.as_ref(),
+            Purpose::Once => machine.once.as_ref(),
+        };
+        let deadlines = was
+            .and_then(|b| group.next.pinned.get(&b.key))
+            .map_or_else(Deadlines::default, |p| p.deadlines);
+        let mut now_is = step(&system, was, last, &kind, &deadlines, now)?;
+        // A one-shot kernel such as memtest never reports: serving it is all there is to know.
+        if let (EventKind::ScriptServed, Some(build)) = (&kind, &mut now_is)
+            && build.purpose == Purpose::Once
+            && group
+                .next
+                .pinned
+                .get(&build.key)
+                .is_some_and(|p| p.kind == ProfileKind::Kernel)
+        {
+            build.phase = Phase::Ready;
+            build.deadline = None;
+            build.ended = Some(now);
+        }
+        let build = now_is
+            .clone()
+            .or_else(|| was.cloned())
+            .ok_or(StepError::NoBuild(system.clone()))?;
+        group.last_event += 1;
+        group.batch.records.push(Record {
+            number: group.last_event,
+            time: now,
+            system: system.clone(),
+            epoch: Some(build.key.epoch),
+            phase: build.phase,
+            event: kind,
+        });
+        group.changed = true;
+        if now_is.is_some() {
+            let deadline = build.phase.is_active().then_some(build.deadline).flatten();
+            for old in [&machine.build, &machine.once].into_iter().flatten() {
+                if old.purpose == slot && old.key != build.key {
+                    group.due.push((old.key.clone(), None));
+                }
+            }
+            group.due.push((build.key.clone(), deadline));
+            if let Some((_, pinned)) = flag {
+                group.batch.pins.push((build.key.clone(), pinned.clone()));
+                group.next.pinned.insert(build.key.clone(), pinned);
+            }
+            group.batch.builds.push(build.clone());
+            match slot {
+                Purpose::Install => machine.build = Some(build.clone()),
+                Purpose::Once => machine.once = Some(build.clone()),
+            }
+            group.next.put(machine, &self.key);
+        }
+        Ok(Told { build })
+    }
+
+    async fn commit(&mut self, group: Group) {
+        let stored = if group.batch.is_empty() {
+            Ok(())
+        } else {
+            self.store.commit(&group.batch).await.map_err(|error| {
+                tracing::error!(%error, cause = ?std::error::Error::source(&error), "nothing of a group was stored");
+                TellError::Store(error.to_string())
+            })
+        };
+        if stored.is_ok() {
+            self.last_event = group.last_event;
+            for (key, deadline) in group.due {
+                match deadline {
+                    Some(at) => self.due.insert(key, at),
+                    None => self.due.remove(&key),
+                };
+            }
+            if group.changed {
+                self.published.store(Arc::new(group.next));
+            }
+            for record in group.batch.records {
+                log(&record);
+                let _nobody_listens = self.records.send(record);
+            }
+        }
+        for answer in group.waiting {
+            answer(stored.clone());
+        }
+    }
+}
+
+/// Which of a machine's two slots an event is about.
+fn choose(machine: &Machine, epoch: Option<u32>, kind: &EventKind) -> Result<Purpose, StepError> {
+    if let EventKind::Flagged { purpose, .. } = kind {
+        return Ok(purpose.clone());
+    }
+    if let Some(said) = epoch {
+        return machine
+            .with_epoch(said)
+            .map(|b| b.purpose.clone())
+            .ok_or_else(|| match machine.last_epoch() {
+                0 => StepError::NoBuild(machine.name.clone()),
+                present => StepError::StaleEpoch {
+                    system: machine.name.clone(),
+                    said,
+                    present,
+                },
+            });
+    }
+    let once = machine.once.as_ref().is_some_and(|b| b.phase.is_active());
+    Ok(if once {
+        Purpose::Once
+    } else {
+        Purpose::Install
+    })
+}
+
+/// One line for the text log.
+fn log(record: &Record) {
+    tracing::info!(
+        machine.name = %record.system,
+        build.epoch = record.epoch,
+        phase = %record.phase,
+        "{}: {}",
+        record.event.word(),
+        record.event.detail()
+    );
+}
