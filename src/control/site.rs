@@ -18,6 +18,10 @@ pub enum LoadError {
 }
 
 impl Files {
+    pub(super) fn stale(&self) -> Option<crate::model::view::Stale> {
+        None
+    }
+
     pub(super) fn new(site: PathBuf, state: PathBuf) -> Self {
         Files { site, state }
     }

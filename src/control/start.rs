@@ -122,6 +122,7 @@ impl Control {
             key,
             clock: options.clock,
             files: site::Files::new(options.site, options.state),
+            counters: super::Counters::default(),
             started: now,
         }))
     }
