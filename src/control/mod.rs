@@ -4,6 +4,7 @@
 //! same question five times. [`Control::tell`] is the only way anything changes: one writer, ordered,
 //! durable before it returns; then a new snapshot is published. Doors and people speak nothing else.
 
+mod check;
 mod counters;
 mod documents;
 mod flag;
@@ -32,7 +33,6 @@ pub use counters::Counters;
 pub use documents::served_document;
 pub use observed::{Observation, Observed};
 pub use places::{Places, ServerAddress};
-pub use site::LoadError;
 pub use snapshot::{Authorised, Snapshot};
 pub use start::{Clock, OpenError, Options};
 pub use views::event_view;

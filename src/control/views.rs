@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Control, Snapshot};
 use crate::boot::decide;
 use crate::lifecycle::expected_next;
+use crate::lifecycle::usual::usual;
 use crate::model::command::{EventPage, EventQuery, Selection, WhyRequest};
 use crate::model::view::{
     BuildView, EventView, LeaseView, ShowView, StatusView, SystemView, WhyView,
@@ -62,7 +63,7 @@ impl Control {
             hint: decision
                 .as_ref()
                 .and_then(|d| d.why.hint(Some(&system.name))),
-            expected: self.expected(&snapshot, &system),
+            expected: self.expected(&snapshot, &system).await,
             events: events.iter().map(event_view).collect(),
         })
     }
@@ -91,17 +92,21 @@ impl Control {
     }
 
     /// What is expected next of a system, and by when.
-    fn expected(&self, snapshot: &Snapshot, system: &System) -> Option<String> {
+    async fn expected(&self, snapshot: &Snapshot, system: &System) -> Option<String> {
         let machine = snapshot.machines.get(&system.name)?;
         let build = [&machine.once, &machine.build]
             .into_iter()
             .flatten()
             .find(|b| b.phase.is_active())?;
-        let what = expected_next(build)?;
-        Some(match build.deadline {
-            Some(at) => format!("{what}, by {at:.0}"),
-            None => what.to_string(),
-        })
+        let mut text = expected_next(build)?.to_string();
+        if let Some(at) = build.deadline {
+            text.push_str(&format!(", by {at:.0}"));
+        }
+        let beginnings = self.store.beginnings(&build.profile).await.unwrap_or_default();
+        if let Some(usual) = usual(&beginnings).get(build.phase.word()) {
+            text.push_str(&format!(" (usually after {} s)", usual.as_secs()));
+        }
+        Some(text)
     }
 
     /// The firmware last seen of a system's interfaces.
@@ -190,7 +195,10 @@ impl Control {
         Ok(WhyView {
             why: decision.why.to_string(),
             hint: decision.why.hint(system_name.as_ref()),
-            expected: system.as_ref().and_then(|s| self.expected(&snapshot, s)),
+            expected: match &system {
+                Some(system) => self.expected(&snapshot, system).await,
+                None => None,
+            },
             system: system.as_ref().map(|s| self.system_view(&snapshot, s)),
             decision,
             seen,
