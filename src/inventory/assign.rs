@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml_edit::{Array, TableLike, Value};
 
-use super::edit::{inner, place};
+use super::edit::{inner, place, tidy};
 use super::suggest::instead;
 use super::system::KEYS;
 
@@ -113,6 +113,19 @@ impl Assignment {
             Some(split) => split,
             None => return Err(AssignmentError::Malformed(String::new())),
         };
+        self.change(table, last, path)?;
+        if let Some(first) = path.first() {
+            tidy(table, first);
+        }
+        Ok(())
+    }
+
+    fn change(
+        &self,
+        table: &mut dyn TableLike,
+        last: &str,
+        path: &[String],
+    ) -> Result<(), AssignmentError> {
         let mut at = table;
         for (depth, key) in path.iter().enumerate() {
             if self.value.is_none() && !at.contains_key(key) {
@@ -126,8 +139,8 @@ impl Assignment {
             Some(text) => {
                 // The three ways to name interfaces exclude each other.
                 let ways = ["mac", "macs", "interface"];
-                if path.is_empty() && ways.contains(&last.as_str()) {
-                    for other in ways.iter().filter(|w| *w != last) {
+                if path.is_empty() && ways.contains(&last) {
+                    for other in ways.iter().filter(|w| **w != last) {
                         at.remove(other);
                     }
                 }

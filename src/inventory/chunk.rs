@@ -24,13 +24,6 @@ pub(super) struct Part<'a> {
     pub(super) ranges: Vec<Range<usize>>,
 }
 
-impl Part<'_> {
-    /// The text of this part.
-    pub(super) fn text<'t>(&self, file: &'t str) -> std::borrow::Cow<'t, str> {
-        join(file, &self.ranges)
-    }
-}
-
 /// The text of several ranges after each other.
 pub(super) fn join<'t>(file: &'t str, ranges: &[Range<usize>]) -> std::borrow::Cow<'t, str> {
     match ranges {
@@ -204,7 +197,7 @@ mod tests {
         let got: Vec<(&str, String)> = cut
             .parts
             .iter()
-            .map(|p| (p.key, p.text(text).into_owned()))
+            .map(|p| (p.key, join(text, &p.ranges).into_owned()))
             .collect();
         let want: Vec<(&str, String)> = parts.iter().map(|(k, t)| (*k, t.to_string())).collect();
         assert_eq!(got, want);

@@ -245,14 +245,18 @@ impl Found<'_> {
         };
         let part = &self.text[range.clone()];
         let mut document = self.parse(part)?;
-        let key = key_of(document.as_table(), name);
-        let system = key.and_then(|key| document.get_mut("system")?.get_mut(&key));
-        let table = system.and_then(Item::as_table_like_mut);
-        let table = table.ok_or_else(|| EditError::Syntax {
+        let no_table = || EditError::Syntax {
             path: self.path.clone(),
             message: format!("`system.{name}` is not a table"),
-        })?;
-        change(table)?;
+        };
+        let key = key_of(document.as_table(), name).ok_or_else(no_table)?;
+        let systems = document
+            .get_mut("system")
+            .and_then(Item::as_table_like_mut)
+            .ok_or_else(no_table)?;
+        let system = systems.get_mut(&key).and_then(Item::as_table_like_mut);
+        change(system.ok_or_else(no_table)?)?;
+        tidy(systems, &key);
         let mut new = document.to_string();
         if part.contains("\r\n") {
             new = new.replace("\r\n", "\n").replace('\n', "\r\n");
@@ -332,13 +336,20 @@ fn append(files: &FileSet, name: &Name, table: Table, summary: String) -> Change
 
 /// Puts a value where another stood and keeps what is around it: spaces, and the comment behind.
 pub(super) fn place(table: &mut dyn TableLike, key: &str, mut value: Value) {
-    if let Some(Item::Value(old)) = table.get(key) {
-        *value.decor_mut() = old.decor().clone();
-    } else if table.get(key).is_some() {
-        // A table with a header of its own gives way to a plain value.
-        table.remove(key);
+    match table.get_mut(key) {
+        Some(Item::Value(old)) => {
+            *value.decor_mut() = old.decor().clone();
+            *old = value;
+        }
+        Some(_) => {
+            // A table with a header of its own gives way to a plain value.
+            table.remove(key);
+            table.insert(key, Item::Value(value));
+        }
+        None => {
+            table.insert(key, Item::Value(value));
+        }
     }
-    table.insert(key, Item::Value(value));
 }
 
 /// The table under a key, made if it is missing.
@@ -347,4 +358,199 @@ pub(super) fn inner<'t>(table: &'t mut dyn TableLike, key: &str) -> Option<&'t m
         table.insert(key, Item::Value(Value::InlineTable(InlineTable::new())));
     }
     table.get_mut(key)?.as_table_like_mut()
+}
+
+/// Tidies the spaces of a one-line table that got or lost a key; a table of several lines is left
+/// as its owner wrote it.
+pub(super) fn tidy(table: &mut dyn TableLike, key: &str) {
+    if let Some(Item::Value(Value::InlineTable(inline))) = table.get_mut(key)
+        && !inline.to_string().contains('\n')
+    {
+        let decor = inline.decor().clone();
+        inline.fmt();
+        *inline.decor_mut() = decor;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "# the lab\n\n[defaults]\nprofile = \"debian-12\" # for all\n\n# first\n[system.web01] # rack 1\nmac     = \"52:54:00:00:00:01\" # eth0\n# below\nvars    = { role = \"web\" }\n\n# second\n[system.\"db.lab\"]\nmac = \"52:54:00:00:00:02\"\n[system.\"db.lab\".vars]\nrole = \"db\"\n\n[system]\nold = { mac = \"52:54:00:00:00:03\" }\n# the end\n";
+
+    fn site(text: &str) -> FileSet {
+        FileSet::default().with("systems.toml", text.as_bytes())
+    }
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    fn set(system: &str, words: &[&str]) -> Edit {
+        Edit::Set {
+            name: name(system),
+            assignments: words.iter().map(|w| w.parse().expect(w)).collect(),
+        }
+    }
+
+    /// The lines that an edit removes and adds.
+    fn difference(before: &str, edit: &Edit) -> String {
+        let change = edit.apply(&site(before)).expect("an edit");
+        let after = String::from_utf8(change.bytes).expect("text");
+        let (old, new): (Vec<&str>, Vec<&str>) =
+            (before.lines().collect(), after.lines().collect());
+        let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+        let rest = old.len().min(new.len()) - head;
+        let both = old.iter().rev().zip(new.iter().rev()).take(rest);
+        let tail = both.take_while(|(a, b)| a == b).count();
+        let gone = old[head..old.len() - tail].iter().map(|l| format!("-{l}"));
+        let come = new[head..new.len() - tail].iter().map(|l| format!("+{l}"));
+        gone.chain(come).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_set_touches_nothing_else() {
+        for (words, want) in [
+            (
+                &["mac=52-54-00-00-00-09"][..],
+                "-mac     = \"52:54:00:00:00:01\" # eth0\n+mac     = \"52-54-00-00-00-09\" # eth0",
+            ),
+            (
+                &["mac=525400000009"],
+                "-mac     = \"52:54:00:00:00:01\" # eth0\n+mac     = \"525400000009\" # eth0",
+            ),
+            (
+                &["vars.port=8080", "vars.role=db"],
+                "-vars    = { role = \"web\" }\n+vars    = { role = \"db\", port = 8080 }",
+            ),
+            (&["protected=true"], "+protected = true"),
+            (&["tags=web, rack1"], "+tags = [\"web\", \"rack1\"]"),
+            (&["disk.serial=123"], "+disk = { serial = \"123\" }"),
+            (&["ip=10.0.0.1", "ip="], ""),
+        ] {
+            let edit = set("web01", words);
+            if want.is_empty() {
+                assert_eq!(
+                    edit.apply(&site(FILE)),
+                    Err(EditError::Nothing),
+                    "{words:?}"
+                );
+            } else {
+                assert_eq!(difference(FILE, &edit), want, "{words:?}");
+            }
+        }
+        let removed = set("web01", &["vars="]);
+        assert_eq!(
+            difference(FILE, &removed),
+            "-# below\n-vars    = { role = \"web\" }"
+        );
+        let elsewhere = set("db.lab", &["vars.role=mail"]);
+        assert_eq!(
+            difference(FILE, &elsewhere),
+            "-role = \"db\"\n+role = \"mail\""
+        );
+        let inline = set("old", &["profile=x"]);
+        assert_eq!(
+            difference(FILE, &inline),
+            "-old = { mac = \"52:54:00:00:00:03\" }\n+old = { mac = \"52:54:00:00:00:03\", profile = \"x\" }"
+        );
+        let several = set("web01", &["macs=52:54:00:00:00:08,52:54:00:00:00:09"]);
+        let shown = difference(FILE, &several);
+        assert!(
+            !shown.contains("+mac ") && shown.contains("+macs = [\"52:54:00:00:00:08\", "),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_system_goes_with_the_comment_above_it() {
+        let gone = |n: &str| difference(FILE, &Edit::Remove { name: name(n) });
+        assert_eq!(
+            gone("web01"),
+            "-# first\n-[system.web01] # rack 1\n-mac     = \"52:54:00:00:00:01\" # eth0\n-# below\n-vars    = { role = \"web\" }\n-"
+        );
+        assert_eq!(gone("old"), "-old = { mac = \"52:54:00:00:00:03\" }");
+        let unknown = Edit::Remove { name: name("web1") }.apply(&site(FILE));
+        let message = unknown.expect_err("not there").to_string();
+        assert_eq!(message, "there is no system `web1`; did you mean `web01`?");
+    }
+
+    #[test]
+    fn an_added_system_stands_at_the_end() {
+        let add = |n: &str| Edit::Add {
+            name: name(n),
+            macs: vec!["52:54:00:00:00:07".parse().expect("a MAC")],
+            profile: Some(name("debian-12")),
+            ip: None,
+            assignments: vec!["vars.role=web".parse().expect("an assignment")],
+        };
+        let table =
+            "mac = \"52:54:00:00:00:07\"\nprofile = \"debian-12\"\nvars = { role = \"web\" }\n";
+        for (before, n, want) in [
+            ("", "new", format!("[system.new]\n{table}")),
+            ("# x", "new", format!("# x\n\n[system.new]\n{table}")),
+            ("# x\n", "a.b", format!("# x\n\n[system.\"a.b\"]\n{table}")),
+            (
+                "a = 1\r\n",
+                "new",
+                format!("a = 1\n\n[system.new]\n{table}").replace('\n', "\r\n"),
+            ),
+        ] {
+            let change = add(n).apply(&site(before)).expect("added");
+            assert_eq!(String::from_utf8(change.bytes).expect("text"), want);
+            assert_eq!(
+                change.summary,
+                format!("add {n} (52:54:00:00:00:07, profile debian-12)")
+            );
+        }
+        assert!(matches!(
+            add("WEB01").apply(&site(FILE)),
+            Err(EditError::Exists { .. })
+        ));
+        let new = add("new").apply(&FileSet::default()).expect("a new file");
+        assert_eq!(new.before, None);
+    }
+
+    #[test]
+    fn line_ends_stay_as_they_are() {
+        let file = "[system.a]\r\nmac = \"1\" # c\r\n\r\n[system.b]\r\nmac = \"2\"\r\n";
+        let change = set("a", &["wipe=true"]).apply(&site(file)).expect("set");
+        let want =
+            "[system.a]\r\nmac = \"1\" # c\r\nwipe = true\r\n\r\n[system.b]\r\nmac = \"2\"\r\n";
+        assert_eq!(String::from_utf8(change.bytes).expect("text"), want);
+    }
+
+    #[test]
+    fn what_is_typed_wrong_is_said() {
+        for (typed, message) in [
+            (
+                "profile",
+                "`profile` is not an assignment; write `key=value`, or `key=` to remove the key",
+            ),
+            (
+                "proflie=x",
+                "a system has no key `proflie`; did you mean `profile`?",
+            ),
+            (
+                "vars..x=1",
+                "`vars..x=1` is not an assignment; write `key=value`, or `key=` to remove the key",
+            ),
+            (
+                "disk.path=\u{7}",
+                "the value of `disk.path` holds a control character",
+            ),
+        ] {
+            let error = typed
+                .parse::<crate::inventory::Assignment>()
+                .expect_err(typed);
+            assert_eq!(error.to_string(), message);
+        }
+        let within = set("web01", &["mac.x=1"])
+            .apply(&site(FILE))
+            .expect_err("not a table");
+        assert_eq!(
+            within.to_string(),
+            "`mac` is not a table, so nothing can be set within it"
+        );
+    }
 }
