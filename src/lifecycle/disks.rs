@@ -65,7 +65,10 @@ impl ReportedDisk {
         let name = self.path.rsplit('/').next().unwrap_or("");
         if self.removable || bus == "usb" {
             Some("removable")
-        } else if matches!(bus, "fc" | "fcoe" | "iscsi" | "nvme-tcp" | "nvme-rdma" | "nvme-fc") {
+        } else if matches!(
+            bus,
+            "fc" | "fcoe" | "iscsi" | "nvme-tcp" | "nvme-rdma" | "nvme-fc"
+        ) {
             Some("on a storage network")
         } else if ["fd", "sr", "loop", "ram", "zram", "nbd"].iter().any(|p| {
             name.strip_prefix(p)
@@ -252,7 +255,11 @@ pub fn choose<'a>(
             ));
         }
     };
-    let allowed = |word: &str| may_destroy.iter().any(|a| a.trim().eq_ignore_ascii_case(word));
+    let allowed = |word: &str| {
+        may_destroy
+            .iter()
+            .any(|a| a.trim().eq_ignore_ascii_case(word))
+    };
     if allowed("any") {
         return Ok(disk);
     }

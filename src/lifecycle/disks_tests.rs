@@ -48,18 +48,54 @@ fn exactly_one_disk_matches_or_none_is_written() {
         false,
         "/dev/nvme0n1",
     );
-    check(TWO, "", "any", false, "2 disks match the rule (any one disk)");
-    check(TWO, "serial=OTHER", "any", false, "the machine has: /dev/vda 20.0 GiB model `QEMU HARDDISK` serial `ROOT`");
-    check(TWO, "serial=ROOT model=samsung", "any", false, "no disk matches");
+    check(
+        TWO,
+        "",
+        "any",
+        false,
+        "2 disks match the rule (any one disk)",
+    );
+    check(
+        TWO,
+        "serial=OTHER",
+        "any",
+        false,
+        "the machine has: /dev/vda 20.0 GiB model `QEMU HARDDISK` serial `ROOT`",
+    );
+    check(
+        TWO,
+        "serial=ROOT model=samsung",
+        "any",
+        false,
+        "no disk matches",
+    );
     check(TWO, "wwn=", "any", false, "no disk matches");
     check("", "", "any", true, "no disk at all");
 }
 
 #[test]
 fn a_missing_value_matches_no_rule() {
-    check("path=/dev/sda size=99999999999", "serial=x", "any", false, "no disk matches");
-    check("path=/dev/sda size=99999999999", "wwn=x", "any", false, "no disk matches");
-    check("path=/dev/sda size=99999999999", "model=x", "any", false, "no disk matches");
+    check(
+        "path=/dev/sda size=99999999999",
+        "serial=x",
+        "any",
+        false,
+        "no disk matches",
+    );
+    check(
+        "path=/dev/sda size=99999999999",
+        "wwn=x",
+        "any",
+        false,
+        "no disk matches",
+    );
+    check(
+        "path=/dev/sda size=99999999999",
+        "model=x",
+        "any",
+        false,
+        "no disk matches",
+    );
 }
 
 #[test]
@@ -67,8 +103,14 @@ fn some_devices_are_never_written() {
     for (line, why) in [
         ("path=/dev/sdb size=99999999999 removable=1", "(removable)"),
         ("path=/dev/sdb size=99999999999 bus=usb", "(removable)"),
-        ("path=/dev/sdb size=99999999999 bus=FC", "(on a storage network)"),
-        ("path=/dev/sdb size=99999999999 bus=iscsi", "(on a storage network)"),
+        (
+            "path=/dev/sdb size=99999999999 bus=FC",
+            "(on a storage network)",
+        ),
+        (
+            "path=/dev/sdb size=99999999999 bus=iscsi",
+            "(on a storage network)",
+        ),
         ("path=/dev/sr0 size=99999999999", "(not a disk)"),
         ("path=/dev/fd0 size=99999999999", "(not a disk)"),
         ("path=/dev/sdb size=1000000000", "(smaller than 1 GiB)"),
@@ -94,7 +136,14 @@ fn what_a_disk_holds_must_be_permitted() {
     check("ntfs", "linux", false, "holds `ntfs`");
     check("ntfs", "linux ntfs", false, "/dev/sda");
     check("gpt,ntfs", "any", false, "/dev/sda");
-    for foreign in ["VMFS_volume_member", "gfs2", "GPFS", "ocfs2", "zfs_member", "BitLocker"] {
+    for foreign in [
+        "VMFS_volume_member",
+        "gfs2",
+        "GPFS",
+        "ocfs2",
+        "zfs_member",
+        "BitLocker",
+    ] {
         check(foreign, "linux", true, "which other machines may be using");
         check(foreign, "any", false, "/dev/sda");
         check(foreign, foreign, false, "/dev/sda");

@@ -164,6 +164,9 @@ mod tests {
         let hot = Hot::new(100);
         assert!(hot.get(&file).await.is_err());
         std::fs::write(&file.path, b"good").expect("written");
-        assert_eq!(hot.get(&file).await.expect("read").as_deref(), Some(&b"good"[..]));
+        assert_eq!(
+            hot.get(&file).await.expect("read").as_deref(),
+            Some(&b"good"[..])
+        );
     }
 }

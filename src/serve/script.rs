@@ -2,7 +2,7 @@
 
 use crate::boot::paths::Urls;
 use crate::control::TellError;
-use crate::lifecycle::Refusal;
+use crate::lifecycle::StepError;
 use crate::loader::{Reason, Script, grub, ipxe, pxelinux};
 use crate::model::{Action, ClientStage, Decision, Event, EventKind, Facts, Firmware};
 
@@ -120,7 +120,7 @@ impl Written {
         tracing::warn!(machine.name = ?self.decision.system, %error, "a boot script was withheld");
         let mut reason = Reason::of(&self.decision, &self.who);
         reason.why = match error {
-            TellError::Refused(Refusal::OwnDisk { why, .. }) => why.to_string(),
+            TellError::Refused(StepError::OwnDisk { why, .. }) => why.to_string(),
             error => error.to_string(),
         };
         let name = self.decision.system.as_ref();

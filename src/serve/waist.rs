@@ -8,9 +8,7 @@ use std::sync::Arc;
 use crate::boot::paths::Urls;
 use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, Told};
-use crate::model::{
-    ArtefactIndex, Decision, DhcpMode, Door, Event, Facts, MacAddr, Site, System,
-};
+use crate::model::{ArtefactIndex, Decision, DhcpMode, Door, Event, Facts, MacAddr, Site, System};
 
 /// A `tell` under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Told, TellError>> + Send + 'a>>;

@@ -103,6 +103,11 @@ pub fn start(listeners: Vec<TcpListener>, app: Router, limits: Limits) -> io::Re
     })
 }
 
+/// Until the door closes (or whoever could close it is gone).
+async fn over(mut stopped: watch::Receiver<bool>) {
+    let _closed_either_way = stopped.wait_for(|stop| *stop).await.is_ok();
+}
+
 struct Door {
     app: Router,
     limits: Limits,
@@ -116,7 +121,7 @@ struct Inside {
 }
 
 impl Door {
-    async fn run(self: Arc<Self>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    async fn run(self: Arc<Self>, listener: TcpListener, stopped: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -141,7 +146,7 @@ impl Door {
                     }
                 },
                 Some(_ended) = connections.join_next() => {}
-                _ = stopped.wait_for(|stop| *stop) => break,
+                () = over(stopped.clone()) => break,
             }
         }
         drop(listener);
@@ -172,7 +177,7 @@ impl Door {
         &self,
         stream: TcpStream,
         remote: SocketAddr,
-        mut stopped: watch::Receiver<bool>,
+        stopped: watch::Receiver<bool>,
     ) {
         let Ok(local) = stream.local_addr() else {
             return;
@@ -197,8 +202,12 @@ impl Door {
             .serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            _ = stopped.wait_for(|stop| *stop) => {
+            ended = connection.as_mut() => Some(ended),
+            () = over(stopped) => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

@@ -124,7 +124,13 @@ mod tests {
         file.write_all_at(&contents, 0).expect("written");
         let file = Arc::new(file);
         let all = contents.len() as u64;
-        for (from, to) in [(0, all), (5, 6), (PIECE - 1, PIECE + 1), (all - 1, all), (3, 3)] {
+        for (from, to) in [
+            (0, all),
+            (5, 6),
+            (PIECE - 1, PIECE + 1),
+            (all - 1, all),
+            (3, 3),
+        ] {
             for source in [
                 Source::Memory(Bytes::from(contents.clone())),
                 Source::File(file.clone()),

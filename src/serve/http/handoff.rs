@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::document::admit;
 use super::machine::{Answer, Asked, MachinePlane};
-use super::report::{read, tail, tell};
 use super::reply;
+use super::report::{read, tail, tell};
 use crate::boot::Scope;
 use crate::control::{Authorised, TellError, served_document};
-use crate::lifecycle::Refusal;
+use crate::lifecycle::StepError;
 use crate::model::event::{AgentReport, printable};
 use crate::model::{Event, EventKind};
 
@@ -74,7 +74,7 @@ async fn bundle(plane: &MachinePlane, asked: &Asked, granted: &Authorised, said:
     let redeemed = EventKind::HandoffRedeemed { key: key.into() };
     match plane.waist.tell(event(redeemed)).await {
         Ok(_) => Answer::remark(contents(plane, granted), "the hand-off"),
-        Err(TellError::Refused(Refusal::AlreadyRedeemed(system))) => {
+        Err(TellError::Refused(StepError::AlreadyRedeemed(system))) => {
             tracing::warn!(client.address = %asked.from, machine.name = %system, "a second redemption of a hand-off was refused");
             let reused = EventKind::HandoffReused { from: asked.from };
             if let Err(error) = plane.waist.tell(event(reused)).await {
@@ -90,9 +90,8 @@ async fn bundle(plane: &MachinePlane, asked: &Asked, granted: &Authorised, said:
 /// What the unit gets: `bundle.sh`, or a tar of every secret document.
 fn contents(plane: &MachinePlane, granted: &Authorised) -> Response {
     let secret = || granted.pinned.documents.values().filter(|d| d.secret);
-    let fill = |d: &crate::model::Document| {
-        served_document(d, plane.waist.key(), &granted.build.key)
-    };
+    let fill =
+        |d: &crate::model::Document| served_document(d, plane.waist.key(), &granted.build.key);
     if let Some(document) = secret().find(|d| d.name == BUNDLE) {
         let bytes = Bytes::from(fill(document));
         return reply::bytes(StatusCode::OK, &document.content_type, bytes);
@@ -141,7 +140,10 @@ fn result(said: &str) -> Option<AgentReport> {
             }
         }
     }
-    let known = matches!(report.class.as_str(), "ok" | "changed" | "failed" | "reboot");
+    let known = matches!(
+        report.class.as_str(),
+        "ok" | "changed" | "failed" | "reboot"
+    );
     (known && !report.agent.is_empty()).then_some(report)
 }
 
@@ -155,12 +157,20 @@ mod tests {
             "agent=steps code=3 class=failed seconds=12\nhostkey=ssh-ed25519 AAAA root@web01\n\nline one\nline \u{1b}two\n",
         )
         .expect("a result");
-        assert_eq!((report.agent.as_str(), report.code, report.seconds), ("steps", 3, 12));
+        assert_eq!(
+            (report.agent.as_str(), report.code, report.seconds),
+            ("steps", 3, 12)
+        );
         assert_eq!(report.host_keys, ["ssh-ed25519 AAAA root@web01"]);
         assert_eq!(report.log, "line one\nline  two");
         let short = result("agent=steps\ncode=0\nclass=ok\nseconds=1").expect("a result");
         assert_eq!((short.class.as_str(), short.log.as_str()), ("ok", ""));
-        for bad in ["", "agent=steps code=x class=ok", "agent=steps code=0 class=fine", "class=ok"] {
+        for bad in [
+            "",
+            "agent=steps code=x class=ok",
+            "agent=steps code=0 class=fine",
+            "class=ok",
+        ] {
             assert!(result(bad).is_none(), "{bad}");
         }
     }

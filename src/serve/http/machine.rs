@@ -102,7 +102,8 @@ impl Answer {
 
 async fn serve(State(plane): State<Arc<MachinePlane>>, request: Request) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
-    let Some((from, local)) = peer.and_then(|p| Some((v4(p.remote.ip())?, (v4(p.local.ip())?, p.local.port()))))
+    let Some((from, local)) =
+        peer.and_then(|p| Some((v4(p.remote.ip())?, (v4(p.local.ip())?, p.local.port()))))
     else {
         return reply::not_found();
     };
@@ -138,9 +139,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
         HttpPath::Grub(mac) => boot_script::grub(plane, asked, mac).await,
         HttpPath::Loader(name) => artefact::loader(plane, asked, &name).await,
         HttpPath::Artefact { id, digest } => artefact::artefact(plane, asked, &id, &digest).await,
-        HttpPath::Document { token, name } => {
-            document::document(plane, asked, &token, &name).await
-        }
+        HttpPath::Document { token, name } => document::document(plane, asked, &token, &name).await,
         HttpPath::Report { token, verb, stage } => {
             report::report(plane, asked, &token, &verb, stage.as_deref(), body).await
         }
@@ -200,7 +199,11 @@ fn log(plane: &MachinePlane, asked: &Asked, shown: &str, answer: &Answer) {
     let status = answer.response.status();
     let remark = answer.remark.as_deref().unwrap_or("");
     let colon = if remark.is_empty() { "" } else { ": " };
-    let line = format!("{} {shown}: {}{colon}{remark}", asked.method, status.as_u16());
+    let line = format!(
+        "{} {shown}: {}{colon}{remark}",
+        asked.method,
+        status.as_u16()
+    );
     if status.is_client_error() || status.is_server_error() {
         tracing::info!(client.address = %asked.from, "{line}");
     } else {

@@ -85,12 +85,7 @@ impl Mirrors for NoMirrors {
     }
 }
 
-pub(super) async fn mirror(
-    plane: &MachinePlane,
-    asked: &Asked,
-    name: &str,
-    path: &str,
-) -> Answer {
+pub(super) async fn mirror(plane: &MachinePlane, asked: &Asked, name: &str, path: &str) -> Answer {
     let octets = || "application/octet-stream".to_string();
     match plane.mirrors.find(name, path, asked.looks_only()).await {
         Ok(Found::File {

@@ -50,7 +50,14 @@ pub(super) async fn report(
     let detail = || tail(&said);
     let stage = Stage::clean(stage.unwrap_or("install"));
     match verb {
-        "start" => told(plane, &granted, EventKind::InstallerStarted { detail: detail() }).await,
+        "start" => {
+            told(
+                plane,
+                &granted,
+                EventKind::InstallerStarted { detail: detail() },
+            )
+            .await
+        }
         "progress" => {
             let kind = EventKind::Progress {
                 stage,
@@ -155,7 +162,10 @@ pub(super) async fn read(asked: &Asked, body: Body) -> Result<String, Response> 
     match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, MOST)).await {
         Ok(Ok(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Ok(Err(error)) if is_limit(&error) => Err(too_large()),
-        Ok(Err(_)) => Err(reply::text(StatusCode::BAD_REQUEST, "the body was cut off\n")),
+        Ok(Err(_)) => Err(reply::text(
+            StatusCode::BAD_REQUEST,
+            "the body was cut off\n",
+        )),
         Err(_) => Err(reply::text(StatusCode::REQUEST_TIMEOUT, "too slow\n")),
     }
 }
