@@ -269,6 +269,8 @@ pub enum EditRequest {
         expect: Option<usize>,
         /// What to change, in order.
         changes: Vec<Change>,
+        /// Only say what would happen; the whole edit is worked out and checked.
+        dry_run: bool,
     },
     /// Removes systems from the files.
     Remove {
