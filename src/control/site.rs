@@ -105,7 +105,7 @@ impl Control {
             loaded.files = files;
             return Ok(ReloadReport { revision: revision.short(), changed: false, warnings: vec![] });
         }
-        let parsed = tokio::task::block_in_place(|| inventory::parse_with(&files, &mut loaded.cache));
+        let parsed = tokio::task::block_in_place(|| loaded.cache.parse(&files));
         let (errors, warnings): (Vec<_>, Vec<_>) =
             parsed.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
         let Some(mut site) = parsed.site else { return Err(self.refuse(errors)) };
