@@ -1,1 +1,5 @@
 //! it
+
+mod http;
+mod loader;
+mod standin;

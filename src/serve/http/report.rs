@@ -15,6 +15,9 @@ use crate::lifecycle::disks;
 use crate::model::event::printable;
 use crate::model::{Door, Event, EventKind, Phase, Stage};
 
+const VERBS: [&str; 7] = [
+    "start", "disks", "progress", "end", "fail", "log", "handoff",
+];
 /// Most bytes of a report.
 pub(super) const MOST: usize = 64 * 1024;
 /// How long a report may take to come in.
@@ -34,6 +37,9 @@ pub(super) async fn report(
     let Some(granted) = admit(plane, asked, token, Scope::Report) else {
         return reply::not_found().into();
     };
+    if !VERBS.contains(&verb) {
+        return reply::not_found().into();
+    }
     // Some installers have a client that can only GET.
     let by_get = asked.method == Method::GET && matches!(verb, "start" | "progress" | "end");
     if !by_get && asked.method != Method::POST {
