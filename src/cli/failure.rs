@@ -3,11 +3,9 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use annotate_snippets::renderer::DecorStyle;
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-
 use super::printer::{Printer, compact};
-use crate::model::{Code, Diagnostic, Refusal, Severity, Span};
+use crate::inventory;
+use crate::model::{Code, Diagnostic, Refusal, Severity};
 
 /// Prints a refusal on stderr.
 pub(super) fn print(printer: &Printer, refusal: &Refusal) {
@@ -23,91 +21,27 @@ pub(super) fn print(printer: &Printer, refusal: &Refusal) {
 /// A refusal as people read it.
 pub(super) fn sentence(refusal: &Refusal, colour: bool) -> String {
     if !refusal.problems.is_empty() {
-        return diagnostics(&refusal.problems, colour);
+        return inventory::report(&refusal.problems, colour);
     }
-    diagnostic(
-        &Diagnostic {
+    if !refusal.spans.is_empty() {
+        let problem = Diagnostic {
             severity: Severity::Error,
             message: refusal.message.clone(),
             spans: refusal.spans.clone(),
             help: refusal.help.clone(),
-        },
-        colour,
-    )
-}
-
-/// Every problem, then how many there are if more than one.
-pub(super) fn diagnostics(problems: &[Diagnostic], colour: bool) -> String {
-    let mut text = String::new();
-    for (i, problem) in problems.iter().enumerate() {
-        if i > 0 {
-            text.push('\n');
-        }
-        text.push_str(&diagnostic(problem, colour));
+        };
+        return inventory::report(&[problem], colour);
+    }
+    let mut text = format!("{} {}\n", paint("error:", "1;31", colour), refusal.message);
+    if let Some(help) = &refusal.help {
+        text.push_str(&format!("{} {help}\n", paint(" help:", "36", colour)));
     }
     text
 }
 
-/// One problem with its carets.
-pub(super) fn diagnostic(problem: &Diagnostic, colour: bool) -> String {
-    let renderer = if colour {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
-    let renderer = renderer.decor_style(DecorStyle::Ascii);
-    let level = match problem.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
-    };
-    if problem.spans.is_empty() {
-        let title = Group::with_title(level.primary_title(problem.message.as_str()));
-        let mut text = renderer.render(&[title]).to_string() + "\n";
-        if let Some(help) = &problem.help {
-            text.push_str(&format!("{} {help}\n", paint("  help:", colour)));
-        }
-        return text;
-    }
-    let mut group = level
-        .primary_title(problem.message.as_str())
-        .elements(problem.spans.iter().enumerate().map(|(i, span)| {
-            let kind = if i == 0 {
-                AnnotationKind::Primary
-            } else {
-                AnnotationKind::Context
-            };
-            let annotation = kind.span(bytes_of(span));
-            Snippet::source(span.text.as_str())
-                .line_start(span.line)
-                .path(span.file.as_str())
-                .fold(false)
-                .annotation(if span.label.is_empty() {
-                    annotation
-                } else {
-                    annotation.label(span.label.as_str())
-                })
-        }));
-    if let Some(help) = &problem.help {
-        group = group.element(Level::HELP.message(help.as_str()));
-    }
-    renderer.render(&[group]).to_string() + "\n"
-}
-
-/// The byte range of a span within its line; columns count characters.
-fn bytes_of(span: &Span) -> std::ops::Range<usize> {
-    let at = |characters: usize| {
-        span.text
-            .char_indices()
-            .nth(characters)
-            .map_or(span.text.len(), |(byte, _)| byte)
-    };
-    let first = span.column.saturating_sub(1);
-    at(first)..at(first + span.length)
-}
-
-fn paint(text: &str, colour: bool) -> String {
+fn paint(text: &str, code: &str, colour: bool) -> String {
     if colour {
-        format!("\x1b[36m{text}\x1b[0m")
+        format!("\x1b[{code}m{text}\x1b[0m")
     } else {
         text.to_string()
     }
@@ -180,30 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn carets_count_characters_not_bytes() {
-        let span = Span {
-            file: "systems.toml".to_string(),
-            line: 3,
-            column: 9,
-            length: 4,
-            text: "motd = \"äöü!\"".to_string(),
-            label: String::new(),
-        };
-        assert_eq!(&span.text[bytes_of(&span)], "äöü!");
-    }
-
-    #[test]
-    fn a_place_has_a_caret_and_a_fix() {
-        let problem = Diagnostic::error("no profile is called `debain-12`")
-            .at(Span {
-                file: "systems.toml".to_string(),
-                line: 12,
-                column: 11,
-                length: 11,
-                text: "profile = \"debain-12\"".to_string(),
-                label: "not in profiles/".to_string(),
-            })
-            .help("did you mean `debian-12`?");
-        insta::assert_snapshot!(diagnostic(&problem, false), @"");
+    fn a_refusal_is_a_sentence_and_its_fix() {
+        let refusal = Refusal::refused("`db01` is protected").help("farrier set db01 protected=false");
+        assert_eq!(
+            sentence(&refusal, false),
+            "error: `db01` is protected\n help: farrier set db01 protected=false\n"
+        );
     }
 }

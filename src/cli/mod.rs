@@ -15,6 +15,7 @@ mod check;
 mod client;
 mod completion;
 mod distro;
+mod distro_add;
 mod doctor;
 mod edit;
 mod events;
@@ -61,12 +62,15 @@ pub enum Exit {
     Done,
     /// It did what was asked, and there is a difference or a finding.
     Differs,
+    /// It did what was asked, and what it was asked about is not well.
+    Failed,
 }
 
 impl Exit {
     fn code(self) -> u8 {
         match self {
             Exit::Done => 0,
+            Exit::Failed => 1,
             Exit::Differs => 2,
         }
     }

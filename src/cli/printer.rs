@@ -88,6 +88,11 @@ impl Printer {
         self.format == Output::Wide
     }
 
+    /// Whether data may be coloured.
+    pub(super) fn colours_data(&self) -> bool {
+        self.colour_data
+    }
+
     /// Whether talk may be coloured.
     pub(super) fn colours_talk(&self) -> bool {
         self.colour_talk
@@ -149,6 +154,19 @@ impl Printer {
             Output::Table | Output::Wide => {
                 self.bytes(self.table(items, columns, self.colour_data).as_bytes());
             }
+        }
+    }
+
+    /// A list whose lines for people are not a table.
+    pub(super) fn list_with<T: Serialize>(
+        &self,
+        items: &[T],
+        name: fn(&T) -> String,
+        human: impl FnOnce(bool) -> String,
+    ) {
+        match self.format {
+            Output::Table | Output::Wide => self.bytes(human(self.colour_data).as_bytes()),
+            _ => self.list(items, &[], name, ""),
         }
     }
 

@@ -511,3 +511,43 @@ pub struct FetchProgress {
     /// One sentence, if there is something to say.
     pub detail: String,
 }
+
+impl Change {
+    /// The key with dots, as typed.
+    pub fn dotted(&self) -> String {
+        self.key.join(".")
+    }
+
+    /// The value to write into this system's entry, in the inventory's spelling; none removes the key.
+    ///
+    /// # Errors
+    /// `+=` and `-=` on what is no list.
+    pub fn value_for(&self, system: &super::System) -> Result<Option<String>, Refusal> {
+        let Some(word) = (match self.verb {
+            ChangeVerb::Set => return Ok(self.value.clone()),
+            ChangeVerb::Push | ChangeVerb::Pull => self.value.as_deref(),
+        }) else {
+            return Ok(None);
+        };
+        let mut list = match self.dotted().as_str() {
+            "tags" => system.tags.clone(),
+            "ssh_keys" => system.ssh_keys.clone(),
+            "macs" => system.interfaces.iter().map(|i| i.mac.to_string()).collect(),
+            other => {
+                return Err(
+                    Refusal::new(super::Code::Usage, format!("`{other}` is no list"))
+                        .help("`+=` and `-=` work on tags, macs and ssh_keys"),
+                );
+            }
+        };
+        list.retain(|item| item != word);
+        if self.verb == ChangeVerb::Push {
+            list.push(word.to_string());
+        }
+        if list.is_empty() && self.key != ["macs"] {
+            return Ok(None);
+        }
+        // A JSON list of texts is a TOML list of texts.
+        Ok(serde_json::to_string(&list).ok())
+    }
+}
