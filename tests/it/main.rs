@@ -1,1 +1,4 @@
-//! it
+//! Everything that needs more than one room.
+
+mod artefacts;
+mod upstream;
