@@ -53,7 +53,7 @@ fn policy(downgrade: bool, no_listing: bool) -> Policy {
             .last()
             .is_some_and(|u| u.scheme() == "https");
         if !matches!(to.scheme(), "http" | "https") {
-            attempt.error("it redirects to a scheme other than http and https")
+            attempt.stop()
         } else if from_tls && to.scheme() == "http" && !downgrade {
             attempt.error("it redirects from https to http, and no `sha256` is declared")
         } else if attempt.previous().len() > REDIRECTS {

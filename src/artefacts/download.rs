@@ -201,6 +201,9 @@ async fn attempt(client: &Client, url: &Url, order: &Order<'_>) -> Result<Downlo
         s if s.is_server_error() || matches!(s.as_u16(), 408 | 425 | 429) => {
             Err(Broken::Again(format!("the server answers {s}")))
         }
+        s if s.is_redirection() => Err(Broken::Final(format!(
+            "the server redirects ({s}) to where only http and https are followed"
+        ))),
         s => Err(Broken::Final(format!("the server answers {s}"))),
     }
 }

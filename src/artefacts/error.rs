@@ -29,16 +29,12 @@ pub enum ArtefactError {
         "`{0}` is no name for an artefact; use letters, digits and `-_.:+~`, not beginning with a dot"
     )]
     Name(String),
-    /// The distro names its kernel or an initrd without saying where it comes from.
-    #[error(
-        "distro `{distro}` does not say where its `{name}` comes from; declare it in boot/{distro}.toml"
-    )]
-    Undeclared {
-        /// The distro.
-        distro: String,
-        /// The artefact.
-        name: String,
-    },
+    /// Two artefacts of one name.
+    #[error("two artefacts would be named `{0}`; give one another name, as in `NAME=...`")]
+    Twice(String),
+    /// A distro without a kernel.
+    #[error("distro `{0}` would have no kernel; give the source of one")]
+    NoKernel(String),
     /// Not the name of a Debian package.
     #[error(
         "`{0}` is no name of a Debian package; write `name`, `name=version`, `name:arch` or `name/suite`"

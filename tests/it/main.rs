@@ -1,5 +1,4 @@
-//! it
+//! Everything that needs more than one room.
 
-mod http;
-mod loader;
-mod standin;
+mod artefacts;
+mod upstream;
