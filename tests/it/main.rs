@@ -3,3 +3,4 @@
 mod http;
 mod loader;
 mod standin;
+mod tftp;
