@@ -1,4 +1,6 @@
 //! Everything that needs more than one room.
 
-mod artefacts;
-mod upstream;
+mod http;
+mod loader;
+mod standin;
+mod tftp;

@@ -34,6 +34,7 @@ struct Known {
     told: Vec<EventKind>,
     noted: Vec<EventKind>,
     seen: Vec<(MacAddr, String)>,
+    lent: HashMap<Ipv4Addr, MacAddr>,
 }
 
 pub(crate) fn mac(last: u8) -> MacAddr {
@@ -223,6 +224,11 @@ impl Standin {
         self.known.lock().expect("a lock").seen.clone()
     }
 
+    /// Gives an address to an interface, beside the reserved ones.
+    pub(crate) fn lend(&self, ip: Ipv4Addr, mac: MacAddr) {
+        self.known.lock().expect("a lock").lent.insert(ip, mac);
+    }
+
     pub(crate) fn fail(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
     }
@@ -330,8 +336,10 @@ impl Waist for Standin {
     }
 
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
-        let system = self.site.by_ip.get(&ip)?;
-        Some(system.interfaces[0].mac)
+        if let Some(system) = self.site.by_ip.get(&ip) {
+            return Some(system.interfaces[0].mac);
+        }
+        self.known.lock().expect("a lock").lent.get(&ip).copied()
     }
 
     fn site(&self) -> Arc<Site> {
