@@ -12,6 +12,7 @@ pub mod conversation;
 pub mod encode;
 pub mod facts;
 pub mod place;
+pub mod probe;
 mod proxy;
 pub mod quirks;
 pub mod recent;
