@@ -1,6 +1,3 @@
-//! Everything that needs more than one room.
+//! it
 
-mod http;
-mod loader;
-mod standin;
-mod tftp;
+mod render;
