@@ -1,3 +1,8 @@
 //! it
 
-mod render;
+mod artefacts;
+mod http;
+mod loader;
+mod standin;
+mod tftp;
+mod upstream;
