@@ -206,9 +206,11 @@ fn edit_of(request: &EditRequest, name: &Name, site: &Site) -> Result<Edit, Refu
         }
         EditRequest::Remove { .. } => {
             if find(site, name)?.protected {
-                return Err(Refusal::refused(format!("`{name}` is protected")).help(format!(
-                    "farrier set {name} protected=false, if it really is to be removed"
-                )));
+                return Err(
+                    Refusal::refused(format!("`{name}` is protected")).help(format!(
+                        "farrier set {name} protected=false, if it really is to be removed"
+                    )),
+                );
             }
             Edit::Remove { name: name.clone() }
         }
@@ -277,8 +279,7 @@ pub(super) fn render(
 ) -> Result<RenderView, Refusal> {
     let (profile, distro) = recipe(site, profile.unwrap_or(&system.profile))?;
     let ground = ground(site, system, &own_addresses(), firmware);
-    let rendered =
-        render::render(system, profile, distro, &ground).map_err(Refusal::files)?;
+    let rendered = render::render(system, profile, distro, &ground).map_err(Refusal::files)?;
     Ok(RenderView {
         system: system.name.clone(),
         profile: profile.name.clone(),
@@ -341,7 +342,9 @@ pub(super) fn ground(
     firmware: Option<Firmware>,
 ) -> Ground {
     let ip = system.ip();
-    let subnet = ip.and_then(|ip| site.subnet_of(ip)).or(site.subnets.first());
+    let subnet = ip
+        .and_then(|ip| site.subnet_of(ip))
+        .or(site.subnets.first());
     let address = subnet.and_then(|s| {
         let here = own.iter().copied().find(|ip| s.network.contains(ip));
         s.server.or(here).or_else(|| s.network.hosts().next())

@@ -69,11 +69,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let here = dir.path();
         let check = |site: Option<&str>, state: Option<&str>, want: (&Path, &Path)| {
-            let place = Place::resolve(site.map(Path::new), state.map(Path::new), here)
-                .expect("a place");
+            let place =
+                Place::resolve(site.map(Path::new), state.map(Path::new), here).expect("a place");
             assert_eq!((place.site.as_path(), place.state.as_path()), want);
         };
-        check(None, None, (Path::new(SYSTEM_SITE), Path::new(SYSTEM_STATE)));
+        check(
+            None,
+            None,
+            (Path::new(SYSTEM_SITE), Path::new(SYSTEM_STATE)),
+        );
         std::fs::write(here.join("systems.toml"), "").expect("written");
         check(None, None, (here, &here.join(".farrier")));
         check(None, Some("/run/x"), (here, Path::new("/run/x")));

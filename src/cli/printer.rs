@@ -216,7 +216,12 @@ impl Printer {
     }
 
     /// One object: JSON, its name, or whatever `human` makes of it.
-    pub(super) fn object<T: Serialize>(&self, item: &T, name: &str, human: impl FnOnce() -> String) {
+    pub(super) fn object<T: Serialize>(
+        &self,
+        item: &T,
+        name: &str,
+        human: impl FnOnce() -> String,
+    ) {
         match self.format {
             Output::Json => self.json(item),
             Output::Jsonl => self.line(&compact(item)),

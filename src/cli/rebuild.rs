@@ -66,6 +66,13 @@ impl Rebuild {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let selection = self.select.some("rebuild")?;
         let request = self.options.request(selection, Purpose::Install);
-        flag::run(session, "rebuild", &self.agree, request, self.options.dry_run).await
+        flag::run(
+            session,
+            "rebuild",
+            &self.agree,
+            request,
+            self.options.dry_run,
+        )
+        .await
     }
 }

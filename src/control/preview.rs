@@ -20,7 +20,11 @@ impl Control {
                 let row = self.find_revision(which).await?;
                 let files = self.files_of(&row).await?;
                 let parsed = inventory::parse(&files);
-                Some(parsed.site.ok_or_else(|| Refusal::files(parsed.diagnostics))?)
+                Some(
+                    parsed
+                        .site
+                        .ok_or_else(|| Refusal::files(parsed.diagnostics))?,
+                )
             }
             None => None,
         };
@@ -46,14 +50,21 @@ impl Control {
             Refusal::not_found("profile", name, &super::near(name, &names))
         })?;
         let distro = distro_of(site, profile)?;
-        let epoch = snapshot.machines.get(&system.name).map_or(0, |m| m.last_epoch()) + 1;
+        let epoch = snapshot
+            .machines
+            .get(&system.name)
+            .map_or(0, |m| m.last_epoch())
+            + 1;
         let mut place = self.place(site, &system, epoch);
         if let Some(code) = request.arch {
             place.firmware = Some(Firmware::from_code(code));
         }
         let rendered = render::render(&system, profile, distro, &place).map_err(Refusal::files)?;
-        let mut documents =
-            vec![DocumentView::new("cmdline", "text/plain", rendered.cmdline.as_bytes())];
+        let mut documents = vec![DocumentView::new(
+            "cmdline",
+            "text/plain",
+            rendered.cmdline.as_bytes(),
+        )];
         documents.extend(
             rendered
                 .documents

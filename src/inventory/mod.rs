@@ -24,6 +24,7 @@ mod quick;
 mod read;
 mod register;
 mod report;
+mod request;
 #[cfg(test)]
 mod scale;
 mod select;

@@ -532,7 +532,11 @@ impl Change {
         let mut list = match self.dotted().as_str() {
             "tags" => system.tags.clone(),
             "ssh_keys" => system.ssh_keys.clone(),
-            "macs" => system.interfaces.iter().map(|i| i.mac.to_string()).collect(),
+            "macs" => system
+                .interfaces
+                .iter()
+                .map(|i| i.mac.to_string())
+                .collect(),
             other => {
                 return Err(
                     Refusal::new(super::Code::Usage, format!("`{other}` is no list"))
