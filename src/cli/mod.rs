@@ -37,6 +37,7 @@ mod revision;
 mod rm;
 mod selection;
 mod serve;
+mod server;
 mod session;
 mod set;
 mod show;

@@ -13,7 +13,8 @@ pub struct Serve {}
 
 impl Serve {
     /// Runs it.
-    pub(super) async fn run(self, _session: &Session) -> Result<Exit, Refusal> {
-        Err(Refusal::failed("this build has no doors yet"))
+    pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
+        super::server::run(&session.place, &session.printer).await?;
+        Ok(Exit::Done)
     }
 }

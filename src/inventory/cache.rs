@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::files::FileSet;
 use super::load::{Parsed, parse_with};
+use super::quick::Prior;
 use super::system::Ground;
 use crate::model::{Digest, System};
 
@@ -15,13 +16,21 @@ use crate::model::{Digest, System};
 #[derive(Debug, Default)]
 pub struct Cache {
     ground: Option<Digest>,
+    /// The last load, to go on from.
+    pub(super) prior: Option<Prior>,
     systems: HashMap<Digest, Arc<System>>,
 }
 
 impl Cache {
     /// As [`super::parse`], and faster the second time.
     pub fn parse(&mut self, files: &FileSet) -> Parsed {
-        parse_with(files, self)
+        if let Some((site, diagnostics)) = self.prior.as_mut().and_then(|p| p.advance(files)) {
+            return Parsed {
+                site: Some(site),
+                diagnostics,
+            };
+        }
+        parse_with(files, self, true)
     }
 
     /// Begins a load: entries checked against something else are dropped.
@@ -31,6 +40,11 @@ impl Cache {
             self.ground = Some(digest);
             self.systems.clear();
         }
+    }
+
+    /// Keeps a load to go on from.
+    pub(super) fn keep(&mut self, prior: Prior) {
+        self.prior = Some(prior);
     }
 
     pub(super) fn get(&self, key: &Digest) -> Option<&Arc<System>> {

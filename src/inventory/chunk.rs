@@ -123,11 +123,10 @@ fn system_of(line: &str) -> Option<&str> {
 /// Where the key-value pair that begins on the line `at..end` ends: strings and lists may go on
 /// over several lines, and their lines can look like headers.
 fn value_end(text: &str, at: usize, end: usize) -> usize {
-    let line = &text[at..end];
-    if !line.contains(['[', '{']) && !line.contains("\"\"\"") && !line.contains("'''") {
+    let bytes = text.as_bytes();
+    if is_plain(&bytes[at..end]) {
         return end;
     }
-    let bytes = text.as_bytes();
     let mut depth = 0usize;
     let mut i = at;
     while i < bytes.len() {
@@ -153,6 +152,25 @@ fn value_end(text: &str, at: usize, end: usize) -> usize {
         i += 1;
     }
     text.len()
+}
+
+/// Whether a pair certainly ends with its line. One pass over the bytes: most lines are like this.
+fn is_plain(line: &[u8]) -> bool {
+    let mut quotes = 0;
+    for byte in line {
+        match byte {
+            b'[' | b'{' => return false,
+            b'"' | b'\'' => {
+                quotes += 1;
+                // An empty string has two in a row, and only a string of several lines has three.
+                if quotes == 3 {
+                    return false;
+                }
+            }
+            _ => quotes = 0,
+        }
+    }
+    true
 }
 
 fn looks_like_header(rest: &str) -> bool {

@@ -14,6 +14,7 @@ use super::field::Section;
 use super::files::{FileSet, SourceFile};
 use super::inherit::{Folder, Library};
 use super::profile::layer;
+use super::quick::{Prior, by_file};
 use super::register::Register;
 use super::settings::{Settings, settings};
 use super::system::{Defaults, Ground, defaults};
@@ -35,10 +36,11 @@ pub struct Parsed {
 
 /// Loads a site from its files. Pure: the same bytes always give the same answer.
 pub fn parse(files: &FileSet) -> Parsed {
-    parse_with(files, &mut Cache::default())
+    parse_with(files, &mut Cache::default(), false)
 }
 
-pub(super) fn parse_with(files: &FileSet, cache: &mut Cache) -> Parsed {
+/// Loads everything. If `keep`, the cache learns where to go on from.
+pub(super) fn parse_with(files: &FileSet, cache: &mut Cache, keep: bool) -> Parsed {
     let mut problems = Vec::new();
     let mut settings = read_settings(files, &mut problems);
     let sound = problems.is_empty();
@@ -86,32 +88,32 @@ pub(super) fn parse_with(files: &FileSet, cache: &mut Cache) -> Parsed {
         subnets: &settings.subnets,
     };
     let loaded = read_all(&systems_files, &ground, cache, &mut problems);
-    let register = Register::new(loaded, &systems_files, &mut problems);
+    let register = Register::new(&loaded, &systems_files, &mut problems);
     let refused = problems.iter().any(|p| p.severity == Severity::Error);
-    let site = (!refused).then(|| {
-        let distros: BTreeMap<Name, Arc<Distro>> = distros
-            .into_iter()
-            .map(|(name, read)| (name, Arc::new(read.distro)))
-            .collect();
-        Site {
-            revision: files.revision(),
-            mirrors: mirrors(settings.mirrors, &distros),
-            server: settings.server,
-            dhcp: settings.dhcp,
-            subnets: settings.subnets,
-            unknown: settings.unknown,
-            frozen: settings.frozen,
-            profiles,
-            distros,
-            systems: register.systems,
-            by_mac: register.by_mac,
-            by_ip: register.by_ip,
-        }
+    let diagnostics = in_order(problems);
+    let distros: BTreeMap<Name, Arc<Distro>> = distros
+        .into_iter()
+        .map(|(name, read)| (name, Arc::new(read.distro)))
+        .collect();
+    let site = (!refused).then(|| Site {
+        revision: files.revision(),
+        mirrors: mirrors(settings.mirrors, &distros),
+        server: settings.server,
+        dhcp: settings.dhcp,
+        subnets: settings.subnets.clone(),
+        unknown: settings.unknown,
+        frozen: settings.frozen,
+        profiles,
+        distros,
+        systems: register.systems,
+        by_mac: register.by_mac,
+        by_ip: register.by_ip,
     });
-    Parsed {
-        site,
-        diagnostics: in_order(problems),
+    if let (true, Some(site)) = (keep, &site) {
+        let parts = by_file(&systems_files, &loaded);
+        cache.keep(Prior::new(files, site, &diagnostics, &ground, &parts));
     }
+    Parsed { site, diagnostics }
 }
 
 /// Sorts by place and cuts what nobody would read.

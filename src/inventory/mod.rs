@@ -20,10 +20,12 @@ mod golden;
 mod inherit;
 mod load;
 mod profile;
+mod quick;
 mod read;
 mod register;
 mod report;
-mod request;
+#[cfg(test)]
+mod scale;
 mod select;
 mod settings;
 mod subnet;

@@ -31,7 +31,7 @@ enum Shared {
 impl Register {
     /// Enters every system; duplicates are noted with both places and left out.
     pub(super) fn new(
-        loaded: Vec<Loaded>,
+        loaded: &[Loaded],
         files: &[SystemsFile<'_>],
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
@@ -69,7 +69,7 @@ impl Register {
             }
         }
         if !clashes.is_empty() {
-            report(&clashes, &loaded, files, problems);
+            report(&clashes, loaded, files, problems);
         }
         register
     }

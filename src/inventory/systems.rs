@@ -37,9 +37,9 @@ pub(super) struct Origin {
 }
 
 /// What one part gave.
-struct Outcome {
-    systems: Vec<Arc<System>>,
-    problems: Vec<Diagnostic>,
+pub(super) struct Outcome {
+    pub(super) systems: Vec<Arc<System>>,
+    pub(super) problems: Vec<Diagnostic>,
     /// The key to remember a single sound system by.
     fresh: Option<Digest>,
 }
@@ -116,7 +116,11 @@ fn read_rest(file: &SystemsFile<'_>, ground: &Ground<'_>) -> Outcome {
     parse_part(file, None, ground)
 }
 
-fn parse_part(file: &SystemsFile<'_>, part: Option<usize>, ground: &Ground<'_>) -> Outcome {
+pub(super) fn parse_part(
+    file: &SystemsFile<'_>,
+    part: Option<usize>,
+    ground: &Ground<'_>,
+) -> Outcome {
     let (ranges, text) = file.part(part);
     let page = Page::new(&file.source, ranges);
     let systems = with_root(&page, &text, |root| {

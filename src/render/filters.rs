@@ -9,7 +9,9 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::Format;
 use super::engine::refused;
-use super::formats::{Refused, json_quoted, shell_quoted, toml_quoted, xml_escaped};
+use super::formats::{
+    Refused, json_quoted, no_escape, shell_quoted, toml_quoted, xml_escaped,
+};
 
 pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
     let at_home = move |home: bool, text: String| {
@@ -24,7 +26,12 @@ pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
         let words = each(&value, "sh")?;
         let quoted: Result<Vec<String>, Refused> = words
             .iter()
-            .map(|word| shell_quoted(word, line_breaks))
+            .map(|word| {
+                if format == Format::Preseed {
+                    no_escape(word)?;
+                }
+                shell_quoted(word, line_breaks)
+            })
             .collect();
         let text = quoted.map_err(refused)?.join(" ");
         Ok(at_home(format.speaks_shell(), text))

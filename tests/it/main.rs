@@ -1,4 +1,4 @@
-//! Everything that needs more than one room.
+//! it
 
 mod artefacts;
 mod http;

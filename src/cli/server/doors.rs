@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::Chosen;
 use crate::cli::Place;
 use crate::control::{Control, Places};
-use crate::model::{DhcpMode, Refusal};
+use crate::model::Refusal;
 use crate::serve::http::{self, MachinePlane};
-use crate::serve::{Hot, dhcp, tftp};
+use crate::serve::{Hot, tftp};
 
 /// Boot artefacts held in memory: some distros' kernels and initrds, and every loader.
 const HOT_BYTES: u64 = 512 << 20;
@@ -18,18 +18,14 @@ const TFTP_SHARDS: usize = 2;
 
 /// The open doors.
 pub(super) struct Doors {
-    api: http::Running,
+    api: http::api::Door,
     machine: Option<http::Running>,
     tftp: Vec<tftp::Running>,
-    dhcp: Option<dhcp::Running>,
 }
 
 impl Doors {
     /// Closes them: no new conversation begins, then requests under way may finish.
     pub(super) async fn close(self) {
-        if let Some(dhcp) = self.dhcp {
-            dhcp.stop();
-        }
         for door in self.tftp {
             door.stop();
         }
@@ -52,8 +48,9 @@ pub(super) async fn open(
     control.set_places(Places { addresses: addresses.clone(), http_port: site.server.http_port });
 
     let socket = place.socket();
-    let api = http::api::open(control, &socket)
+    let listener = http::api::listen(&socket)
         .map_err(|e| cannot("the control socket", &socket.display().to_string(), &e))?;
+    let api = http::api::start(listener, http::api::router(control.clone()));
     tally.door_opened(format!("control {}", socket.display()));
 
     let hot = Arc::new(Hot::new(HOT_BYTES));
@@ -75,7 +72,7 @@ pub(super) async fn open(
         let plane = Arc::new(MachinePlane {
             waist: control.clone(),
             hot: hot.clone(),
-            mirrors: super::mirrors::mirrors(control, &place.state),
+            mirrors: Arc::new(http::NoMirrors),
         });
         let started = http::accept::start(listeners, http::router(plane), http::Limits::default());
         Some(started.map_err(|e| cannot("HTTP", "its sockets", &e))?)
@@ -94,22 +91,7 @@ pub(super) async fn open(
         tftps.push(running);
     }
 
-    let dhcp = match site.dhcp {
-        DhcpMode::Off => None,
-        mode if chosen.interfaces.is_empty() => {
-            tracing::warn!(?mode, "no DHCP door is opened: there is no interface for it");
-            None
-        }
-        _ => {
-            let running = dhcp::start(&chosen.interfaces, control.clone())
-                .map_err(|e| Refusal::failed(e.to_string()))?;
-            for door in running.doors() {
-                tally.door_opened(door.clone());
-            }
-            Some(running)
-        }
-    };
-    Ok(Doors { api, machine, tftp: tftps, dhcp })
+    Ok(Doors { api, machine, tftp: tftps })
 }
 
 fn listen(at: SocketAddrV4) -> io::Result<tokio::net::TcpListener> {

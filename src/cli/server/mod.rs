@@ -1,13 +1,15 @@
 //! The server's wiring: which doors are opened where, in which order, and how they are closed.
 
 mod doors;
+mod log;
 mod places;
 
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Place, Printer};
+use super::Place;
+use super::printer::Printer;
 use crate::control::{Clock, Control, Options};
 use crate::inventory::{Watch, WatchTimes};
 use crate::model::{Refusal, Timestamp};
@@ -20,6 +22,7 @@ pub(super) use places::{Chosen, choose};
 /// If the state directory cannot be used or a door cannot be opened. Wrong files are no reason not
 /// to serve: the last good revision is in force, or nobody is answered until they are mended.
 pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal> {
+    log::start();
     // The one TLS provider; a second call could only happen in a test, and changes nothing.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     raise_file_limit();

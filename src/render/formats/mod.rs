@@ -25,7 +25,7 @@ use super::lint::Findings;
 
 pub(super) use cmdline::fold as fold_cmdline;
 pub(super) use json::quoted as json_quoted;
-pub(super) use preseed::is_command;
+pub(super) use preseed::{is_command, no_escape};
 pub(super) use shell::quoted as shell_quoted;
 pub(super) use toml::quoted as toml_quoted;
 pub(super) use xml::escaped as xml_escaped;
@@ -186,10 +186,6 @@ impl Format {
         matches!(self, Format::Shell | Format::Preseed | Format::Kickstart)
     }
 
-    /// Whether a value is always written with its own quotes.
-    pub(super) fn quotes_itself(self) -> bool {
-        matches!(self, Format::Json | Format::Yaml | Format::Toml)
-    }
 
     /// Checks a rendered document.
     pub(super) fn lint(self, text: &str, findings: &mut Findings<'_>) {
@@ -315,7 +311,7 @@ mod tests {
         }
         assert_eq!(put(Format::Json, "a\"\n"), Ok("\"a\\\"\\n\"".to_string()));
         assert_eq!(put(Format::Xml, "]]>"), Ok("]]&gt;".to_string()));
-        for value in [" a", "a ", "a\nb", "a\\"] {
+        for value in [" a", "a ", "a\nb", "a\\", "a\\nb"] {
             assert!(put(Format::Preseed, value).is_err(), "{value:?}");
         }
         assert!(put(Format::Plain, "a\nb").is_err());

@@ -36,7 +36,20 @@ pub(super) fn escape(value: &str, out: &mut dyn Write) -> Result<(), Refused> {
             shown(value)
         )));
     }
+    no_escape(value)?;
     put(out, value)
+}
+
+/// The installer's debconf turns a backslash and an `n` into a line break (seen in its own
+/// `debconf-set-selections`); every other backslash stays.
+pub(in crate::render) fn no_escape(value: &str) -> Result<(), Refused> {
+    if value.contains("\\n") {
+        return Err(Refused::because(format!(
+            "{} has a backslash before an `n`, which debconf turns into a line break",
+            shown(value)
+        )));
+    }
+    Ok(())
 }
 
 /// Whether the answer to this question is run by a shell.
@@ -149,6 +162,9 @@ fn check(entry: &Entry<'_>, findings: &mut Findings<'_>) {
     }
     if matches!(kind, "boolean" | "seen") && !matches!(value, "true" | "false") {
         findings.error(line, format!("a {kind} is `true` or `false`, not {}", shown(value)));
+    }
+    if value.contains("\\n") {
+        findings.warning(line, "debconf turns `\\n` in a value into a line break");
     }
     let package = question.split('/').next().unwrap_or("");
     if owner == "d-i" && matches!(package, "tasksel" | "popularity-contest") {

@@ -57,5 +57,9 @@ chmod 0700 "$state"
 # Made once: with it, asking again for the same hand-off gives the same answer.
 key=$(sed -n 's/^key=//p' "$state/pending" 2>/dev/null | head -n 1)
 if [ -z "$key" ]; then
+    if [ ! -c /dev/urandom ]; then
+        echo "first-boot.sh: there is no /dev/urandom to make a key from" >&2
+        exit 1
+    fi
     key=$(dd if=/dev/urandom bs=32 count=1 2>/dev/null | sha256sum | cut -c 1-32)
 fi

@@ -107,7 +107,7 @@ async fn accept(listener: UnixListener, app: Router, mut stopped: watch::Receive
                 }
             },
             Some(_ended) = connections.join_next() => {}
-            _ = stopped.wait_for(|stop| *stop) => break,
+            () = closed(&mut stopped) => break,
         }
     }
     drop(listener);
@@ -115,6 +115,11 @@ async fn accept(listener: UnixListener, app: Router, mut stopped: watch::Receive
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         connections.abort_all();
     }
+}
+
+/// Until the door is to close, or whoever could close it is gone.
+async fn closed(stopped: &mut watch::Receiver<bool>) {
+    let _closed_either_way = stopped.wait_for(|stop| *stop).await.is_ok();
 }
 
 async fn converse(stream: UnixStream, app: Router, server: u32, place: OwnedSemaphorePermit) {
