@@ -1,1 +1,305 @@
-//! Flagging, cancelling, booting once.
+//! Flagging for a rebuild or a one-shot boot, and calling it off. Guards are all or nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::writer::Command;
+use super::{Control, Snapshot, TellError};
+use crate::lifecycle::deadline::after;
+use crate::model::command::{CancelOutcome, CancelReport, CancelRequest, FlagOutcome};
+use crate::model::{
+    Build, Event, EventKind, FlagReport, FlagRequest, Phase, Pinned, Profile, Purpose, Refusal,
+    System,
+};
+
+/// How long a flag lives unless told otherwise.
+const FLAG_LIVES: Duration = Duration::from_secs(24 * 3600);
+/// The longest a flag may live: a forgotten one must not wipe a machine next year.
+const FLAG_LIVES_AT_MOST: u64 = 30 * 24 * 3600;
+
+impl Control {
+    /// Flags systems. If one is refused, none is flagged.
+    ///
+    /// # Errors
+    /// If nothing is selected, the count is not the expected one, the plan is not the agreed one,
+    /// or a flag could not be stored. A machine's own refusal is in the report.
+    pub async fn flag(&self, request: &FlagRequest, actor: &str) -> Result<FlagReport, Refusal> {
+        let snapshot = self.snapshot();
+        let systems = self.resolve(&snapshot, &request.selection, false)?;
+        expect(request.expect, systems.len())?;
+        let mut report = FlagReport {
+            dry_run: request.dry_run,
+            machines: Vec::new(),
+        };
+        let mut ready = Vec::new();
+        for system in &systems {
+            let (outcome, pinned) = self.consider(&snapshot, system, request, actor);
+            report.machines.push(outcome);
+            ready.push(pinned);
+        }
+        if let Some(agreed) = &request.agreed
+            && *agreed != report.fingerprint()
+        {
+            return Err(
+                Refusal::refused("what would happen has changed since it was shown")
+                    .help("run the command again and look at the new list"),
+            );
+        }
+        if request.dry_run || report.refusal().is_some() {
+            return Ok(report);
+        }
+        for (outcome, ready) in report.machines.iter_mut().zip(ready) {
+            let Some((pinned, epoch, event)) = ready else {
+                continue;
+            };
+            let (done, wait) = oneshot::channel();
+            let flag = Command::Flag {
+                event,
+                epoch,
+                pinned: Arc::new(pinned),
+                done,
+            };
+            let told = match self.commands.send(flag).await {
+                Ok(()) => wait.await.unwrap_or(Err(TellError::Stopped)),
+                Err(_) => Err(TellError::Stopped),
+            };
+            match told {
+                Ok(told) => {
+                    outcome.build = Some(told.build.key.epoch);
+                    outcome.expires = told.build.deadline;
+                }
+                Err(error) => outcome.refusal = Some(Refusal::failed(error.to_string())),
+            }
+        }
+        Ok(report)
+    }
+
+    fn consider(
+        &self,
+        snapshot: &Snapshot,
+        system: &Arc<System>,
+        request: &FlagRequest,
+        actor: &str,
+    ) -> (FlagOutcome, Option<(Pinned, u32, Event)>) {
+        let machine = snapshot.machines.get(&system.name);
+        let build = machine.and_then(|m| m.build.as_ref());
+        let wanted = request.profile.as_ref().unwrap_or(&system.profile);
+        let profile = snapshot.site.profiles.get(wanted);
+        let mut outcome = FlagOutcome {
+            name: system.name.clone(),
+            purpose: request.purpose.clone(),
+            profile: wanted.clone(),
+            kind: profile.map_or(crate::model::ProfileKind::Base, |p| p.kind),
+            phase: build.map_or(Phase::Idle, |b| b.phase),
+            last_build: build.map(|b| b.key.epoch),
+            last_ended: build.and_then(|b| b.ended),
+            last_disk: build.and_then(|b| b.disk.clone()),
+            disk: system
+                .disk
+                .clone()
+                .or_else(|| profile.map(|p| p.disk.clone()))
+                .unwrap_or_default(),
+            may_destroy: match profile {
+                _ if system.wipe => vec!["any".to_string()],
+                Some(profile) => profile.may_destroy.clone(),
+                None => Vec::new(),
+            },
+            protected: system.protected,
+            refusal: None,
+            build: None,
+            expires: None,
+        };
+        let Some(profile) = profile else {
+            let names: Vec<String> = snapshot
+                .site
+                .profiles
+                .keys()
+                .map(|n| n.to_string())
+                .collect();
+            outcome.refusal = Some(Refusal::not_found(
+                "profile",
+                wanted,
+                &super::near(wanted, &names),
+            ));
+            return (outcome, None);
+        };
+        let epoch = machine.map_or(0, |m| m.last_epoch()) + 1;
+        match self
+            .guard(snapshot, system, profile, build, request)
+            .and_then(|()| self.pin(snapshot, system, profile, epoch))
+        {
+            Ok(pinned) => {
+                let now = self.clock();
+                let lives = request.expires.map_or(FLAG_LIVES, |seconds| {
+                    Duration::from_secs(seconds.clamp(1, FLAG_LIVES_AT_MOST))
+                });
+                let event = Event {
+                    system: system.name.clone(),
+                    epoch: None,
+                    kind: EventKind::Flagged {
+                        purpose: request.purpose.clone(),
+                        profile: profile.name.clone(),
+                        revision: snapshot.site.revision,
+                        expires: after(now, lives),
+                        attempts: match request.purpose {
+                            Purpose::Install => request.attempts.unwrap_or(profile.attempts),
+                            Purpose::Once => 1,
+                        },
+                        retry_after_write: request
+                            .retry_after_write
+                            .unwrap_or(profile.retry_after_write),
+                        actor: actor.to_string(),
+                    },
+                };
+                (outcome, Some((pinned, epoch, event)))
+            }
+            Err(refusal) => {
+                outcome.refusal = Some(refusal);
+                (outcome, None)
+            }
+        }
+    }
+
+    fn guard(
+        &self,
+        snapshot: &Snapshot,
+        system: &System,
+        profile: &Profile,
+        build: Option<&Build>,
+        request: &FlagRequest,
+    ) -> Result<(), Refusal> {
+        let name = &system.name;
+        if let Some(note) = &snapshot.site.frozen {
+            return Err(Refusal::refused(format!("the site is frozen: {note}"))
+                .help("remove `freeze` from farrier.toml"));
+        }
+        match request.purpose {
+            Purpose::Install if !profile.kind.installs() => {
+                return Err(Refusal::refused(format!(
+                    "profile `{}` installs nothing",
+                    profile.name
+                ))
+                .help(format!("farrier boot {name} {}", profile.name)));
+            }
+            Purpose::Once if profile.kind.installs() => {
+                return Err(Refusal::refused(format!(
+                    "profile `{}` installs and is not for booting once",
+                    profile.name
+                ))
+                .help(format!(
+                    "farrier set {name} profile={}; farrier rebuild {name}",
+                    profile.name
+                )));
+            }
+            Purpose::Install if system.protected => {
+                return Err(
+                    Refusal::refused(format!("`{name}` is protected")).help(format!(
+                        "farrier set {name} protected=false, if it really is to be rebuilt"
+                    )),
+                );
+            }
+            _ => {}
+        }
+        if let Some(problem) = &system.broken {
+            return Err(Refusal::refused(format!(
+                "the entry of `{name}` cannot be used: {problem}"
+            ))
+            .help("farrier check"));
+        }
+        if let Some(build) = build
+            && build.phase.is_active()
+            && build.phase != Phase::Armed
+        {
+            return Err(Refusal::refused(format!(
+                "build {} of `{name}` is {}",
+                build.key.epoch, build.phase
+            ))
+            .help(format!(
+                "wait for it, or end it with `farrier cancel {name}`"
+            )));
+        }
+        let here = self.places();
+        if let Some(ip) = system.ip()
+            && here.addresses.iter().any(|a| a.ip == ip)
+        {
+            return Err(
+                Refusal::refused(format!("`{name}` has this server's own address {ip}"))
+                    .help(format!("farrier set {name} ip=...")),
+            );
+        }
+        Ok(())
+    }
+
+    /// Calls off flags and builds under way.
+    ///
+    /// # Errors
+    /// If nothing is selected or the count is not the expected one. A machine's own refusal is in
+    /// the report.
+    pub async fn cancel(
+        &self,
+        request: &CancelRequest,
+        actor: &str,
+    ) -> Result<CancelReport, Refusal> {
+        let snapshot = self.snapshot();
+        let systems = self.resolve(&snapshot, &request.selection, false)?;
+        expect(request.expect, systems.len())?;
+        let mut report = CancelReport {
+            dry_run: request.dry_run,
+            machines: Vec::new(),
+        };
+        for system in &systems {
+            let machine = snapshot.machines.get(&system.name);
+            let build = machine.and_then(|m| m.build.as_ref());
+            let under_way: Vec<&Build> = machine
+                .into_iter()
+                .flat_map(|m| [&m.once, &m.build])
+                .flatten()
+                .filter(|b| {
+                    b.phase.is_active()
+                        || matches!(b.phase, Phase::Failed | Phase::Stalled | Phase::Held)
+                })
+                .filter(|b| b.purpose == Purpose::Install || b.phase.is_active())
+                .collect();
+            let mut outcome = CancelOutcome {
+                name: system.name.clone(),
+                phase: build.map_or(Phase::Idle, |b| b.phase),
+                build: under_way.first().map(|b| b.key.epoch),
+                disk: under_way.first().and_then(|b| b.disk.clone()),
+                refusal: None,
+            };
+            if under_way.is_empty() {
+                outcome.refusal = Some(
+                    Refusal::refused(format!("nothing of `{}` is under way", system.name))
+                        .help(format!("farrier show {}", system.name)),
+                );
+            } else if !request.dry_run {
+                for build in under_way {
+                    let event = Event {
+                        system: system.name.clone(),
+                        epoch: Some(build.key.epoch),
+                        kind: EventKind::Cancelled {
+                            actor: actor.to_string(),
+                        },
+                    };
+                    if let Err(error) = self.tell(event).await {
+                        outcome.refusal = Some(Refusal::failed(error.to_string()));
+                    }
+                }
+            }
+            report.machines.push(outcome);
+        }
+        Ok(report)
+    }
+}
+
+pub(super) fn expect(expected: Option<usize>, selected: usize) -> Result<(), Refusal> {
+    match expected {
+        Some(expected) if expected != selected => Err(Refusal::refused(format!(
+            "{selected} machines are selected, not the expected {expected}"
+        ))
+        .help("look at the selection with `farrier ls` and give its count")),
+        _ => Ok(()),
+    }
+}

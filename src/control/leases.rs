@@ -14,6 +14,16 @@ impl Desk {
         Desk {}
     }
 
+    /// Which address this interface holds by lease.
+    pub fn address_of(&self, _mac: MacAddr, _now: Timestamp) -> Option<Ipv4Addr> {
+        None
+    }
+
+    /// Every lease.
+    pub fn all(&self) -> Vec<crate::model::Lease> {
+        Vec::new()
+    }
+
     /// Who holds an address by lease.
     pub fn holder(&self, _ip: Ipv4Addr, _now: Timestamp) -> Option<MacAddr> {
         None

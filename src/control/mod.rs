@@ -4,11 +4,18 @@
 //! same question five times. [`Control::tell`] is the only way anything changes: one writer, ordered,
 //! durable before it returns; then a new snapshot is published. Doors and people speak nothing else.
 
+mod check;
+mod counters;
+mod distros;
 mod documents;
+mod edit;
 mod flag;
 pub mod leases;
 mod observed;
+mod pin;
 mod places;
+mod preview;
+mod select;
 mod site;
 mod snapshot;
 mod start;
@@ -25,18 +32,24 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+pub use counters::Counters;
 pub use documents::served_document;
 pub use observed::{Observation, Observed};
 pub use places::{Places, ServerAddress};
-pub use site::LoadError;
 pub use snapshot::{Authorised, Snapshot};
 pub use start::{Clock, OpenError, Options};
+pub use views::event_view;
 pub use writer::TellError;
 
+pub(crate) use select::near;
+
+use crate::artefacts::Shelf;
+use crate::boot::token::fill;
 use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
-    ArtefactIndex, Build, Decision, Door, Event, Facts, MacAddr, Record, Site, Timestamp,
+    Action, ArtefactIndex, Build, Decision, Door, Event, Facts, Firmware, MacAddr, Record, Site,
+    Timestamp,
 };
 use crate::store::Store;
 use writer::Command;
@@ -60,6 +73,8 @@ pub struct Control {
     key: TokenKey,
     clock: Clock,
     files: site::Files,
+    shelf: Shelf,
+    counters: Counters,
     started: Timestamp,
 }
 
@@ -73,7 +88,12 @@ impl Control {
     /// What this machine is told now, and why. In memory, never waits, changes nothing.
     pub fn ask(&self, facts: &Facts) -> Decision {
         let snapshot = self.snapshot.load();
-        decide(facts, &snapshot.situation(facts.mac, self.clock()))
+        let mut decision = decide(facts, &snapshot.situation(facts.mac, self.clock()));
+        if let Action::Boot(plan) = &mut decision.action {
+            let filled = fill(plan.cmdline.as_bytes(), &self.key, &plan.build, false);
+            plan.cmdline = String::from_utf8_lossy(&filled).into_owned();
+        }
+        decision
     }
 
     /// Says that something happened. When this returns, it is durable and the new snapshot is out.
@@ -112,6 +132,16 @@ impl Control {
     /// Remembers one step of a conversation for `farrier why`, in memory only.
     pub fn observe(&self, mac: MacAddr, door: Door, text: impl Into<String>) {
         self.observed.add(mac, door, self.clock(), text.into());
+    }
+
+    /// Remembers what the firmware behind this hardware address is, for rendering and `why`.
+    pub fn seen_firmware(&self, mac: MacAddr, firmware: Firmware) {
+        self.observed.set_firmware(mac, firmware);
+    }
+
+    /// Which hardware addresses were lately seen, each with its last step.
+    pub fn seen(&self) -> Vec<(MacAddr, Observation)> {
+        self.observed.addresses()
     }
 
     /// What was lately seen of this hardware address, oldest first.
@@ -181,6 +211,11 @@ impl Control {
     /// Everything recorded from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Record> {
         self.records.subscribe()
+    }
+
+    /// Counters that doors add to.
+    pub fn tally(&self) -> &Counters {
+        &self.counters
     }
 
     /// Since when this server runs.

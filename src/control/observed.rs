@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Door, MacAddr, Timestamp};
+use crate::model::{Door, Firmware, MacAddr, Timestamp};
 
 /// One step of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +27,7 @@ const ADDRESSES: usize = 20_000;
 #[derive(Debug, Default)]
 pub struct Observed {
     rings: Mutex<HashMap<MacAddr, VecDeque<Observation>>>,
+    firmware: Mutex<HashMap<MacAddr, Firmware>>,
 }
 
 impl Observed {
@@ -48,6 +49,23 @@ impl Observed {
             ring.pop_front();
         }
         ring.push_back(Observation { time, door, text });
+    }
+
+    /// Remembers what a machine's firmware is.
+    pub(super) fn set_firmware(&self, mac: MacAddr, firmware: Firmware) {
+        let mut known = self.firmware.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < ADDRESSES || known.contains_key(&mac) {
+            known.insert(mac, firmware);
+        }
+    }
+
+    /// What a machine's firmware was when last seen.
+    pub(super) fn firmware(&self, mac: MacAddr) -> Option<Firmware> {
+        self.firmware
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&mac)
+            .copied()
     }
 
     pub(super) fn of(&self, mac: MacAddr) -> Vec<Observation> {

@@ -1,1 +1,408 @@
-//! What operators read: systems, reasons, events.
+//! What operators read: systems, reasons, events, leases.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Control, Observation, Snapshot};
+use crate::boot::decide;
+use crate::lifecycle::expected_next;
+use crate::lifecycle::usual::usual;
+use crate::model::command::{EventPage, EventQuery, Selection, WhyRequest};
+use crate::model::view::{BuildView, EventView, LeaseView, ShowView, StatusView, StepView, SystemView, WhyView};
+use crate::model::{
+    Build, ClientStage, Door, Facts, Firmware, MacAddr, Phase, Record, Refusal, System,
+};
+
+impl Control {
+    /// Systems, by name; an empty selection means all.
+    ///
+    /// # Errors
+    /// If a selector matches nothing.
+    pub fn list(&self, selection: &Selection) -> Result<Vec<SystemView>, Refusal> {
+        let snapshot = self.snapshot();
+        let systems = self.resolve(&snapshot, selection, true)?;
+        Ok(systems
+            .iter()
+            .map(|s| self.system_view(&snapshot, s))
+            .collect())
+    }
+
+    /// One system by name or hardware address, with what is expected of it.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn show(&self, subject: &str) -> Result<ShowView, Refusal> {
+        let snapshot = self.snapshot();
+        let system = self.one(&snapshot, subject)?;
+        let facts = self.facts_of(&system, None, None);
+        let decision = facts.as_ref().map(|f| self.ask(f));
+        let profile = snapshot.site.profile_of(&system);
+        let events = self
+            .store
+            .latest_events(Some(&system.name), 12)
+            .await
+            .unwrap_or_default();
+        Ok(ShowView {
+            system: self.system_view(&snapshot, &system),
+            interfaces: system.interfaces.clone(),
+            vars: profile.map_or_else(
+                || system.vars.clone(),
+                |p| crate::render::variables(&system, p),
+            ),
+            disk: system
+                .disk
+                .clone()
+                .or_else(|| profile.map(|p| p.disk.clone()))
+                .unwrap_or_default(),
+            secure_boot: system.secure_boot,
+            why: decision
+                .as_ref()
+                .map_or_else(String::new, |d| d.why.to_string()),
+            hint: decision
+                .as_ref()
+                .and_then(|d| d.why.hint(Some(&system.name))),
+            expected: self.expected(&snapshot, &system).await,
+            events: events.iter().map(event_view).collect(),
+        })
+    }
+
+    pub(super) fn system_view(&self, snapshot: &Snapshot, system: &System) -> SystemView {
+        let build = snapshot
+            .machines
+            .get(&system.name)
+            .and_then(|m| m.build.as_ref());
+        SystemView {
+            name: system.name.to_string(),
+            macs: system.interfaces.iter().map(|i| i.mac).collect(),
+            ip: system.ip().or_else(|| {
+                system
+                    .interfaces
+                    .iter()
+                    .find_map(|i| self.leases.address_of(i.mac, self.clock()))
+            }),
+            profile: system.profile.to_string(),
+            tags: system.tags.clone(),
+            phase: build.map_or(Phase::Idle, |b| b.phase),
+            protected: system.protected,
+            broken: system.broken.clone(),
+            build: build.map(build_view),
+        }
+    }
+
+    /// What is expected next of a system, and by when.
+    async fn expected(&self, snapshot: &Snapshot, system: &System) -> Option<String> {
+        let machine = snapshot.machines.get(&system.name)?;
+        let build = [&machine.once, &machine.build]
+            .into_iter()
+            .flatten()
+            .find(|b| b.phase.is_active())?;
+        let mut text = expected_next(build)?.to_string();
+        if let Some(at) = build.deadline {
+            text.push_str(&format!(", by {at:.0}"));
+        }
+        let beginnings = self.store.beginnings(&build.profile).await.unwrap_or_default();
+        if let Some(usual) = usual(&beginnings).get(build.phase.word()) {
+            text.push_str(&format!(" (usually after {} s)", usual.as_secs()));
+        }
+        Some(text)
+    }
+
+    /// The firmware last seen of a system's interfaces.
+    pub(super) fn firmware_of(&self, system: &System) -> Option<Firmware> {
+        system
+            .interfaces
+            .iter()
+            .find_map(|i| self.observed.firmware(i.mac))
+    }
+
+    fn facts_of(
+        &self,
+        system: &System,
+        arch: Option<u16>,
+        stage: Option<ClientStage>,
+    ) -> Option<Facts> {
+        let mac = system.first()?.mac;
+        Some(Facts {
+            mac,
+            ip: system.ip(),
+            door: Door::Typed,
+            firmware: arch
+                .map(Firmware::from_code)
+                .or_else(|| self.firmware_of(system)),
+            stage: stage.unwrap_or(ClientStage::Rom),
+        })
+    }
+
+    /// What a machine would be told if it asked now, why, and what was seen of it.
+    ///
+    /// # Errors
+    /// If the subject is neither a declared name nor a hardware address.
+    pub async fn why(&self, request: &WhyRequest) -> Result<WhyView, Refusal> {
+        let snapshot = self.snapshot();
+        let (system, facts) = match self.one(&snapshot, &request.subject) {
+            Ok(system) => {
+                let facts = self.facts_of(&system, request.arch, request.stage);
+                (Some(system), facts)
+            }
+            Err(refusal) => match request.subject.parse::<MacAddr>() {
+                Ok(mac) => {
+                    let facts = Facts {
+                        mac,
+                        ip: None,
+                        door: Door::Typed,
+                        firmware: request.arch.map(Firmware::from_code),
+                        stage: request.stage.unwrap_or(ClientStage::Rom),
+                    };
+                    (None, Some(facts))
+                }
+                Err(_) => return Err(refusal),
+            },
+        };
+        let facts = facts.ok_or_else(|| Refusal::failed("the system has no interface"))?;
+        let decision = decide(&facts, &snapshot.situation(facts.mac, self.clock()));
+        let mut seen: Vec<EventView> = Vec::new();
+        if let Some(system) = &system {
+            let recorded = self.store.latest_events(Some(&system.name), 30).await;
+            seen.extend(recorded.unwrap_or_default().iter().map(event_view));
+        }
+        let macs: Vec<MacAddr> = system.as_ref().map_or_else(
+            || vec![facts.mac],
+            |s| s.interfaces.iter().map(|i| i.mac).collect(),
+        );
+        let mut conversation: Vec<(MacAddr, Observation)> = macs
+            .iter()
+            .flat_map(|mac| self.observations(*mac).into_iter().map(|step| (*mac, step)))
+            .collect();
+        conversation.sort_by_key(|(_, step)| step.time);
+        let asked = request.subject.parse::<MacAddr>().ok();
+        let last_seen = conversation.last().map(|(mac, _)| *mac);
+        let system_name = system.as_ref().map(|s| s.name.clone());
+        Ok(WhyView {
+            mac: asked.or(last_seen).or(Some(facts.mac)),
+            firmware: facts.firmware.map(|f| f.word().to_string()),
+            conversation: conversation
+                .into_iter()
+                .map(|(_, step)| StepView { time: step.time, door: step.door, text: step.text })
+                .collect(),
+            why: decision.why.to_string(),
+            hint: decision.why.hint(system_name.as_ref()),
+            expected: match &system {
+                Some(system) => self.expected(&snapshot, system).await,
+                None => None,
+            },
+            system: system.as_ref().map(|s| self.system_view(&snapshot, s)),
+            decision,
+            seen,
+        })
+    }
+
+    /// Recorded events, oldest first.
+    ///
+    /// # Errors
+    /// If a selector matches nothing or the store fails.
+    pub async fn events(&self, query: &EventQuery) -> Result<EventPage, Refusal> {
+        let snapshot = self.snapshot();
+        let limit = i64::try_from(query.limit.unwrap_or(1000).min(10_000)).unwrap_or(1000);
+        let systems = if query.selection.is_empty() {
+            None
+        } else {
+            Some(self.resolve(&snapshot, &query.selection, true)?)
+        };
+        let failed = |e: crate::store::StoreError| Refusal::failed(e.to_string());
+        let single = match systems.as_deref() {
+            Some([one]) => Some(&one.name),
+            _ => None,
+        };
+        let records = match query.after {
+            Some(after) => self
+                .store
+                .events(after, single, limit)
+                .await
+                .map_err(failed)?,
+            None => self
+                .store
+                .latest_events(single, limit)
+                .await
+                .map_err(failed)?,
+        };
+        let cursor = records
+            .last()
+            .map(|r| r.number)
+            .or(query.after)
+            .unwrap_or(0);
+        let wanted = |r: &&Record| {
+            systems
+                .as_ref()
+                .is_none_or(|list| list.iter().any(|s| s.name == r.system))
+                && query.since.is_none_or(|since| r.time >= since)
+        };
+        Ok(EventPage {
+            events: records.iter().filter(wanted).map(event_view).collect(),
+            cursor,
+        })
+    }
+
+    /// Who holds which address: reservations and leases.
+    ///
+    /// # Errors
+    /// If a selector matches nothing.
+    pub fn lease_views(&self, selection: &Selection) -> Result<Vec<LeaseView>, Refusal> {
+        let snapshot = self.snapshot();
+        let site = &snapshot.site;
+        let now = self.clock();
+        let mut views: Vec<LeaseView> = Vec::new();
+        for system in self.resolve(&snapshot, selection, true)? {
+            for interface in &system.interfaces {
+                if let Some(ip) = interface.ip {
+                    views.push(LeaseView {
+                        ip,
+                        mac: interface.mac,
+                        system: Some(system.name.to_string()),
+                        state: "reserved".to_string(),
+                        expires: None,
+                        hostname: Some(system.name.to_string()),
+                    });
+                }
+            }
+        }
+        let all = selection.is_empty();
+        for lease in self.leases.all() {
+            let system = site.by_mac.get(&lease.mac).map(|s| s.name.to_string());
+            let meant = all
+                || views
+                    .iter()
+                    .any(|v| v.system.is_some() && v.system == system)
+                || self
+                    .resolve(&snapshot, selection, true)?
+                    .iter()
+                    .any(|s| Some(s.name.to_string()) == system);
+            if !meant {
+                continue;
+            }
+            let state = match lease.state {
+                crate::model::LeaseState::Bound if lease.expires <= now => "expired",
+                crate::model::LeaseState::Bound => "bound",
+                crate::model::LeaseState::Released => "released",
+                crate::model::LeaseState::Declined => "declined",
+            };
+            views.push(LeaseView {
+                ip: lease.ip,
+                mac: lease.mac,
+                system,
+                state: state.to_string(),
+                expires: Some(lease.expires),
+                hostname: lease.hostname,
+            });
+        }
+        views.sort_by_key(|v| v.ip);
+        Ok(views)
+    }
+
+    /// What the server says of itself. `doors` is what the wiring opened.
+    pub fn status(&self) -> StatusView {
+        let snapshot = self.snapshot();
+        let mut phases: BTreeMap<String, usize> = BTreeMap::new();
+        let mut attention = Vec::new();
+        let flagged = snapshot.machines.len();
+        for (name, machine) in &snapshot.machines {
+            if !snapshot.site.systems.contains_key(name) {
+                continue;
+            }
+            let phase = machine.build.as_ref().map_or(Phase::Idle, |b| b.phase);
+            *phases.entry(phase.word().to_string()).or_default() += 1;
+            if matches!(phase, Phase::Failed | Phase::Stalled | Phase::Held) {
+                let reason = machine
+                    .build
+                    .as_ref()
+                    .and_then(|b| b.reason.clone())
+                    .unwrap_or_default();
+                attention.push(format!(
+                    "`{name}` is {phase}: {reason}; see `farrier why {name}`"
+                ));
+            }
+        }
+        let idle = snapshot.site.systems.len().saturating_sub(flagged);
+        *phases.entry(Phase::Idle.word().to_string()).or_default() += idle;
+        attention.sort();
+        for system in snapshot.site.systems.values() {
+            if let Some(problem) = &system.broken {
+                attention.push(format!(
+                    "the entry of `{}` cannot be used: {problem}",
+                    system.name
+                ));
+            }
+        }
+        if let Some(note) = &snapshot.site.frozen {
+            attention.push(format!("the site is frozen: {note}"));
+        }
+        attention.truncate(50);
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            pid: std::process::id(),
+            started: self.started,
+            revision: snapshot.site.revision.short(),
+            stale: self.files.stale(),
+            doors: self.doors(),
+            phases,
+            systems: snapshot.site.systems.len(),
+            attention,
+            counters: self.counters(),
+        }
+    }
+
+    /// One system by name or hardware address.
+    pub(super) fn one(&self, snapshot: &Snapshot, subject: &str) -> Result<Arc<System>, Refusal> {
+        if let Some(system) = snapshot.site.system(&subject.to_ascii_lowercase()) {
+            return Ok(system.clone());
+        }
+        if let Ok(mac) = subject.parse::<MacAddr>()
+            && let Some(system) = snapshot.site.by_mac.get(&mac)
+        {
+            return Ok(system.clone());
+        }
+        let names: Vec<String> = snapshot
+            .site
+            .systems
+            .keys()
+            .map(|n| n.to_string())
+            .collect();
+        Err(Refusal::not_found(
+            "system",
+            subject,
+            &super::near(subject, &names),
+        ))
+    }
+}
+
+/// A build for people and JSON.
+pub(super) fn build_view(build: &Build) -> BuildView {
+    BuildView {
+        number: build.key.epoch,
+        epoch: build.key.epoch,
+        purpose: build.purpose.clone(),
+        profile: build.profile.to_string(),
+        flagged: build.flagged,
+        started: build.started,
+        since: build.since,
+        stage: build.stage.as_ref().map(|s| s.to_string()),
+        reason: build.reason.clone(),
+        expected_by: build.deadline,
+        ended: build.ended,
+        attempts: [build.attempts, build.attempts_allowed],
+        disk: build.disk.clone(),
+        revision: build.revision.short(),
+    }
+}
+
+/// A recorded event for people and JSON.
+pub fn event_view(record: &Record) -> EventView {
+    EventView {
+        number: record.number,
+        time: record.time,
+        system: record.system.to_string(),
+        build: record.epoch,
+        kind: record.event.word().to_string(),
+        detail: record.event.detail(),
+        phase: record.phase,
+    }
+}

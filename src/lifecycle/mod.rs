@@ -4,6 +4,7 @@ pub mod deadline;
 pub mod disks;
 pub mod scope;
 pub mod step;
+pub mod usual;
 
 pub use deadline::{expected_next, next_deadline};
 pub use scope::scope_open;

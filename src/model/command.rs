@@ -25,7 +25,6 @@
 //! | `fetch(&Name, &(dyn Fn(FetchProgress) + Send + Sync))` async | | `Result<DistroView, Refusal>` |
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
     ClientStage, Diagnostic, DiskRule, MacAddr, Name, Phase, ProfileKind, Purpose, Refusal,
@@ -248,7 +247,7 @@ fn refusal_of<'a>(
 }
 
 /// Edits `systems.toml` (or the file of `systems.d/` that declares the system) in place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "edit")]
 pub enum EditRequest {
     /// Declares a new system.
@@ -270,6 +269,8 @@ pub enum EditRequest {
         expect: Option<usize>,
         /// What to change, in order.
         changes: Vec<Change>,
+        /// Only say what would happen; the whole edit is worked out and checked.
+        dry_run: bool,
     },
     /// Removes systems from the files.
     Remove {
@@ -283,14 +284,15 @@ pub enum EditRequest {
 }
 
 /// One change to a system's entry: `ip=10.77.0.12`, `vars.role=db`, `tags+=web`, `tags-=web`, `ip=`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Where in the entry: `["vars", "role"]`.
     pub key: Vec<String>,
     /// What to do there.
     pub verb: ChangeVerb,
-    /// The value; none removes the key. In TOML's types: text, number, boolean, list, table.
-    pub value: Option<Value>,
+    /// The value as typed; none removes the key. The inventory knows which keys are text, lists or
+    /// TOML values.
+    pub value: Option<String>,
 }
 
 /// What a [`Change`] does.
@@ -508,4 +510,44 @@ pub struct FetchProgress {
     pub total: Option<u64>,
     /// One sentence, if there is something to say.
     pub detail: String,
+}
+
+impl Change {
+    /// The key with dots, as typed.
+    pub fn dotted(&self) -> String {
+        self.key.join(".")
+    }
+
+    /// The value to write into this system's entry, in the inventory's spelling; none removes the key.
+    ///
+    /// # Errors
+    /// `+=` and `-=` on what is no list.
+    pub fn value_for(&self, system: &super::System) -> Result<Option<String>, Refusal> {
+        let Some(word) = (match self.verb {
+            ChangeVerb::Set => return Ok(self.value.clone()),
+            ChangeVerb::Push | ChangeVerb::Pull => self.value.as_deref(),
+        }) else {
+            return Ok(None);
+        };
+        let mut list = match self.dotted().as_str() {
+            "tags" => system.tags.clone(),
+            "ssh_keys" => system.ssh_keys.clone(),
+            "macs" => system.interfaces.iter().map(|i| i.mac.to_string()).collect(),
+            other => {
+                return Err(
+                    Refusal::new(super::Code::Usage, format!("`{other}` is no list"))
+                        .help("`+=` and `-=` work on tags, macs and ssh_keys"),
+                );
+            }
+        };
+        list.retain(|item| item != word);
+        if self.verb == ChangeVerb::Push {
+            list.push(word.to_string());
+        }
+        if list.is_empty() && self.key != ["macs"] {
+            return Ok(None);
+        }
+        // A JSON list of texts is a TOML list of texts.
+        Ok(serde_json::to_string(&list).ok())
+    }
 }

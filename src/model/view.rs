@@ -44,6 +44,8 @@ pub struct BuildView {
     pub flagged: Timestamp,
     /// When its first boot script was served.
     pub started: Option<Timestamp>,
+    /// When the present phase began.
+    pub since: Timestamp,
     /// The step it is at, or where it failed.
     pub stage: Option<String>,
     /// Why it failed, stalled or is held.
@@ -120,6 +122,10 @@ pub struct EventView {
 /// What `why` prints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WhyView {
+    /// The interface that was asked about: as typed, else the one last seen, else the first.
+    pub mac: Option<MacAddr>,
+    /// The firmware that is supposed: as typed, else as last seen (`bios`, `uefi`...).
+    pub firmware: Option<String>,
     /// The system, if the machine is declared.
     pub system: Option<SystemView>,
     /// What it would be told if it asked now, and why.
@@ -128,10 +134,24 @@ pub struct WhyView {
     pub why: String,
     /// What to type next.
     pub hint: Option<String>,
-    /// What was last seen of it, oldest first.
+    /// The steps of its latest conversation with this server, oldest first.
+    pub conversation: Vec<StepView>,
+    /// The latest recorded events, oldest first.
     pub seen: Vec<EventView>,
     /// What is expected next, and by when.
     pub expected: Option<String>,
+}
+
+/// One step of a machine's conversation: a packet or request, and what it was answered. Kept in
+/// memory only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepView {
+    /// When.
+    pub time: Timestamp,
+    /// The door it came to.
+    pub door: super::Door,
+    /// One sentence.
+    pub text: String,
 }
 
 /// A lease as `lease ls` prints it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::rows::{self, RevisionRow, column, unreadable};
 use super::{Store, StoreError};
+use crate::lifecycle::usual::Beginning;
 use crate::model::{BuildKey, Lease, Machine, Name, Pinned, Purpose, Record};
 
 /// Everything the server needs in memory when it starts.
@@ -150,6 +151,40 @@ impl Store {
             .collect::<Result<_, _>>()?;
         records.reverse();
         Ok(records)
+    }
+
+    /// When each phase of the latest successful builds of a profile began.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds something unreadable.
+    pub async fn beginnings(&self, profile: &Name) -> Result<Vec<Beginning>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT e.system, e.epoch, e.phase, min(e.time) AS began
+             FROM builds b JOIN events e ON e.system = b.system AND e.epoch = b.epoch
+             WHERE b.purpose = 'install' AND b.phase = 'ready'
+               AND json_extract(b.build, '$.profile') = ?
+             GROUP BY e.system, e.epoch, e.phase
+             ORDER BY began DESC LIMIT 600",
+        )
+        .bind(profile.as_str().to_string())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(refused("reading how long phases last"))?;
+        rows.iter()
+            .map(|row| {
+                let system: String = column(row, "system")?;
+                let epoch: i64 = column(row, "epoch")?;
+                let phase: String = column(row, "phase")?;
+                Ok(Beginning {
+                    build: BuildKey {
+                        system: system.parse().map_err(|e| unreadable("a name", e))?,
+                        epoch: u32::try_from(epoch).map_err(|e| unreadable("an epoch", e))?,
+                    },
+                    phase: phase.parse().map_err(|e| unreadable("a phase", e))?,
+                    at: rows::time("an event", column(row, "began")?)?,
+                })
+            })
+            .collect()
     }
 
     /// The revision that was last in force, if any.

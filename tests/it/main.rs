@@ -1,6 +1,8 @@
 //! it
 
+mod artefacts;
 mod http;
 mod loader;
 mod standin;
 mod tftp;
+mod upstream;

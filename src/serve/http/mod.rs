@@ -10,9 +10,10 @@
 //! | `/mirror/NAME/PATH` | `mirror` |
 //!
 //! `machine` takes a request apart and finds the file above for it; `accept` is the accept loop
-//! under it, which the admin plane uses too; `body`, `range` and `reply` are what all share.
+//! under it; `body`, `range` and `reply` are what all share.
 
 pub mod accept;
+pub mod api;
 mod artefact;
 mod body;
 mod boot_script;

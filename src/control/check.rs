@@ -1,0 +1,77 @@
+//! Rendering every system when a site is loaded: what would fail at three in the morning fails now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::Control;
+use super::pin::distro_of;
+use crate::model::{Name, Profile, Site, System};
+use crate::render::CompiledProfile;
+
+/// Beyond so many systems of one profile, the others are rendered when they are flagged: a flag
+/// that does not render is refused there with the same words.
+const RENDERED_PER_PROFILE: usize = 2_000;
+
+/// Renders systems and marks those that do not: one bad entry affects that system alone.
+pub(super) fn mark_broken(control: &Control, site: &mut Site) {
+    let mut by_profile: HashMap<&Name, Vec<&Arc<System>>> = HashMap::new();
+    for system in site.systems.values() {
+        by_profile.entry(&system.profile).or_default().push(system);
+    }
+    let mut broken: Vec<(Name, String)> = Vec::new();
+    for (name, mut systems) in by_profile {
+        let Some(profile) = site.profiles.get(name) else { continue };
+        systems.sort_by(|a, b| a.name.cmp(&b.name));
+        systems.truncate(RENDERED_PER_PROFILE);
+        broken.extend(of_profile(control, site, profile, &systems));
+    }
+    for (name, problem) in broken {
+        tracing::warn!(machine.name = %name, "its entry cannot be used: {problem}");
+        mark(site, &name, problem);
+    }
+}
+
+fn of_profile(
+    control: &Control,
+    site: &Site,
+    profile: &Profile,
+    systems: &[&Arc<System>],
+) -> Vec<(Name, String)> {
+    let all = |problem: String| systems.iter().map(|s| (s.name.clone(), problem.clone())).collect();
+    let distro = match distro_of(site, profile) {
+        Ok(distro) => distro,
+        Err(refusal) => return all(refusal.message),
+    };
+    let compiled = match CompiledProfile::new(profile) {
+        Ok(compiled) => compiled,
+        Err(problems) => {
+            return all(problems.first().map_or_else(String::new, |p| p.to_string()));
+        }
+    };
+    systems
+        .par_iter()
+        .filter_map(|system| {
+            let place = control.place(site, system, 1);
+            let problems = compiled.render(system, distro, &place).err()?;
+            let first = problems.first().map_or_else(|| "it does not render".into(), |p| p.to_string());
+            Some((system.name.clone(), first))
+        })
+        .collect()
+}
+
+/// Replaces a system by one that says what is wrong with it, everywhere it is indexed.
+fn mark(site: &mut Site, name: &Name, problem: String) {
+    let Some(system) = site.systems.get(name) else { return };
+    let mut marked = (**system).clone();
+    marked.broken = Some(problem);
+    let marked = Arc::new(marked);
+    for interface in &marked.interfaces {
+        site.by_mac.insert(interface.mac, marked.clone());
+        if let Some(ip) = interface.ip {
+            site.by_ip.insert(ip, marked.clone());
+        }
+    }
+    site.systems.insert(name.clone(), marked);
+}

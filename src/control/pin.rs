@@ -1,0 +1,120 @@
+//! What a build pins when it is flagged: rendered documents and digests, so that an edit in
+//! mid-install mixes nothing and nothing can fail at three in the morning.
+
+use std::sync::Arc;
+
+use super::{Control, Snapshot};
+use crate::model::{
+    ArtefactRef, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind, Refusal, Site, System,
+};
+use crate::render::{self, Place};
+
+impl Control {
+    /// Renders and collects everything that a build of this system with this profile needs.
+    ///
+    /// # Errors
+    /// A refusal with place and fix if something does not render or is not on this server.
+    pub(super) fn pin(
+        &self,
+        snapshot: &Snapshot,
+        system: &System,
+        profile: &Profile,
+        epoch: u32,
+    ) -> Result<Pinned, Refusal> {
+        let site = &snapshot.site;
+        let distro = distro_of(site, profile)?;
+        let place = self.place(site, system, epoch);
+        let rendered = render::render(system, profile, distro, &place).map_err(Refusal::files)?;
+        let planned = |name: &str| planned(snapshot, &distro.name, name);
+        Ok(Pinned {
+            kind: profile.kind,
+            secure_boot: system.secure_boot,
+            kernel: planned(&distro.kernel)?,
+            kernel_uefi: distro.kernel_uefi.as_deref().map(planned).transpose()?,
+            initrds: distro
+                .initrds
+                .iter()
+                .map(|n| planned(n))
+                .collect::<Result<_, _>>()?,
+            cmdline: rendered.cmdline,
+            documents: rendered
+                .documents
+                .into_iter()
+                .map(|(n, d)| (n, Arc::new(d)))
+                .collect(),
+            deadlines: profile.deadlines,
+            disk: system.disk.clone().unwrap_or_else(|| profile.disk.clone()),
+            may_destroy: if system.wipe {
+                vec!["any".to_string()]
+            } else {
+                profile.may_destroy.clone()
+            },
+            handoff: profile.kind.installs(),
+        })
+    }
+
+    /// Where this system reaches the server, for rendering.
+    pub(super) fn place(&self, site: &Site, system: &System, epoch: u32) -> Place {
+        let ip = system.ip().or_else(|| {
+            system
+                .interfaces
+                .iter()
+                .find_map(|i| self.leases.address_of(i.mac, self.clock()))
+        });
+        let server = self
+            .places()
+            .toward_system(site, system)
+            .unwrap_or_else(|| std::net::SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 80));
+        let subnet = ip
+            .and_then(|ip| site.subnet_of(ip))
+            .or_else(|| site.subnet_of(*server.ip()))
+            .or_else(|| site.subnets.first())
+            .cloned();
+        let firmware = self.firmware_of(system);
+        Place {
+            server,
+            subnet,
+            ip,
+            firmware,
+            epoch,
+        }
+    }
+}
+
+/// The distro of a profile; a checked site has it for every profile that can be built.
+pub(super) fn distro_of<'a>(site: &'a Site, profile: &Profile) -> Result<&'a Arc<Distro>, Refusal> {
+    if profile.kind == ProfileKind::Base {
+        return Err(Refusal::refused(format!(
+            "`{}` is a base that other profiles inherit from",
+            profile.name
+        ))
+        .help("choose a profile that inherits from it"));
+    }
+    profile
+        .distro
+        .as_ref()
+        .and_then(|name| site.distros.get(name))
+        .ok_or_else(|| {
+            Refusal::refused(format!("profile `{}` names no distro", profile.name)).help(format!(
+                "add `distro = \"...\"` to profiles/{}/profile.toml",
+                profile.name
+            ))
+        })
+}
+
+fn planned(snapshot: &Snapshot, distro: &Name, name: &str) -> Result<PlannedFile, Refusal> {
+    let artefact = snapshot.artefacts.get(distro, name).ok_or_else(|| {
+        Refusal::refused(format!(
+            "`{name}` of distro `{distro}` is not on this server"
+        ))
+        .help(format!("farrier distro fetch {distro}"))
+    })?;
+    Ok(PlannedFile {
+        id: ArtefactRef {
+            distro: distro.to_string(),
+            name: name.to_string(),
+        },
+        digest: artefact.digest,
+        size: artefact.size,
+    })
+}
