@@ -20,9 +20,9 @@ pub enum PlaceError {
 }
 
 /// The site of an installed server.
-pub const SYSTEM_SITE: &str = "/etc/farrier";
+pub(super) const SYSTEM_SITE: &str = "/etc/farrier";
 /// The state of an installed server.
-pub const SYSTEM_STATE: &str = "/var/lib/farrier";
+pub(super) const SYSTEM_STATE: &str = "/var/lib/farrier";
 
 impl Place {
     /// `--site` or `$FARRIER_SITE`, else the current directory if it holds `systems.toml`, else

@@ -73,11 +73,6 @@ impl Printer {
         matches!(self.format, Output::Json | Output::Jsonl)
     }
 
-    /// One JSON value for each line.
-    pub(super) fn is_jsonl(&self) -> bool {
-        self.format == Output::Jsonl
-    }
-
     /// Names only.
     pub(super) fn is_name(&self) -> bool {
         self.format == Output::Name

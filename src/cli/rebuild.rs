@@ -25,7 +25,7 @@ pub struct Rebuild {
 
 /// How a flag behaves.
 #[derive(Debug, Clone, Default, Args)]
-pub struct FlagArguments {
+pub(super) struct FlagArguments {
     /// When the flag is dead if the machine has not booted (24h if not given)
     #[arg(long, value_name = "SPAN", value_parser = time::parse_duration)]
     pub expires: Option<Duration>,

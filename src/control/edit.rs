@@ -29,18 +29,8 @@ impl Control {
         let snapshot = self.snapshot();
         let (systems, dry_run) = match request {
             EditRequest::Add { .. } => (Vec::new(), false),
-            EditRequest::Set {
-                selection, expect, ..
-            } => {
-                let systems = self.resolve(&snapshot, selection, false)?;
-                super::flag::expect(*expect, systems.len())?;
-                (systems, false)
-            }
-            EditRequest::Remove {
-                selection,
-                expect,
-                dry_run,
-            } => {
+            EditRequest::Set { selection, expect, dry_run, .. }
+            | EditRequest::Remove { selection, expect, dry_run } => {
                 let systems = self.resolve(&snapshot, selection, false)?;
                 super::flag::expect(*expect, systems.len())?;
                 (systems, *dry_run)
@@ -86,8 +76,10 @@ impl Control {
             EditRequest::Remove { .. } => "removed",
         };
         let mut warnings = Vec::new();
-        if !dry_run && !changes.is_empty() {
+        if !changes.is_empty() {
             self.would_load(&after, &mut loaded)?;
+        }
+        if !dry_run && !changes.is_empty() {
             for change in &changes {
                 lock.write(change)
                     .map_err(|e| Refusal::failed(e.to_string()))?;

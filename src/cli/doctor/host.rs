@@ -138,7 +138,7 @@ fn space(state: &Path) -> Finding {
     let near = existing(state);
     match statvfs(near) {
         Ok(found) => {
-            let free = found.blocks_available() as u64 * found.fragment_size() as u64;
+            let free = found.blocks_available() * found.fragment_size();
             let message = format!("{} free for `{}`", bytes(free), state.display());
             if free >= SPACE {
                 Finding::ok(what, message)
