@@ -187,6 +187,18 @@ impl<'a> Field<'a> {
         self.kind() == "a table"
     }
 
+    pub(super) fn is_tables(&self) -> bool {
+        matches!(self.node, Node::Tables(_))
+    }
+
+    /// The value as TOML, without what stands around it.
+    pub(super) fn shown(&self) -> String {
+        match self.node {
+            Node::Value(value) => value.to_string().trim().to_string(),
+            Node::Table(_) | Node::Tables(_) | Node::Nothing => String::new(),
+        }
+    }
+
     pub(super) fn is_text(&self) -> bool {
         matches!(self.node, Node::Value(Value::String(_)))
     }
