@@ -128,7 +128,10 @@ mod tests {
         drop(first);
         assert!(!path.exists());
         std::fs::write(&path, "not a socket").expect("written");
-        assert!(serve_unix(&path, address).is_err(), "a file is never replaced");
+        assert!(
+            serve_unix(&path, address).is_err(),
+            "a file is never replaced"
+        );
     }
 
     #[tokio::test]

@@ -29,8 +29,17 @@ impl Control {
         let snapshot = self.snapshot();
         let (systems, dry_run) = match request {
             EditRequest::Add { .. } => (Vec::new(), false),
-            EditRequest::Set { selection, expect, dry_run, .. }
-            | EditRequest::Remove { selection, expect, dry_run } => {
+            EditRequest::Set {
+                selection,
+                expect,
+                dry_run,
+                ..
+            }
+            | EditRequest::Remove {
+                selection,
+                expect,
+                dry_run,
+            } => {
                 let systems = self.resolve(&snapshot, selection, false)?;
                 super::flag::expect(*expect, systems.len())?;
                 (systems, *dry_run)

@@ -87,8 +87,24 @@ impl Control {
         let snapshot = self.snapshot();
         let system = self.one(&snapshot, subject)?;
         let loaded = self.files.loaded.lock().await;
-        let _ = &loaded.files;
-        let _ = system;
-        Err(Refusal::failed("origins arrive with the inventory"))
+        let origins = inventory::origins(&loaded.files, &snapshot.site, &system.name);
+        Ok(origins.into_iter().map(origin_view).collect())
+    }
+}
+
+fn origin_view(origin: inventory::Origin) -> OriginView {
+    let layer = match origin.file.split('/').next() {
+        _ if origin.file == inventory::BUILT_IN => "built-in",
+        Some("profiles") => "profile",
+        Some("boot") => "distro",
+        _ => "system",
+    };
+    let written = origin.line > 0;
+    OriginView {
+        key: origin.key,
+        value: serde_json::Value::String(origin.value),
+        layer: layer.to_string(),
+        file: written.then_some(origin.file),
+        line: written.then_some(origin.line),
     }
 }

@@ -141,7 +141,10 @@ mod tests {
         let left = ["aa/1", "aa/2", "bb/3", "bb/5", "tmp/4"].map(there);
         assert_eq!(left, [true, false, true, true, true]);
         assert!(budget.make_room(dir.path(), 1));
-        assert!(!budget.make_room(dir.path(), u64::MAX), "no disk is so large");
+        assert!(
+            !budget.make_room(dir.path(), u64::MAX),
+            "no disk is so large"
+        );
         assert!(!there("bb/5"), "all that could help was done");
     }
 }

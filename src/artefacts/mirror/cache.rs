@@ -99,7 +99,7 @@ pub struct Cache {
 pub(super) struct Inner {
     pub(super) dir: PathBuf,
     pub(super) limits: Limits,
-    pub(super) budget: Budget,
+    pub(super) budget: Arc<Budget>,
     mirrors: RwLock<HashMap<String, Result<Arc<Upstream>, String>>>,
     flights: Mutex<HashMap<PathBuf, watch::Receiver<State>>>,
     /// When the head of a repository was last seen to change.
@@ -126,7 +126,7 @@ impl Cache {
         }
         disk::directory(&temp)?;
         let inner = Inner {
-            budget: Budget::new(limits.budget, limits.reserve),
+            budget: Arc::new(Budget::new(limits.budget, limits.reserve)),
             limits,
             dir,
             mirrors: RwLock::default(),
@@ -202,11 +202,9 @@ impl Cache {
             (None, false) => self.board(upstream, path, at),
         };
         let asked = flight.wait_for(|s| !matches!(s, State::Asking)).await;
-        let state = match asked {
-            Ok(state) => state.clone(),
-            Err(_) => return Err(Missing::Upstream("the transfer was given up".into())),
-        };
-        match state {
+        let state = asked.map(|s| s.clone());
+        let lost = |_| Missing::Upstream("the transfer was given up".to_string());
+        match state.map_err(lost)? {
             State::Here(entry) => whole(&entry),
             State::Growing(transfer) => Ok(growing(&transfer, flight)),
             State::Failed(why) => Err(Missing::Upstream(why)),
@@ -290,7 +288,11 @@ impl Inner {
 }
 
 fn repository(upstream: &Upstream, path: &MirrorPath) -> String {
-    format!("{}\n{}", upstream.base, path.repository().unwrap_or_default())
+    format!(
+        "{}\n{}",
+        upstream.base,
+        path.repository().unwrap_or_default()
+    )
 }
 
 /// Opens an entry on a thread that may block.

@@ -83,7 +83,9 @@ impl Entry {
         let mut foot = [0u8; FOOT as usize];
         file.read_exact_at(&mut foot, foot_at)?;
         let (length, mark) = foot.split_at(4);
-        let note_length = u64::from(u32::from_le_bytes([length[0], length[1], length[2], length[3]]));
+        let note_length = u64::from(u32::from_le_bytes([
+            length[0], length[1], length[2], length[3],
+        ]));
         if mark != MARK || note_length > NOTE.min(foot_at) {
             return Err(wrong());
         }

@@ -15,6 +15,7 @@ use reqwest::header::{
 use reqwest::{Method, Response, StatusCode};
 use tokio::sync::watch;
 
+use super::budget::Budget;
 use super::cache::{Inner, open};
 use super::entry::{Entry, Head, commit};
 use super::flight::{State, Transfer};
@@ -47,7 +48,9 @@ pub(super) async fn fly(
     let asked = upstream.ask(Method::GET, path, known).await;
     let end = match asked {
         Ok(response) => match (response.status(), &entry) {
-            (StatusCode::OK, _) => receive(cache, upstream, path, at, response, &entry, state).await,
+            (StatusCode::OK, _) => {
+                receive(cache, upstream, path, at, response, &entry, state).await
+            }
             (StatusCode::NOT_MODIFIED, Some(entry)) => {
                 entry.validate(SystemTime::now());
                 Ok(State::Here(entry.clone()))
@@ -101,9 +104,11 @@ async fn receive(
     let mut head = head(upstream.url(path), headers);
     let expected = head.length.unwrap_or(0);
     if expected > cache.limits.largest {
-        return Err(format!("the file has {expected} bytes, which is more than is cached"));
+        return Err(format!(
+            "the file has {expected} bytes, which is more than is cached"
+        ));
     }
-    if !cache.budget.make_room(&cache.dir, expected) {
+    if !budget(cache, move |b, dir| b.make_room(dir, expected)).await {
         return Err(format!("the disk has no room for {expected} bytes"));
     }
     let temp = Temp::create(&cache.dir).map_err(|e| format!("cannot make a file: {e}"))?;
@@ -150,9 +155,19 @@ async fn receive(
         } else if changed && path.class() == Class::Head {
             cache.changed(upstream, path);
         }
-        cache.budget.add(&cache.dir, length);
+        budget(cache, move |b, dir| b.add(dir, length)).await;
     }
     Ok(State::Growing(transfer))
+}
+
+/// Asks the budget something on a thread that may block.
+async fn budget<T: Default + Send + 'static>(
+    cache: &Inner,
+    ask: impl FnOnce(&Budget, &Path) -> T + Send + 'static,
+) -> T {
+    let (budget, dir) = (cache.budget.clone(), cache.dir.clone());
+    let answer = tokio::task::spawn_blocking(move || ask(&budget, &dir)).await;
+    answer.unwrap_or_default()
 }
 
 async fn write(file: &Arc<File>, bytes: Bytes, at: u64) -> Result<(), String> {
@@ -191,7 +206,11 @@ impl Temp {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{}-{number}", std::process::id());
         let path = dir.join("tmp").join(name);
-        let options = File::options().read(true).write(true).create_new(true).clone();
+        let options = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .clone();
         let file = Arc::new(options.open(&path)?);
         Ok(Temp { path, file })
     }

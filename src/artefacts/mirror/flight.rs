@@ -91,7 +91,11 @@ async fn next(state: &mut watch::Receiver<State>, at: u64) -> io::Result<Option<
         _ => true,
     };
     // the flight can only vanish by a panic
-    let seen = state.wait_for(moved).await.map_err(io::Error::other)?.clone();
+    let seen = state
+        .wait_for(moved)
+        .await
+        .map_err(io::Error::other)?
+        .clone();
     match seen {
         State::Growing(transfer) => {
             let length = PIECE.min(transfer.ready - at);
@@ -103,9 +107,13 @@ async fn next(state: &mut watch::Receiver<State>, at: u64) -> io::Result<Option<
                 transfer.file.read_exact_at(&mut piece, at)?;
                 Ok(Some(Bytes::from(piece)))
             };
-            tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+            tokio::task::spawn_blocking(read)
+                .await
+                .map_err(io::Error::other)?
         }
         State::Failed(why) => Err(io::Error::other(why)),
-        _ => Err(io::Error::other("the transfer ended in another way than it began")),
+        _ => Err(io::Error::other(
+            "the transfer ended in another way than it began",
+        )),
     }
 }

@@ -163,8 +163,26 @@ mod tests {
     #[test]
     fn tricks_are_no_paths() {
         for raw in [
-            "", "/", "a/", "a//b", "/a", ".", "..", "a/../b", "a/%2e%2e/b", "%2E./b", "a/%2fb",
-            "a%5cb", "a\\b", "a%00", "a%0d%0aHost:x", "a?b", "a#b", "a%3", "a%zz", "a/%ff",
+            "",
+            "/",
+            "a/",
+            "a//b",
+            "/a",
+            ".",
+            "..",
+            "a/../b",
+            "a/%2e%2e/b",
+            "%2E./b",
+            "a/%2fb",
+            "a%5cb",
+            "a\\b",
+            "a%00",
+            "a%0d%0aHost:x",
+            "a?b",
+            "a#b",
+            "a%3",
+            "a%zz",
+            "a/%ff",
         ] {
             assert_eq!(MirrorPath::parse(raw), None, "{raw}");
         }
@@ -181,15 +199,31 @@ mod tests {
         };
         let bookworm = Some("dists/bookworm");
         check("pool/main/i/ipxe/ipxe_1.0_all.deb", Class::Immutable, None);
-        check("pool/main/i/ipxe/ipxe_1.0.orig.tar.xz", Class::Immutable, None);
+        check(
+            "pool/main/i/ipxe/ipxe_1.0.orig.tar.xz",
+            Class::Immutable,
+            None,
+        );
         check("dists/bookworm/InRelease", Class::Head, bookworm);
-        check("dists/bookworm/main/binary-amd64/Packages.xz", Class::Index, bookworm);
+        check(
+            "dists/bookworm/main/binary-amd64/Packages.xz",
+            Class::Index,
+            bookworm,
+        );
         let by_hash = format!("dists/bookworm/main/binary-amd64/by-hash/SHA256/{hash}");
         check(&by_hash, Class::Immutable, bookworm);
         let kernel = "dists/bookworm/main/installer-amd64/current/images/netboot/linux";
         check(kernel, Class::Index, bookworm);
-        check("ubuntu/dists/noble/Release", Class::Head, Some("ubuntu/dists/noble"));
-        check("9/os/repodata/repomd.xml", Class::Head, Some("9/os/repodata"));
+        check(
+            "ubuntu/dists/noble/Release",
+            Class::Head,
+            Some("ubuntu/dists/noble"),
+        );
+        check(
+            "9/os/repodata/repomd.xml",
+            Class::Head,
+            Some("9/os/repodata"),
+        );
         let primary = format!("9/os/repodata/{hash}-primary.xml.gz");
         check(&primary, Class::Immutable, Some("9/os/repodata"));
         check("9/os/Packages/x-1.rpm", Class::Immutable, None);

@@ -29,43 +29,52 @@ impl AptHost {
     }
 
     /// The base URL for a mirror of this name, without a trailing slash: the source whose path ends
-    /// with the name; for Debian's own two also the source of its suites; else its public address.
+    /// with the name; for Debian's own two also the source of its suites.
     pub(super) fn mirror(&self, name: &str) -> Option<String> {
         let named = |s: &&Source| s.uri.rsplit('/').next() == Some(name);
         let suite = |s: &&Source| match name {
             "debian" => is_debian(&s.suite),
             "debian-security" => {
                 let base = s.suite.strip_suffix("-security");
-                base.or(s.suite.strip_suffix("/updates")).is_some_and(is_debian)
+                base.or(s.suite.strip_suffix("/updates"))
+                    .is_some_and(is_debian)
             }
             _ => false,
-        };
-        let public = match name {
-            "debian" | "debian-security" => Some(format!("http://deb.debian.org/{name}")),
-            "ubuntu" => Some("http://archive.ubuntu.com/ubuntu".to_string()),
-            _ => None,
         };
         let mut all = self.sources.iter();
         all.clone()
             .find(named)
             .or_else(|| all.find(suite))
             .map(|s| s.uri.clone())
-            .or(public)
     }
 }
 
 fn is_debian(suite: &str) -> bool {
-    let suite = suite.trim_end_matches("-updates").trim_end_matches("-backports");
+    let suite = suite
+        .trim_end_matches("-updates")
+        .trim_end_matches("-backports");
     [
-        "buster", "bullseye", "bookworm", "trixie", "forky", "duke", "sid", "oldoldstable",
-        "oldstable", "stable", "testing", "unstable",
+        "buster",
+        "bullseye",
+        "bookworm",
+        "trixie",
+        "forky",
+        "duke",
+        "sid",
+        "oldoldstable",
+        "oldstable",
+        "stable",
+        "testing",
+        "unstable",
     ]
     .contains(&suite)
 }
 
 fn read_sources(etc: &Path) -> Vec<Source> {
     let mut files = vec![etc.join("sources.list")];
-    let parts = fs::read_dir(etc.join("sources.list.d")).into_iter().flatten();
+    let parts = fs::read_dir(etc.join("sources.list.d"))
+        .into_iter()
+        .flatten();
     let mut parts: Vec<_> = parts.flatten().map(|e| e.path()).collect();
     parts.sort();
     files.extend(parts);
@@ -196,7 +205,7 @@ mod tests {
         check(&old, "debian", Some("https://one.example/debian"));
         let security = Some("http://one.example/debian-security");
         check(&old, "debian-security", security);
-        check(&old, "ubuntu", Some("http://archive.ubuntu.com/ubuntu"));
+        check(&old, "ubuntu", None);
         check(&old, "rocky", None);
         let deb822 = "Types: deb deb-src\nURIs: http://two.example/mirror/deb12\n\
             Suites: bookworm bookworm-updates\n# a comment\nComponents: main\n\
@@ -208,13 +217,16 @@ mod tests {
         check(&new, "debian", Some("http://two.example/mirror/deb12"));
         check(&new, "debian-security", Some("http://two.example/sec"));
         let none = host("deb http://packages.example/tool stable-x main", "");
-        check(&none, "debian", Some("http://deb.debian.org/debian"));
+        check(&none, "debian", None);
     }
 
     #[test]
     fn a_proxy_is_read_as_apt_config_prints_it() {
         let line = |text| proxy_line(text);
-        assert_eq!(line("PROXY='http://p:3142/'\n").as_deref(), Some("http://p:3142/"));
+        assert_eq!(
+            line("PROXY='http://p:3142/'\n").as_deref(),
+            Some("http://p:3142/")
+        );
         assert_eq!(line("PROXY='DIRECT'\n").as_deref(), Some("DIRECT"));
         for none in ["", "PROXY=''\n", "PROXY='false'", "nonsense"] {
             assert_eq!(line(none), None, "{none}");

@@ -78,7 +78,7 @@ pub(super) async fn open(
         let plane = Arc::new(MachinePlane {
             waist: control.clone(),
             hot: hot.clone(),
-            mirrors: Arc::new(http::NoMirrors),
+            mirrors: super::mirrors::mirrors(control, &place.state)?,
         });
         let started = http::accept::start(listeners, http::router(plane), http::Limits::default());
         Some(started.map_err(|e| cannot("HTTP", "its sockets", &e))?)

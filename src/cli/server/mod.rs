@@ -2,6 +2,7 @@
 
 mod doors;
 mod log;
+mod mirrors;
 mod places;
 
 use std::sync::Arc;
