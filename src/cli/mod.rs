@@ -1,1 +1,3 @@
-//! (empty)
+//! People: the command line.
+
+pub mod demo;
