@@ -1,1 +1,5 @@
-fn main() {}
+//! The program `farrier`: server and command line.
+
+fn main() -> std::process::ExitCode {
+    farrier::cli::main()
+}

@@ -294,7 +294,7 @@ impl Control {
     }
 }
 
-fn expect(expected: Option<usize>, selected: usize) -> Result<(), Refusal> {
+pub(super) fn expect(expected: Option<usize>, selected: usize) -> Result<(), Refusal> {
     match expected {
         Some(expected) if expected != selected => Err(Refusal::refused(format!(
             "{selected} machines are selected, not the expected {expected}"

@@ -6,12 +6,15 @@
 
 mod check;
 mod counters;
+mod distros;
 mod documents;
+mod edit;
 mod flag;
 pub mod leases;
 mod observed;
 mod pin;
 mod places;
+mod preview;
 mod select;
 mod site;
 mod snapshot;
@@ -40,6 +43,7 @@ pub use writer::TellError;
 
 pub(crate) use select::near;
 
+use crate::artefacts::Shelf;
 use crate::boot::token::fill;
 use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
@@ -69,6 +73,7 @@ pub struct Control {
     key: TokenKey,
     clock: Clock,
     files: site::Files,
+    shelf: Shelf,
     counters: Counters,
     started: Timestamp,
 }

@@ -13,8 +13,9 @@ use super::leases::Desk;
 use super::snapshot::Snapshot;
 use super::writer::Writer;
 use super::{Control, Observed, Places, site};
+use crate::artefacts::Shelf;
 use crate::boot::TokenKey;
-use crate::model::{ArtefactIndex, Site, Timestamp};
+use crate::model::{Site, Timestamp};
 use crate::store::{self, StoreError};
 
 /// Tells the time. Only the edge of the program reads the machine's clock; tests pass their own.
@@ -82,10 +83,8 @@ impl Control {
         let known = store.known().await?;
         let now = (options.clock)();
 
-        let mut snapshot = Snapshot::new(
-            Arc::new(Site::default()),
-            Arc::new(ArtefactIndex::default()),
-        );
+        let artefacts = Shelf::open(&options.state).index();
+        let mut snapshot = Snapshot::new(Arc::new(Site::default()), Arc::new(artefacts));
         let mut due = HashMap::new();
         for machine in known.machines {
             for build in [&machine.build, &machine.once].into_iter().flatten() {
@@ -121,6 +120,7 @@ impl Control {
             store,
             key,
             clock: options.clock,
+            shelf: Shelf::open(&options.state),
             files: site::Files::new(options.site, options.state),
             counters: super::Counters::default(),
             started: now,

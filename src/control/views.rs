@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Control, Snapshot};
+use super::{Control, Observation, Snapshot};
 use crate::boot::decide;
 use crate::lifecycle::expected_next;
 use crate::lifecycle::usual::usual;
 use crate::model::command::{EventPage, EventQuery, Selection, WhyRequest};
 use crate::model::view::{
-    BuildView, EventView, LeaseView, ShowView, StatusView, SystemView, WhyView,
+    BuildView, EventView, LeaseView, ShowView, StatusView, StepView, SystemView, WhyView,
 };
 use crate::model::{
     Build, ClientStage, Door, Facts, Firmware, MacAddr, Phase, Record, Refusal, System,
@@ -102,7 +102,11 @@ impl Control {
         if let Some(at) = build.deadline {
             text.push_str(&format!(", by {at:.0}"));
         }
-        let beginnings = self.store.beginnings(&build.profile).await.unwrap_or_default();
+        let beginnings = self
+            .store
+            .beginnings(&build.profile)
+            .await
+            .unwrap_or_default();
         if let Some(usual) = usual(&beginnings).get(build.phase.word()) {
             text.push_str(&format!(" (usually after {} s)", usual.as_secs()));
         }
@@ -171,28 +175,25 @@ impl Control {
             || vec![facts.mac],
             |s| s.interfaces.iter().map(|i| i.mac).collect(),
         );
-        let name = system
-            .as_ref()
-            .map_or_else(String::new, |s| s.name.to_string());
-        let phase = system
-            .as_ref()
-            .map_or(Phase::Idle, |s| self.system_view(&snapshot, s).phase);
-        for mac in macs {
-            for step in self.observations(mac) {
-                seen.push(EventView {
-                    number: 0,
-                    time: step.time,
-                    system: name.clone(),
-                    build: None,
-                    kind: format!("{:?}", step.door).to_lowercase(),
-                    detail: step.text,
-                    phase,
-                });
-            }
-        }
-        seen.sort_by_key(|e| e.time);
+        let mut conversation: Vec<(MacAddr, Observation)> = macs
+            .iter()
+            .flat_map(|mac| self.observations(*mac).into_iter().map(|step| (*mac, step)))
+            .collect();
+        conversation.sort_by_key(|(_, step)| step.time);
+        let asked = request.subject.parse::<MacAddr>().ok();
+        let last_seen = conversation.last().map(|(mac, _)| *mac);
         let system_name = system.as_ref().map(|s| s.name.clone());
         Ok(WhyView {
+            mac: asked.or(last_seen).or(Some(facts.mac)),
+            firmware: facts.firmware.map(|f| f.word().to_string()),
+            conversation: conversation
+                .into_iter()
+                .map(|(_, step)| StepView {
+                    time: step.time,
+                    door: step.door,
+                    text: step.text,
+                })
+                .collect(),
             why: decision.why.to_string(),
             hint: decision.why.hint(system_name.as_ref()),
             expected: match &system {
@@ -392,6 +393,7 @@ pub(super) fn build_view(build: &Build) -> BuildView {
         profile: build.profile.to_string(),
         flagged: build.flagged,
         started: build.started,
+        since: build.since,
         stage: build.stage.as_ref().map(|s| s.to_string()),
         reason: build.reason.clone(),
         expected_by: build.deadline,

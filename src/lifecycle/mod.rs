@@ -1,6 +1,7 @@
 //! The life of a build: how events move it, how long each phase may last, what its tokens open.
 
 pub mod deadline;
+pub mod disks;
 pub mod scope;
 pub mod step;
 pub mod usual;

@@ -61,7 +61,11 @@ fn syntax_in_a_command_line_is_refused_and_said_on_the_screen() {
     // (command line, which loaders refuse it)
     let check = |line: &str, refused_by: &[&str]| {
         for (loader, script) in every(&boots(line, &["initrd.gz"])) {
-            assert_eq!(script.boots, !refused_by.contains(&loader), "{loader}: {line:?}");
+            assert_eq!(
+                script.boots,
+                !refused_by.contains(&loader),
+                "{loader}: {line:?}"
+            );
             if !script.boots {
                 assert!(
                     script.text.contains("would act upon"),
@@ -143,7 +147,10 @@ fn what_an_operator_wrote_cannot_leave_its_line() {
 fn a_bare_kernel_has_no_initrd() {
     let decision = boots("", &[]);
     for (loader, script) in every(&decision) {
-        assert!(script.boots && !script.text.to_lowercase().contains("initrd"), "{loader}");
+        assert!(
+            script.boots && !script.text.to_lowercase().contains("initrd"),
+            "{loader}"
+        );
     }
     let bios = grub::config(&decision, &urls(), mac(), Firmware::BIOS, grub::Via::Tftp);
     assert!(bios.text.contains("linux16 ("), "{}", bios.text);

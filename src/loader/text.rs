@@ -45,10 +45,7 @@ pub(super) fn path(text: &str, loader: &'static str) -> Result<String, Unwritabl
 /// Refuses what no kernel command line in no loader may hold: line breaks, other control
 /// characters, and anything but ASCII.
 pub(super) fn cmdline(text: &str, loader: &'static str) -> Result<(), Unwritable> {
-    match text
-        .chars()
-        .find(|c| !(c.is_ascii_graphic() || *c == ' '))
-    {
+    match text.chars().find(|c| !(c.is_ascii_graphic() || *c == ' ')) {
         None => Ok(()),
         Some(c) => Err(bad_cmdline(&c.escape_default().to_string(), loader)),
     }

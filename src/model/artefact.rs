@@ -37,6 +37,7 @@ pub struct Artefact {
 #[derive(Debug, Clone, Default)]
 pub struct ArtefactIndex {
     entries: HashMap<(String, String), Arc<Artefact>>,
+    older: HashMap<(String, String), Vec<Arc<Artefact>>>,
 }
 
 impl ArtefactIndex {
@@ -46,7 +47,25 @@ impl ArtefactIndex {
         self.entries.insert(key, Arc::new(artefact));
     }
 
-    /// Finds one.
+    /// Adds a version that is no longer current, for builds that pinned it.
+    pub fn insert_older(&mut self, artefact: Artefact) {
+        let key = (artefact.id.distro.clone(), artefact.id.name.clone());
+        self.older.entry(key).or_default().push(Arc::new(artefact));
+    }
+
+    /// Finds the version whose digest begins with these twelve digits, current or older: what an
+    /// artefact's URL asks for.
+    pub fn exact(&self, distro: &str, name: &str, digest: &str) -> Option<&Arc<Artefact>> {
+        let key = (distro.to_string(), name.to_string());
+        let mut all = self
+            .entries
+            .get(&key)
+            .into_iter()
+            .chain(self.older.get(&key).into_iter().flatten());
+        all.find(|a| a.digest.short() == digest)
+    }
+
+    /// Finds the current version.
     pub fn get(&self, distro: &str, name: &str) -> Option<&Arc<Artefact>> {
         self.entries.get(&(distro.to_string(), name.to_string()))
     }

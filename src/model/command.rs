@@ -25,7 +25,6 @@
 //! | `fetch(&Name, &(dyn Fn(FetchProgress) + Send + Sync))` async | | `Result<DistroView, Refusal>` |
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
     ClientStage, Diagnostic, DiskRule, MacAddr, Name, Phase, ProfileKind, Purpose, Refusal,
@@ -248,7 +247,7 @@ fn refusal_of<'a>(
 }
 
 /// Edits `systems.toml` (or the file of `systems.d/` that declares the system) in place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "edit")]
 pub enum EditRequest {
     /// Declares a new system.
@@ -270,6 +269,8 @@ pub enum EditRequest {
         expect: Option<usize>,
         /// What to change, in order.
         changes: Vec<Change>,
+        /// Only say what would happen; the whole edit is worked out and checked.
+        dry_run: bool,
     },
     /// Removes systems from the files.
     Remove {
@@ -283,14 +284,15 @@ pub enum EditRequest {
 }
 
 /// One change to a system's entry: `ip=10.77.0.12`, `vars.role=db`, `tags+=web`, `tags-=web`, `ip=`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Where in the entry: `["vars", "role"]`.
     pub key: Vec<String>,
     /// What to do there.
     pub verb: ChangeVerb,
-    /// The value; none removes the key. In TOML's types: text, number, boolean, list, table.
-    pub value: Option<Value>,
+    /// The value as typed; none removes the key. The inventory knows which keys are text, lists or
+    /// TOML values.
+    pub value: Option<String>,
 }
 
 /// What a [`Change`] does.

@@ -1,1 +1,17 @@
-//! (empty)
+//! Hands for the network: interfaces, DHCP sockets, ARP entries, raw frames, pings.
+//!
+//! The only room with unsafe code, and only where the operating system has no safe call for it.
+
+mod arp;
+mod batch;
+mod frame;
+mod interface;
+mod ping;
+mod probe;
+mod socket;
+
+pub use batch::{BATCH, Datagram, Inbox, Outgoing};
+pub use interface::{Interface, interfaces};
+pub use ping::{Prober, ping};
+pub use probe::{OtherServer, probe_dhcp};
+pub use socket::{BindError, DhcpSocket, Sharing};

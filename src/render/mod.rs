@@ -1,42 +1,25 @@
-//! Rendering: the face of the room.
+//! Thought: from a system, its profile and its distro to the very bytes its installer will get.
+//!
+//! Pure: a profile's files are in memory, nothing is read from a disk and no clock is asked, so
+//! that the same inputs always give the same documents. What it deliberately does not do: decide
+//! who may fetch a document, and fill in tokens (`boot::token`, when a document is served).
+//!
+//! Read next: [`CompiledProfile`] (how a profile is used), [`Format`] (why a name in a shell script
+//! is escaped otherwise than in JSON), `handoff` (what the first boot does), `docs/profiles.md`.
 
-use std::collections::BTreeMap;
+mod compiled;
+mod engine;
+mod filters;
+mod formats;
+mod handoff;
+mod lint;
+mod merge;
+mod pack;
+mod place;
+mod scan;
+mod trouble;
 
-use crate::model::{Diagnostic, Distro, Document, Firmware, Profile, Subnet, System};
-
-/// Where the machine reaches this server, and what is known of it.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// This server's address and HTTP port as the machine reaches them.
-    pub server: std::net::SocketAddrV4,
-    /// The subnet the machine boots in.
-    pub subnet: Option<Subnet>,
-    /// The address it has or will have.
-    pub ip: Option<std::net::Ipv4Addr>,
-    /// Its firmware, as far as it was ever seen.
-    pub firmware: Option<Firmware>,
-    /// The number of the build.
-    pub epoch: u32,
-}
-
-/// What a build gets.
-#[derive(Debug, Clone)]
-pub struct Rendered {
-    /// Kernel command line.
-    pub cmdline: String,
-    /// Documents by name.
-    pub documents: BTreeMap<String, Document>,
-}
-
-/// Renders a system.
-///
-/// # Errors
-/// Always, until the room is furnished.
-pub fn render(_: &System, _: &Profile, _: &Distro, _: &Place) -> Result<Rendered, Vec<Diagnostic>> {
-    Err(Vec::new())
-}
-
-/// The values templates see.
-pub fn variables(system: &System, _: &Profile) -> serde_json::Map<String, serde_json::Value> {
-    system.vars.clone()
-}
+pub use compiled::{CompiledProfile, Rendered, render};
+pub use formats::Format;
+pub use merge::variables;
+pub use place::Place;

@@ -1,1 +1,14 @@
-//! (empty)
+//! The doors: bytes from machines in, bytes to machines out.
+//!
+//! A door turns what it hears into [`crate::model::Facts`] or an [`crate::model::Event`], asks or
+//! tells the waist, and writes the answer down. It decides nothing. Sockets are bound by the caller
+//! and handed in.
+
+pub mod hot;
+pub mod http;
+pub mod script;
+pub mod tftp;
+pub mod waist;
+
+pub use hot::Hot;
+pub use waist::Waist;

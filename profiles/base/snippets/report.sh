@@ -1,0 +1,211 @@
+# How an installer speaks with Farrier. POSIX sh; needs curl, or wget as GNU has it.
+# Sourced after REPORT and ANSWERS are set (farrier.env). Nothing here prints those addresses.
+
+FARRIER_DIR=${FARRIER_DIR:-/tmp/farrier}
+
+# farrier_ask PATH BODY ANSWER: one report; sets farrier_status (000: no answer).
+farrier_ask() {
+    : >"$3"
+    if command -v curl >/dev/null 2>&1; then
+        farrier_status=$(curl --silent --connect-timeout 10 --max-time 60 \
+            --header 'Content-Type: text/plain' --data-binary "@$2" \
+            --output "$3" --write-out '%{http_code}' "$REPORT/$1" 2>/dev/null) || true
+    else
+        farrier_said=$FARRIER_DIR/said.$$
+        if wget --server-response --content-on-error --tries=1 --timeout=60 \
+            --header='Content-Type: text/plain' --post-file="$2" \
+            --output-document="$3" "$REPORT/$1" >"$farrier_said" 2>&1; then
+            farrier_status=200
+        else
+            farrier_status=$(sed -n 's,^ *HTTP/[0-9.]* *\([0-9][0-9][0-9]\).*,\1,p' "$farrier_said" | tail -n 1)
+        fi
+        rm -f "$farrier_said"
+    fi
+    farrier_status=${farrier_status:-000}
+}
+
+# farrier_post PATH [BODY] [ANSWER]: reports until it is acknowledged or refused, two minutes at
+# most. True if it was acknowledged.
+farrier_post() {
+    farrier_try=0
+    while :; do
+        farrier_ask "$1" "${2:-/dev/null}" "${3:-/dev/null}"
+        case $farrier_status in
+            2??) return 0 ;;
+            408 | 425 | 429) ;;
+            4??) return 1 ;;
+        esac
+        farrier_try=$((farrier_try + 1))
+        [ "$farrier_try" -lt "${FARRIER_TRIES:-12}" ] || return 1
+        sleep "${FARRIER_PAUSE:-10}"
+    done
+}
+
+# farrier_progress STAGE [DETAIL]: a report that holds nothing up and may be lost.
+farrier_progress() {
+    printf '%s\n' "${2:-}" >"$FARRIER_DIR/progress.$$"
+    farrier_ask "progress/$1" "$FARRIER_DIR/progress.$$" /dev/null
+    rm -f "$FARRIER_DIR/progress.$$"
+}
+
+# farrier_scrub FILE...: takes the addresses of this build out of logs.
+farrier_scrub() {
+    for farrier_file; do
+        [ -f "$farrier_file" ] || continue
+        sed -i 's,\(https*://[^/ ]*/[a-z]/\)[A-Za-z0-9_-]\{20\,\},\1(token),g' "$farrier_file" 2>/dev/null || true
+    done
+}
+
+# farrier_tail LOG: the end of a log as it may be sent, 16 KiB at most.
+farrier_tail() {
+    tail -c 16384 "$1" 2>/dev/null | tr -d '\000' |
+        sed 's,\(https*://[^/ ]*/[a-z]/\)[A-Za-z0-9_-]\{20\,\},\1(token),g'
+}
+
+# farrier_fail STAGE LOG SENTENCE: says that the installation failed, and why.
+farrier_fail() {
+    echo "Farrier: the installation failed in stage $1: $3"
+    {
+        farrier_tail "$2"
+        echo
+        echo "$3"
+    } | tail -c 16384 >"$FARRIER_DIR/failure.$$"
+    farrier_post "fail/$1" "$FARRIER_DIR/failure.$$" ||
+        echo "Farrier: the failure could not be reported (HTTP status $farrier_status)."
+    rm -f "$FARRIER_DIR/failure.$$"
+}
+
+# farrier_leave: leaves this machine to its firmware. Does not come back.
+farrier_leave() {
+    sync
+    sleep 1
+    case ${ON_FAILURE:-reboot} in
+        poweroff) poweroff -f ;;
+        halt) halt -f ;;
+        *) reboot -f ;;
+    esac
+    sleep 60
+    echo b >/proc/sysrq-trigger
+}
+
+# farrier_get NAME FILE: a document of this build.
+farrier_get() {
+    farrier_try=0
+    while :; do
+        if command -v curl >/dev/null 2>&1; then
+            curl --silent --fail --connect-timeout 10 --max-time 120 --output "$2" "$ANSWERS/$1" 2>/dev/null && return 0
+        else
+            wget --quiet --tries=1 --timeout=60 --output-document="$2" "$ANSWERS/$1" 2>/dev/null && return 0
+        fi
+        farrier_try=$((farrier_try + 1))
+        [ "$farrier_try" -lt "${FARRIER_TRIES:-12}" ] || return 1
+        sleep "${FARRIER_PAUSE:-10}"
+    done
+}
+
+# farrier_encode TEXT: percent-encoded, as one word of a report.
+farrier_encode() {
+    printf '%s' "$1" | sed -e 's/^[[:space:]]*//' -e 's/[[:space:]]*$//' \
+        -e 's/%/%25/g' -e 's/ /%20/g' -e 's/	/%09/g' -e 's/=/%3D/g' -e 's/&/%26/g' -e 's/+/%2B/g' |
+        tr -d '\000-\037\177-\377'
+}
+
+# farrier_property NAME DEVICE: what udev knows of a device.
+farrier_property() {
+    udevadm info --query=property --name="$2" 2>/dev/null | sed -n "s/^$1=//p" | head -n 1
+}
+
+# farrier_contents DEVICE SYS: what a disk and its partitions hold, by the names blkid has for it.
+farrier_contents() {
+    farrier_found=$(
+        for farrier_node in "$1" "$2"/*/partition; do
+            case $farrier_node in
+                */partition) farrier_node=${farrier_node%/partition} && farrier_node=/dev/${farrier_node##*/} ;;
+            esac
+            [ -b "$farrier_node" ] || continue
+            blkid -p -o value -s TYPE "$farrier_node" 2>/dev/null
+            blkid -p -o value -s PTTYPE "$farrier_node" 2>/dev/null
+        done | tr -d ' ' | sort -u | sed '/^$/d'
+    )
+    if [ -n "$farrier_found" ]; then
+        # one line, with commas
+        # shellcheck disable=SC2086
+        printf '%s' "$(echo $farrier_found | tr ' ' ',')"
+    elif ! dd if="$1" of=/dev/null bs=4096 count=1 2>/dev/null; then
+        # what cannot be read is not known to be empty
+        printf unknown
+    elif dd if="$1" bs=1048576 count=1 2>/dev/null | tr -d '\000' | head -c 1 | grep -q .; then
+        printf unknown
+    else
+        printf blank
+    fi
+}
+
+# farrier_disks: one line for every disk that could be written. /sys is the witness, udev fills in.
+farrier_disks() {
+    for farrier_sys in "${FARRIER_SYS:-/sys}"/block/*; do
+        farrier_name=${farrier_sys##*/}
+        case $farrier_name in
+            fd* | ram* | zram* | loop* | sr* | dm-* | md* | nbd* | mtd* | '*') continue ;;
+        esac
+        farrier_size=$(cat "$farrier_sys/size" 2>/dev/null || echo 0)
+        [ "$farrier_size" -gt 0 ] || continue
+        [ "$(cat "$farrier_sys/ro" 2>/dev/null || echo 0)" = 0 ] || continue
+        # a path of a multipath NVMe drive has no device of its own
+        [ "$(cat "$farrier_sys/hidden" 2>/dev/null || echo 0)" = 0 ] || continue
+        farrier_disk=/dev/$(echo "$farrier_name" | tr '!' '/')
+        [ -b "$farrier_disk" ] || continue
+        farrier_serial=$(farrier_property ID_SERIAL_SHORT "$farrier_disk")
+        [ -n "$farrier_serial" ] || farrier_serial=$(farrier_property ID_SERIAL "$farrier_disk")
+        [ -n "$farrier_serial" ] || farrier_serial=$(cat "$farrier_sys/serial" "$farrier_sys/device/serial" 2>/dev/null | head -n 1)
+        farrier_model=$(cat "$farrier_sys/device/model" 2>/dev/null || true)
+        [ -n "$farrier_model" ] || farrier_model=$(farrier_property ID_MODEL "$farrier_disk")
+        farrier_wwn=$(farrier_property ID_WWN_WITH_EXTENSION "$farrier_disk")
+        [ -n "$farrier_wwn" ] || farrier_wwn=$(farrier_property ID_WWN "$farrier_disk")
+        [ -n "$farrier_wwn" ] || farrier_wwn=$(cat "$farrier_sys/wwid" "$farrier_sys/device/wwid" 2>/dev/null | head -n 1)
+        printf 'path=%s size=%s serial=%s model=%s wwn=%s bus=%s removable=%s contents=%s\n' \
+            "$farrier_disk" "$((farrier_size * 512))" "$(farrier_encode "$farrier_serial")" \
+            "$(farrier_encode "$farrier_model")" "$(farrier_encode "$farrier_wwn")" \
+            "$(farrier_bus "$farrier_name" "$farrier_disk" "$farrier_sys")" \
+            "$(cat "$farrier_sys/removable" 2>/dev/null || echo 0)" \
+            "$(farrier_contents "$farrier_disk" "$farrier_sys")"
+    done
+}
+
+# farrier_bus NAME DEVICE SYS: how a disk is attached.
+farrier_bus() {
+    case $1 in
+        vd*) echo virtio && return ;;
+        xvd*) echo xen && return ;;
+        nvme*) echo nvme && return ;;
+        mmcblk*) echo mmc && return ;;
+    esac
+    case $(readlink -f "$3/device" 2>/dev/null) in
+        */usb[0-9]*) echo usb ;;
+        */ata[0-9]*) echo sata ;;
+        */session[0-9]*) echo iscsi ;;
+        */rport-*) echo fc ;;
+        */end_device-*) echo sas ;;
+        */virtio[0-9]*) echo virtio ;;
+        *) farrier_word=$(farrier_property ID_BUS "$2"); echo "${farrier_word:-unknown}" ;;
+    esac
+}
+
+# farrier_permit: asks which disk may be written. Sets farrier_disk, or farrier_reason and fails.
+# shellcheck disable=SC2034 # read by who sources this
+farrier_permit() {
+    farrier_disk=
+    farrier_disks >"$FARRIER_DIR/disks"
+    cat "$FARRIER_DIR/disks"
+    farrier_post disks "$FARRIER_DIR/disks" "$FARRIER_DIR/permit" || {
+        case $farrier_status in
+            409) farrier_reason="refused: $(head -c 2000 "$FARRIER_DIR/permit")" ;;
+            *) farrier_reason="asking for a disk was answered with HTTP status $farrier_status" ;;
+        esac
+        return 1
+    }
+    farrier_disk=$(sed -n 's/^disk=//p' "$FARRIER_DIR/permit" | head -n 1)
+    grep -qF "path=$farrier_disk " "$FARRIER_DIR/disks" && [ -b "$farrier_disk" ] && return 0
+    farrier_reason="the server named the disk '$farrier_disk', which this machine did not report"
+    return 1
+}

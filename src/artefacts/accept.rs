@@ -1,0 +1,99 @@
+//! What makes a file that arrived an artefact: its digest, compared with all that is known of it.
+
+use std::fs;
+
+use super::disk::{self, Measure};
+use super::errand::{Arrival, Errand};
+use super::error::ArtefactError;
+use super::fetch::blocking;
+use super::progress::{Step, tell};
+use super::record::{Record, source_line};
+use crate::model::{ArtefactSource, Timestamp};
+
+impl Errand<'_> {
+    /// Measures a file, compares it with what is declared or was seen before, and moves it to its
+    /// place. It is not current yet.
+    pub(super) async fn accept(&self, arrival: Arrival) -> Result<Record, ArtefactError> {
+        let Arrival {
+            name,
+            at,
+            origin,
+            version,
+            vouched,
+        } = arrival;
+        let (report, label, path) = (self.report.clone(), name.clone(), at.clone());
+        let total = fs::metadata(&at).ok().map(|m| m.len());
+        let measure = blocking(move |go_on| {
+            disk::measure(&path, &mut |done| {
+                tell(&report, &label, Step::Checking, done, total);
+                go_on()
+            })
+        })
+        .await?;
+        let source = self.distro.artefacts.get(&name);
+        let line = source.map(source_line).unwrap_or_default();
+        let declared = match source {
+            Some(ArtefactSource::Url { sha256, .. } | ArtefactSource::File { sha256, .. }) => {
+                sha256.as_deref()
+            }
+            _ => None,
+        };
+        let verdict = self.believe(&name, &origin, &line, declared, &measure);
+        if let Err(error) = verdict {
+            // going on from these bytes would give them again
+            let _ = fs::remove_file(&at);
+            return Err(error);
+        }
+        let to = self
+            .shelf
+            .file(&self.distro.name, &name, &measure.digest.short());
+        disk::settle(&at, &to)?;
+        Ok(Record {
+            digest: measure.digest,
+            sha256: measure.sha256,
+            size: measure.size,
+            source: line,
+            origin,
+            pinned: vouched || declared.is_some(),
+            fetched: Timestamp::now(),
+            version,
+        })
+    }
+
+    fn believe(
+        &self,
+        name: &str,
+        origin: &str,
+        line: &str,
+        declared: Option<&str>,
+        measure: &Measure,
+    ) -> Result<(), ArtefactError> {
+        if let Some(expected) = declared {
+            if expected.eq_ignore_ascii_case(&measure.sha256) {
+                return Ok(());
+            }
+            return Err(ArtefactError::Digest {
+                name: name.to_string(),
+                origin: origin.to_string(),
+                expected: expected.to_string(),
+                found: measure.sha256.clone(),
+            });
+        }
+        // Trust on first use, for what comes over a network and nobody vouched for.
+        match self.set.artefacts.get(name) {
+            Some(before)
+                if line.starts_with("url:")
+                    && before.source == line
+                    && before.sha256 != measure.sha256 =>
+            {
+                Err(ArtefactError::Changed {
+                    name: name.to_string(),
+                    origin: origin.to_string(),
+                    before: before.sha256.clone(),
+                    found: measure.sha256.clone(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}

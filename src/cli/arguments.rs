@@ -1,0 +1,286 @@
+//! What can be typed: the global options and the tree of verbs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::{
+    Exit, add, apply, boot, cancel, check, completion, distro, doctor, events, lease, ls, man,
+    plan, profile, rebuild, render, revision, rm, serve, session::Session, set, show, status, wait,
+    watch, why,
+};
+use crate::model::Refusal;
+
+/// Everything typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "farrier",
+    version,
+    about = "Boots, installs and hands off bare metal, and rebuilds it",
+    long_about = "Boots, installs and hands off bare metal, and rebuilds it.\n\n\
+        Wherever a NAME is wanted, a MAC in any spelling, a node set such as web[01-20], \
+        a quoted glob, -l TAG or - (names on stdin) does too.",
+    max_term_width = 80,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done, 1 failed, 2 there is a difference, 3 not found, \
+        4 refused by a guard,\n5 partly failed, 6 timed out, 7 server unreachable, 64 usage."
+)]
+pub struct Arguments {
+    /// What every verb understands.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every verb.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// The site: the directory that holds systems.toml
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "FARRIER_SITE",
+        hide_env_values = true
+    )]
+    pub site: Option<PathBuf>,
+    /// The state: database, artefacts and control socket
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "FARRIER_STATE",
+        hide_env_values = true
+    )]
+    pub state: Option<PathBuf>,
+    /// How to print what was asked for
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
+    pub output: Output,
+    /// Whether to colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Never ask; refuse what would need an answer
+    #[arg(long, global = true)]
+    pub no_input: bool,
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// One line for each object
+    Table,
+    /// The same with more columns
+    Wide,
+    /// One JSON value; errors too
+    Json,
+    /// One JSON value for each line
+    Jsonl,
+    /// Names only, for other commands to read
+    Name,
+}
+
+/// Whether output is coloured. Colour never carries meaning alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The verbs. Everyday ones are here; each is also under its noun.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer machines: DHCP, TFTP, HTTP and this program's own requests
+    Serve(serve::Serve),
+    /// Look for what would stop a machine from booting, and say the fix
+    Doctor(doctor::Doctor),
+    /// Say what the server is doing and what needs a person
+    Status(status::Status),
+    /// List systems (system ls)
+    Ls(ls::Ls),
+    /// Declare a system (system add)
+    Add(add::Add),
+    /// Change values of systems (system set)
+    Set(set::Set),
+    /// Remove systems from the files (system rm)
+    Rm(rm::Rm),
+    /// Show one system: declared, known, next (system show)
+    Show(show::Show),
+    /// Flag systems: the next network boot installs them (system rebuild)
+    Rebuild(rebuild::Rebuild),
+    /// Call off flags and builds (system cancel)
+    Cancel(cancel::Cancel),
+    /// Boot another profile once, such as rescue or memtest (system boot)
+    Boot(boot::Boot),
+    /// Say what a machine would be told now, and why (system why)
+    Why(why::Why),
+    /// Follow builds as they happen (system watch)
+    Watch(watch::Watch),
+    /// Wait until systems reach a phase (system wait)
+    Wait(wait::Wait),
+    /// List what happened (event ls)
+    Events(events::Events),
+    /// Print what a system would be sent (system render)
+    Render(render::Render),
+    /// Check the site's files
+    Check(check::Check),
+    /// Compare the site's files with what the server has in force
+    Plan(plan::Plan),
+    /// Put the site's files in force now
+    Apply(apply::Apply),
+    /// Systems: machines as declared
+    #[command(subcommand)]
+    System(SystemCommand),
+    /// Profiles: how to make a system what it should be
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
+    /// Distros: kernels, initrds and loaders
+    #[command(subcommand)]
+    Distro(distro::DistroCommand),
+    /// Leases: addresses and who holds them
+    #[command(subcommand)]
+    Lease(lease::LeaseCommand),
+    /// Events: what happened
+    #[command(subcommand)]
+    Event(EventCommand),
+    /// Revisions: what was in force, and when
+    #[command(subcommand)]
+    Revision(revision::RevisionCommand),
+    /// The server itself
+    #[command(subcommand)]
+    Server(ServerCommand),
+    /// Print a completion script for a shell
+    Completion(completion::Completion),
+    /// Write man pages
+    Man(man::Man),
+}
+
+/// `farrier system VERB`.
+#[derive(Debug, Subcommand)]
+pub enum SystemCommand {
+    /// List systems
+    Ls(ls::Ls),
+    /// Declare a system
+    Add(add::Add),
+    /// Change values of systems
+    Set(set::Set),
+    /// Remove systems from the files
+    Rm(rm::Rm),
+    /// Show one system: declared, known, next
+    Show(show::Show),
+    /// Flag systems: the next network boot installs them
+    Rebuild(rebuild::Rebuild),
+    /// Call off flags and builds
+    Cancel(cancel::Cancel),
+    /// Boot another profile once, such as rescue or memtest
+    Boot(boot::Boot),
+    /// Say what a machine would be told now, and why
+    Why(why::Why),
+    /// Follow builds as they happen
+    Watch(watch::Watch),
+    /// Wait until systems reach a phase
+    Wait(wait::Wait),
+    /// Print what a system would be sent
+    Render(render::Render),
+}
+
+/// `farrier event VERB`.
+#[derive(Debug, Subcommand)]
+pub enum EventCommand {
+    /// List what happened
+    Ls(events::Events),
+}
+
+/// `farrier server VERB`.
+#[derive(Debug, Subcommand)]
+pub enum ServerCommand {
+    /// Answer machines
+    Serve(serve::Serve),
+    /// Say what the server is doing and what needs a person
+    Status(status::Status),
+    /// Look for what would stop a machine from booting
+    Doctor(doctor::Doctor),
+}
+
+impl Command {
+    /// Whether this runs for long and wants every core.
+    pub(super) fn is_server(&self) -> bool {
+        matches!(
+            self,
+            Command::Serve(_) | Command::Server(ServerCommand::Serve(_))
+        )
+    }
+
+    /// Runs the verb.
+    pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
+        match self {
+            Command::Serve(verb) | Command::Server(ServerCommand::Serve(verb)) => {
+                verb.run(session).await
+            }
+            Command::Doctor(verb) | Command::Server(ServerCommand::Doctor(verb)) => {
+                verb.run(session).await
+            }
+            Command::Status(verb) | Command::Server(ServerCommand::Status(verb)) => {
+                verb.run(session).await
+            }
+            Command::Ls(verb) => verb.run(session).await,
+            Command::Add(verb) => verb.run(session).await,
+            Command::Set(verb) => verb.run(session).await,
+            Command::Rm(verb) => verb.run(session).await,
+            Command::Show(verb) => verb.run(session).await,
+            Command::Rebuild(verb) => verb.run(session).await,
+            Command::Cancel(verb) => verb.run(session).await,
+            Command::Boot(verb) => verb.run(session).await,
+            Command::Why(verb) => verb.run(session).await,
+            Command::Watch(verb) => verb.run(session).await,
+            Command::Wait(verb) => verb.run(session).await,
+            Command::Events(verb) | Command::Event(EventCommand::Ls(verb)) => {
+                verb.run(session).await
+            }
+            Command::Render(verb) => verb.run(session).await,
+            Command::Check(verb) => verb.run(session).await,
+            Command::Plan(verb) => verb.run(session).await,
+            Command::Apply(verb) => verb.run(session).await,
+            Command::System(verb) => verb.run(session).await,
+            Command::Profile(verb) => verb.run(session).await,
+            Command::Distro(verb) => verb.run(session).await,
+            Command::Lease(verb) => verb.run(session).await,
+            Command::Revision(verb) => verb.run(session).await,
+            Command::Completion(verb) => verb.run(session),
+            Command::Man(verb) => verb.run(session),
+        }
+    }
+}
+
+impl SystemCommand {
+    async fn run(self, session: &Session) -> Result<Exit, Refusal> {
+        match self {
+            SystemCommand::Ls(verb) => verb.run(session).await,
+            SystemCommand::Add(verb) => verb.run(session).await,
+            SystemCommand::Set(verb) => verb.run(session).await,
+            SystemCommand::Rm(verb) => verb.run(session).await,
+            SystemCommand::Show(verb) => verb.run(session).await,
+            SystemCommand::Rebuild(verb) => verb.run(session).await,
+            SystemCommand::Cancel(verb) => verb.run(session).await,
+            SystemCommand::Boot(verb) => verb.run(session).await,
+            SystemCommand::Why(verb) => verb.run(session).await,
+            SystemCommand::Watch(verb) => verb.run(session).await,
+            SystemCommand::Wait(verb) => verb.run(session).await,
+            SystemCommand::Render(verb) => verb.run(session).await,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `farrier cancel`: call off flags and builds.
+
+use clap::Args;
+
+use super::agree::AgreeArguments;
+use super::printer::Column;
+use super::selection::SelectArguments;
+use super::{Exit, Session};
+use crate::model::Refusal;
+use crate::model::command::{CancelOutcome, CancelReport, CancelRequest};
+
+/// Call off flags and builds.
+///
+/// A flag that no machine has used yet is simply gone. A build that is writing its disk is asked about:
+/// the machine boots its own disk from then on, whatever is on it.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    #[command(flatten)]
+    select: SelectArguments,
+    #[command(flatten)]
+    agree: AgreeArguments,
+    /// Only say what would happen
+    #[arg(long)]
+    dry_run: bool,
+}
+
+const COLUMNS: &[Column<CancelOutcome>] = &[
+    Column::new("NAME", |m| m.name.to_string()),
+    Column::new("PHASE", |m| m.phase.to_string()),
+    Column::new("BUILD", |m| {
+        m.build
+            .map_or_else(|| "nothing under way".to_string(), |b| b.to_string())
+    }),
+    Column::new("HALF WRITTEN", |m| m.disk.clone().unwrap_or_default()),
+];
+
+impl Cancel {
+    /// Runs it.
+    pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
+        let mut request = CancelRequest {
+            selection: self.select.some("cancel")?,
+            expect: self.agree.expect,
+            dry_run: true,
+        };
+        let plan: CancelReport = session.client.post("/v1/cancel", &request).await?;
+        if plan.machines.is_empty() {
+            return Err(super::selection::nothing("cancel"));
+        }
+        if self.dry_run {
+            print(session, &plan);
+            return plan.refusal().map_or(Ok(Exit::Done), Err);
+        }
+        let risky = plan.machines.iter().any(|m| m.disk.is_some());
+        if plan.machines.len() > 1 || risky {
+            session.printer.talk(
+                session
+                    .printer
+                    .table(&plan.machines, COLUMNS, false)
+                    .trim_end(),
+            );
+            let names: Vec<String> = plan.machines.iter().map(|m| m.name.to_string()).collect();
+            self.agree.ask(session, "cancel", &names)?;
+        }
+        request.dry_run = false;
+        request.expect = Some(plan.machines.len());
+        let report: CancelReport = session.client.post("/v1/cancel", &request).await?;
+        print(session, &report);
+        report.refusal().map_or(Ok(Exit::Done), Err)
+    }
+}
+
+fn print(session: &Session, report: &CancelReport) {
+    session.printer.list(
+        &report.machines,
+        COLUMNS,
+        |m| m.name.to_string(),
+        "no system is selected",
+    );
+}

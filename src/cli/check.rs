@@ -1,0 +1,143 @@
+//! `farrier check`: are the site's files sound, and does every system render?
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clap::Args;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::offline::{self, Loaded};
+use super::{Exit, Session};
+use crate::inventory;
+use crate::model::{Diagnostic, Name, Refusal, System};
+use crate::render::CompiledProfile;
+
+/// Check the site's files: every problem at once, with file, line and fix.
+///
+/// Renders every system. Changes nothing and asks no server.
+#[derive(Debug, Args)]
+pub struct Check {}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct CheckReport {
+    /// First twelve digits of the revision that the files make; none if they make none.
+    pub(super) revision: Option<String>,
+    /// Systems declared.
+    pub(super) systems: usize,
+    /// Profiles.
+    pub(super) profiles: usize,
+    /// Distros.
+    pub(super) distros: usize,
+    /// Every problem.
+    pub(super) problems: Vec<Diagnostic>,
+}
+
+impl Check {
+    /// Runs it.
+    pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
+        let report = match offline::load(&session.place) {
+            Ok(loaded) => whole(&loaded),
+            Err(refusal) if refusal.problems.is_empty() => return Err(refusal),
+            Err(refusal) => CheckReport {
+                revision: None,
+                systems: 0,
+                profiles: 0,
+                distros: 0,
+                problems: refusal.problems,
+            },
+        };
+        let failed = offline::any_error(&report.problems);
+        let colour = session.printer.colours_data();
+        session.printer.object(
+            &report,
+            report.revision.as_deref().unwrap_or_default(),
+            || inventory::report(&report.problems, colour),
+        );
+        if failed {
+            return Ok(Exit::Failed);
+        }
+        session.printer.talk(&format!(
+            "{} systems, {} profiles and {} distros are sound (revision {})",
+            report.systems,
+            report.profiles,
+            report.distros,
+            report.revision.as_deref().unwrap_or_default()
+        ));
+        Ok(Exit::Done)
+    }
+}
+
+/// Renders everything a sound site declares.
+pub(super) fn whole(loaded: &Loaded) -> CheckReport {
+    let site = &loaded.site;
+    let mut problems = loaded.warnings.clone();
+    let mut by_profile: BTreeMap<&Name, Vec<&Arc<System>>> = BTreeMap::new();
+    for system in site.systems.values() {
+        by_profile.entry(&system.profile).or_default().push(system);
+    }
+    let own = offline::own_addresses();
+    for (name, mut systems) in by_profile {
+        systems.sort_by(|a, b| a.name.cmp(&b.name));
+        let (profile, distro) = match offline::recipe(site, name) {
+            Ok(recipe) => recipe,
+            Err(refusal) => {
+                let who = systems.first().map_or("", |s| s.name.as_str());
+                let mut problem = Diagnostic::error(format!("`{who}`: {}", refusal.message));
+                problem.help = refusal.help;
+                problems.push(problem);
+                continue;
+            }
+        };
+        let compiled = match CompiledProfile::new(profile) {
+            Ok(compiled) => compiled,
+            Err(found) => {
+                problems.extend(found);
+                continue;
+            }
+        };
+        let found: Vec<(&Name, Vec<Diagnostic>)> = systems
+            .par_iter()
+            .map(|system| {
+                let ground = offline::ground(site, system, &own, None);
+                let found = match compiled.render(system, distro, &ground) {
+                    Ok(rendered) => rendered.warnings,
+                    Err(found) => found,
+                };
+                (&system.name, found)
+            })
+            .collect();
+        problems.extend(once(found));
+    }
+    CheckReport {
+        revision: Some(site.revision.short()),
+        systems: site.systems.len(),
+        profiles: site.profiles.len(),
+        distros: site.distros.len(),
+        problems,
+    }
+}
+
+/// The same problem of four hundred systems is one problem.
+fn once(found: Vec<(&Name, Vec<Diagnostic>)>) -> Vec<Diagnostic> {
+    let mut seen: Vec<(Diagnostic, &Name, usize)> = Vec::new();
+    for (name, problems) in found {
+        for problem in problems {
+            match seen.iter_mut().find(|(known, _, _)| *known == problem) {
+                Some((_, _, count)) => *count += 1,
+                None => seen.push((problem, name, 1)),
+            }
+        }
+    }
+    seen.into_iter()
+        .map(|(mut problem, name, count)| {
+            let who = match count {
+                1 => format!("`{name}`"),
+                n => format!("`{name}` and {} more", n - 1),
+            };
+            problem.message = format!("{} (for {who})", problem.message);
+            problem
+        })
+        .collect()
+}

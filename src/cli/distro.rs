@@ -1,0 +1,119 @@
+//! `farrier distro`: kernels, initrds and loaders.
+
+use clap::{Args, Subcommand};
+
+use super::client::{Pairs, segment};
+use super::printer::Column;
+use super::{Exit, Session, distro_add, progress, time};
+use crate::model::command::FetchLine;
+use crate::model::view::DistroView;
+use crate::model::{Code, Refusal};
+
+/// `farrier distro VERB`.
+#[derive(Debug, Subcommand)]
+pub enum DistroCommand {
+    /// List distros and what of them is on this server
+    Ls(DistroLs),
+    /// Fetch what is missing, check its digests, keep it
+    Fetch(DistroFetch),
+    /// Declare a distro: writes boot/NAME.toml
+    Add(distro_add::DistroAdd),
+}
+
+/// List distros and what of them is on this server.
+#[derive(Debug, Args)]
+pub struct DistroLs {}
+
+/// Fetch what is missing, check its digests, keep it.
+///
+/// An interrupted fetch goes on where it stopped.
+#[derive(Debug, Args)]
+pub struct DistroFetch {
+    /// Distros; "loaders" for network boot loaders
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    /// All distros of which something is missing
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+}
+
+pub(super) const COLUMNS: &[Column<DistroView>] = &[
+    Column::new("NAME", |d| d.name.clone()),
+    Column::new("PRESENT", |d| format!("{}/{}", d.present, d.declared)),
+    Column::new("SIZE", |d| time::bytes(d.size)),
+    Column::new("PROFILES", |d| d.profiles.join(",")),
+    Column::new("MISSING", |d| d.missing.join(",")),
+];
+
+impl DistroCommand {
+    /// Runs it.
+    pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
+        match self {
+            DistroCommand::Ls(_) => {
+                let distros: Vec<DistroView> =
+                    session.client.get("/v1/distros", &Pairs::new()).await?;
+                session.printer.list(
+                    &distros,
+                    COLUMNS,
+                    |d| d.name.clone(),
+                    "no distro is declared; farrier distro add NAME",
+                );
+                if let Some(lacking) = distros.iter().find(|d| !d.missing.is_empty()) {
+                    session
+                        .printer
+                        .talk(&format!("farrier distro fetch {}", lacking.name));
+                }
+                Ok(Exit::Done)
+            }
+            DistroCommand::Fetch(verb) => verb.run(session).await,
+            DistroCommand::Add(verb) => verb.run(session).await,
+        }
+    }
+}
+
+impl DistroFetch {
+    async fn run(self, session: &Session) -> Result<Exit, Refusal> {
+        let names = if self.all {
+            let distros: Vec<DistroView> = session.client.get("/v1/distros", &Pairs::new()).await?;
+            let lacking = distros.into_iter().filter(|d| !d.missing.is_empty());
+            lacking.map(|d| d.name).collect()
+        } else if self.names.is_empty() {
+            return Err(Refusal::new(Code::Usage, "no distro is named")
+                .help("farrier distro fetch NAME, or --all"));
+        } else {
+            self.names
+        };
+        let mut done = Vec::new();
+        for name in &names {
+            done.push(fetch(session, name).await?);
+        }
+        session
+            .printer
+            .list(&done, COLUMNS, |d| d.name.clone(), "nothing is missing");
+        Ok(Exit::Done)
+    }
+}
+
+pub(super) async fn fetch(session: &Session, name: &str) -> Result<DistroView, Refusal> {
+    let mut bars = progress::FetchBars::new(&session.printer);
+    let mut last = None;
+    let path = format!("/v1/distros/{}/fetch", segment(name));
+    let ended = session
+        .client
+        .lines(&path, |line: FetchLine| match line {
+            FetchLine::Progress(progress) => bars.show(&progress),
+            end => last = Some(end),
+        })
+        .await;
+    bars.done();
+    ended?;
+    match last {
+        Some(FetchLine::Done(view)) => Ok(view),
+        Some(FetchLine::Failed(refusal)) => Err(refusal),
+        _ => Err(Refusal::new(
+            Code::Unreachable,
+            format!("the server went away while `{name}` was being fetched"),
+        )
+        .help(format!("farrier distro fetch {name}"))),
+    }
+}

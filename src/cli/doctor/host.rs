@@ -1,0 +1,218 @@
+//! The host: server, rights, limits, state directory, disk space, clock.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access, geteuid};
+
+use super::finding::Finding;
+use crate::cli::place::Place;
+use crate::cli::time::bytes;
+use crate::model::view::StatusView;
+
+/// Files that 400 machines at once want: one per transfer and connection, twice over.
+const FILES: u64 = 4096;
+/// A Debian installer and its packages, and room to breathe.
+const SPACE: u64 = 2 << 30;
+/// This program was not built before 2026: an earlier clock is wrong.
+const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
+/// Linux capabilities (capability(7)): bind ports below 1024, raw frames, ARP entries.
+const CAPABILITIES: [(u32, &str); 3] = [
+    (10, "CAP_NET_BIND_SERVICE"),
+    (12, "CAP_NET_ADMIN"),
+    (13, "CAP_NET_RAW"),
+];
+
+/// Whether the server runs.
+pub(super) fn server(status: Option<&StatusView>) -> Finding {
+    match status {
+        Some(s) => match &s.stale {
+            None => Finding::ok(
+                "server",
+                format!("process {} answers, revision {}", s.pid, s.revision),
+            ),
+            Some(stale) => Finding::warn(
+                "server",
+                format!(
+                    "process {} refuses the files on disk since {}: revision {} stays in force",
+                    s.pid, stale.since, s.revision
+                ),
+                "farrier check",
+            ),
+        },
+        None => Finding::warn(
+            "server",
+            "none answers on the control socket",
+            "farrier serve",
+        ),
+    }
+}
+
+/// Everything about the host.
+pub(super) fn all(place: &Place, served: bool) -> Vec<Finding> {
+    vec![
+        rights(served),
+        limits(),
+        state(&place.state),
+        space(&place.state),
+        clock(SystemTime::now(), &place.site),
+    ]
+}
+
+fn rights(served: bool) -> Finding {
+    let what = "rights";
+    if geteuid().is_root() {
+        return Finding::ok(what, "root");
+    }
+    let missing: Vec<&str> = CAPABILITIES
+        .iter()
+        .filter(|(bit, _)| effective() >> bit & 1 == 0)
+        .map(|(_, name)| *name)
+        .collect();
+    if missing.is_empty() {
+        return Finding::ok(what, "not root, with the capabilities that are needed");
+    }
+    let message = format!("this user lacks {}", missing.join(", "));
+    if served {
+        return Finding::ok(what, format!("{message}; the server runs already"));
+    }
+    Finding::fail(
+        what,
+        message,
+        "run `farrier serve` as root, or give its unit AmbientCapabilities for these",
+    )
+}
+
+/// This process's effective capabilities.
+fn effective() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|hexadecimal| u64::from_str_radix(hexadecimal.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
+fn limits() -> Finding {
+    let what = "limits";
+    match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok((_, hard)) if hard >= FILES => Finding::ok(what, format!("{hard} open files at most")),
+        Ok((_, hard)) => Finding::warn(
+            what,
+            format!("only {hard} open files at most; 400 machines want {FILES}"),
+            "set `LimitNOFILE=65536` in the unit, or `ulimit -Hn 65536`",
+        ),
+        Err(error) => Finding::warn(what, format!("cannot be read: {error}"), "ulimit -Hn"),
+    }
+}
+
+fn state(state: &Path) -> Finding {
+    let what = "state";
+    let shown = state.display();
+    let near = existing(state);
+    match access(near, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Ok(()) if near == state => Finding::ok(what, format!("`{shown}` is writable")),
+        Ok(()) => Finding::ok(what, format!("`{shown}` can be made")),
+        Err(error) => Finding::fail(
+            what,
+            format!("`{shown}` cannot be written: {error}"),
+            format!(
+                "run as its owner, or choose another with `--state DIR` (owner of `{}`)",
+                near.display()
+            ),
+        ),
+    }
+}
+
+/// The nearest directory that is there.
+fn existing(path: &Path) -> &Path {
+    path.ancestors()
+        .find(|p| p.is_dir())
+        .unwrap_or(Path::new("/"))
+}
+
+fn space(state: &Path) -> Finding {
+    let what = "space";
+    let near = existing(state);
+    match statvfs(near) {
+        Ok(found) => {
+            let free = found.blocks_available() * found.fragment_size();
+            let message = format!("{} free for `{}`", bytes(free), state.display());
+            if free >= SPACE {
+                Finding::ok(what, message)
+            } else {
+                Finding::warn(
+                    what,
+                    message,
+                    format!(
+                        "free {}; the mirror cache stops growing before the disk is full",
+                        bytes(SPACE)
+                    ),
+                )
+            }
+        }
+        Err(error) => Finding::warn(what, format!("cannot be read: {error}"), "df"),
+    }
+}
+
+/// A clock that is years off makes every certificate invalid and every flag expired.
+fn clock(now: SystemTime, site: &Path) -> Finding {
+    let what = "clock";
+    let fix = "timedatectl set-ntp true";
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    if since < EARLIEST {
+        return Finding::fail(what, "this host's clock is years behind", fix);
+    }
+    let newest = ["systems.toml", "farrier.toml"]
+        .iter()
+        .filter_map(|name| std::fs::metadata(site.join(name)).ok()?.modified().ok())
+        .max();
+    if let Some(newest) = newest
+        && let Ok(ahead) = newest.duration_since(now)
+        && ahead > Duration::from_secs(60)
+    {
+        return Finding::warn(
+            what,
+            format!(
+                "the site's files are from {} s in the future",
+                ahead.as_secs()
+            ),
+            fix,
+        );
+    }
+    Finding::ok(what, format!("{:.0}", crate::model::Timestamp::now()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn a_clock_of_1970_is_seen() {
+        let check = |now, level| {
+            assert_eq!(clock(now, Path::new("/nonexistent")).level, level);
+        };
+        check(SystemTime::UNIX_EPOCH, Level::Fail);
+        check(SystemTime::UNIX_EPOCH + EARLIEST, Level::Ok);
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("systems.toml"), "").expect("written");
+        assert_eq!(
+            clock(SystemTime::UNIX_EPOCH + EARLIEST, dir.path()).level,
+            Level::Warn,
+            "the file is from the future"
+        );
+    }
+
+    #[test]
+    fn a_state_that_is_not_there_yet_is_looked_for_above() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state_dir = dir.path().join("a/b");
+        assert_eq!(existing(&state_dir), dir.path());
+        assert_eq!(state(&state_dir).level, Level::Ok);
+    }
+}

@@ -1,0 +1,320 @@
+//! What works on the files with no server running: loading, selecting, editing, rendering.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use super::place::Place;
+use crate::artefacts::Shelf;
+use crate::inventory::{self, EditLock, FileSet, Parsed, ReadError, SelectError, WriteError};
+use crate::model::command::{DocumentView, EditOutcome, EditReport, RenderView};
+use crate::model::view::DistroView;
+use crate::model::{
+    Code, Diagnostic, Distro, EditRequest, Firmware, Name, Profile, ProfileKind, Refusal,
+    Selection, Severity, Site, System,
+};
+use crate::render::{self, Place as Ground, Rendered};
+
+/// A site as its files say.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// The files.
+    pub(super) files: FileSet,
+    /// What they say.
+    pub(super) site: Site,
+    /// What is doubtful in them.
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// Reads the files of a site.
+pub(super) fn read(place: &Place) -> Result<FileSet, Refusal> {
+    inventory::read(&place.site).map_err(|error| {
+        let code = match error {
+            ReadError::NoSite { .. } => Code::NotFound,
+            _ => Code::Invalid,
+        };
+        Refusal::new(code, chain(&error))
+    })
+}
+
+/// Reads and checks the files of a site.
+pub(super) fn load(place: &Place) -> Result<Loaded, Refusal> {
+    let files = read(place)?;
+    if files.files.is_empty() {
+        return Err(Refusal::new(
+            Code::NotFound,
+            format!("`{}` holds no site", place.site.display()),
+        )
+        .help("name the directory that holds systems.toml with `--site DIR`"));
+    }
+    sound(files)
+}
+
+/// Checks files that were read.
+pub(super) fn sound(files: FileSet) -> Result<Loaded, Refusal> {
+    let Parsed { site, diagnostics } = inventory::parse(&files);
+    match site {
+        Some(site) => Ok(Loaded {
+            files,
+            site,
+            warnings: diagnostics,
+        }),
+        None => Err(Refusal::files(diagnostics)),
+    }
+}
+
+/// An error and what lies behind it, in one sentence.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(&format!(": {inner}"));
+        source = inner.source();
+    }
+    text
+}
+
+/// The systems that a selection means. Phases cannot be known without a server.
+pub(super) fn resolve(site: &Site, selection: &Selection) -> Result<Vec<Arc<System>>, Refusal> {
+    if !selection.phases.is_empty() {
+        return Err(Refusal::new(
+            Code::Unreachable,
+            "no server runs here, so no phase is known",
+        )
+        .help("farrier serve"));
+    }
+    let names = inventory::select(site, &selection.selectors, &selection.tags);
+    let names = names.map_err(|error| {
+        let code = match error {
+            SelectError::Empty => Code::Refused,
+            SelectError::Malformed { .. } => Code::Usage,
+            SelectError::NotFound { .. } | SelectError::NoneLeft { .. } => Code::NotFound,
+        };
+        Refusal::new(code, error.to_string()).help("look at systems.toml")
+    })?;
+    Ok(names
+        .iter()
+        .filter_map(|n| site.system(n).cloned())
+        .collect())
+}
+
+/// One system by name or MAC.
+pub(super) fn find<'a>(site: &'a Site, subject: &str) -> Result<&'a Arc<System>, Refusal> {
+    if let Some(system) = site.system(&subject.to_ascii_lowercase()) {
+        return Ok(system);
+    }
+    if let Ok(mac) = subject.parse()
+        && let Some(system) = site.by_mac.get(&mac)
+    {
+        return Ok(system);
+    }
+    let near = inventory::suggest(subject, site.systems.keys().map(Name::as_str));
+    let near: Vec<String> = near.map(str::to_string).into_iter().collect();
+    Err(Refusal::not_found("system", subject, &near))
+}
+
+/// Makes an edit on the files: worked out, checked as a whole, then written.
+pub(super) fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, Refusal> {
+    let lock = EditLock::take(&place.site).map_err(|e| unwritten(&e))?;
+    let before = load(place)?;
+    let (systems, dry_run) = match request {
+        EditRequest::Add { .. } => (Vec::new(), false),
+        EditRequest::Set {
+            selection,
+            expect,
+            dry_run,
+            ..
+        }
+        | EditRequest::Remove {
+            selection,
+            expect,
+            dry_run,
+        } => {
+            let systems = resolve(&before.site, selection)?;
+            if let Some(expect) = expect
+                && *expect != systems.len()
+            {
+                return Err(super::agree::mismatch("the edit", *expect, systems.len()));
+            }
+            (systems, *dry_run)
+        }
+    };
+    let selected: Vec<&System> = systems.iter().map(AsRef::as_ref).collect();
+    let removes = matches!(request, EditRequest::Remove { .. });
+    if let Some(kept) = selected.iter().find(|s| removes && s.protected) {
+        return Err(
+            Refusal::refused(format!("`{}` is protected", kept.name)).help(format!(
+                "farrier set {} protected=false, if it really is to be removed",
+                kept.name
+            )),
+        );
+    }
+    let edits = inventory::edits(request, &selected)?;
+    let (files, changes, unchanged) = inventory::apply(&edits, &before.files)?;
+    let after = sound(files)?;
+    if !dry_run {
+        for change in &changes {
+            lock.write(change).map_err(|e| unwritten(&e))?;
+        }
+    }
+    let word = match request {
+        EditRequest::Add { .. } => "added",
+        EditRequest::Set { .. } => "changed",
+        EditRequest::Remove { .. } => "removed",
+    };
+    let outcome = |edit: &inventory::Edit| {
+        let name = edit.name();
+        // Only where several files were changed is it worth working each edit out again.
+        let file = match changes.as_slice() {
+            [] => None,
+            [one] => Some(one.path.clone()),
+            _ => edit.apply(&before.files).ok().map(|c| c.path),
+        };
+        let system = after.site.system(name).or(before.site.system(name))?;
+        let same = unchanged.contains(name);
+        Some(EditOutcome {
+            name: name.clone(),
+            outcome: if same { "unchanged" } else { word }.to_string(),
+            file: file.unwrap_or_default(),
+            macs: system.interfaces.iter().map(|i| i.mac).collect(),
+            profile: system.profile.clone(),
+            phase: None,
+            broken: system.broken.clone().filter(|_| !removes),
+        })
+    };
+    Ok(EditReport {
+        dry_run,
+        systems: edits.iter().filter_map(outcome).collect(),
+        revision: after.site.revision.short(),
+        warnings: after.warnings.clone(),
+    })
+}
+
+fn unwritten(error: &WriteError) -> Refusal {
+    let code = match error {
+        WriteError::Busy { .. } | WriteError::Changed { .. } => Code::Refused,
+        WriteError::Io { .. } => Code::Failed,
+    };
+    Refusal::new(code, chain(error))
+}
+
+/// Renders one system as its files say.
+pub(super) fn render(
+    site: &Site,
+    system: &System,
+    profile: Option<&Name>,
+    firmware: Option<Firmware>,
+) -> Result<RenderView, Refusal> {
+    let (profile, distro) = recipe(site, profile.unwrap_or(&system.profile))?;
+    let ground = ground(site, system, &own_addresses(), firmware);
+    let rendered = render::render(system, profile, distro, &ground).map_err(Refusal::files)?;
+    Ok(RenderView {
+        system: system.name.clone(),
+        profile: profile.name.clone(),
+        revision: site.revision.short(),
+        documents: documents(&rendered),
+    })
+}
+
+/// The profile of this name and its distro.
+pub(super) fn recipe<'a>(
+    site: &'a Site,
+    name: &Name,
+) -> Result<(&'a Arc<Profile>, &'a Arc<Distro>), Refusal> {
+    let profile = site.profiles.get(name).ok_or_else(|| {
+        let near = inventory::suggest(name, site.profiles.keys().map(Name::as_str));
+        let near: Vec<String> = near.map(str::to_string).into_iter().collect();
+        Refusal::not_found("profile", name, &near)
+    })?;
+    if profile.kind == ProfileKind::Base {
+        return Err(Refusal::refused(format!(
+            "`{name}` is a base that other profiles inherit from"
+        ))
+        .help("farrier profile ls"));
+    }
+    let distro = profile.distro.as_ref().and_then(|d| site.distros.get(d));
+    let distro = distro.ok_or_else(|| {
+        Refusal::new(Code::Invalid, format!("profile `{name}` names no distro")).help(format!(
+            "add `distro = \"...\"` to profiles/{name}/profile.toml"
+        ))
+    })?;
+    Ok((profile, distro))
+}
+
+/// Everything rendered, the command line first.
+pub(super) fn documents(rendered: &Rendered) -> Vec<DocumentView> {
+    let cmdline = DocumentView::new("cmdline", "text/plain", rendered.cmdline.as_bytes());
+    let rest = rendered
+        .documents
+        .values()
+        .map(|d| DocumentView::new(d.name.as_str(), d.content_type.as_str(), &d.bytes));
+    std::iter::once(cmdline).chain(rest).collect()
+}
+
+/// This host's own addresses.
+pub(super) fn own_addresses() -> Vec<Ipv4Addr> {
+    let Ok(all) = nix::ifaddrs::getifaddrs() else {
+        return Vec::new();
+    };
+    all.filter_map(|i| Some(i.address?.as_sockaddr_in()?.ip()))
+        .filter(|ip| !ip.is_loopback())
+        .collect()
+}
+
+/// Where a system would reach a server on this host: at the address its subnet names, else at this
+/// host's own address in the subnet, else at the subnet's first address.
+pub(super) fn ground(
+    site: &Site,
+    system: &System,
+    own: &[Ipv4Addr],
+    firmware: Option<Firmware>,
+) -> Ground {
+    let ip = system.ip();
+    let subnet = ip
+        .and_then(|ip| site.subnet_of(ip))
+        .or(site.subnets.first());
+    let address = subnet.and_then(|s| {
+        let here = own.iter().copied().find(|ip| s.network.contains(ip));
+        s.server.or(here).or_else(|| s.network.hosts().next())
+    });
+    Ground {
+        server: SocketAddrV4::new(
+            address.unwrap_or(Ipv4Addr::LOCALHOST),
+            site.server.http_port,
+        ),
+        subnet: subnet.cloned(),
+        ip,
+        firmware,
+        epoch: 1,
+    }
+}
+
+/// Whether any of these refuses the files.
+pub(super) fn any_error(problems: &[Diagnostic]) -> bool {
+    problems.iter().any(|p| p.severity == Severity::Error)
+}
+
+/// The distros of a site, and what of them is in the state directory.
+pub(super) fn distros(site: &Site, place: &Place) -> Vec<DistroView> {
+    let shelf = Shelf::open(&place.state);
+    let index = shelf.index();
+    let view = |distro: &Arc<Distro>| {
+        let missing = shelf.missing(distro);
+        let users = site
+            .profiles
+            .values()
+            .filter(|p| p.distro.as_ref() == Some(&distro.name));
+        DistroView {
+            name: distro.name.to_string(),
+            present: distro.artefacts.len() - missing.len(),
+            declared: distro.artefacts.len(),
+            size: distro
+                .artefacts
+                .keys()
+                .filter_map(|name| Some(index.get(&distro.name, name)?.size))
+                .sum(),
+            profiles: users.map(|p| p.name.to_string()).collect(),
+            missing,
+        }
+    };
+    site.distros.values().map(view).collect()
+}

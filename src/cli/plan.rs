@@ -1,0 +1,289 @@
+//! `farrier plan`: what differs between the files and what is in force, and for which machines.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use clap::Args;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::client::{Pairs, segment};
+use super::offline::{self, Loaded};
+use super::place::Place;
+use super::{Exit, Session};
+use crate::inventory::{FileSet, Manifest, SourceFile};
+use crate::model::command::RevisionView;
+use crate::model::{Code, Diagnostic, Name, Refusal, Site, System};
+use crate::render::{self, Rendered};
+use crate::store;
+
+/// Compare the site's files with what the server has in force.
+///
+/// Lists changed files, and the systems that would be sent other bytes. Changes nothing. Exit 2 if
+/// there is a difference. Without a server the last revision that was in force counts.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Compare with this revision instead of the one in force
+    #[arg(long, value_name = "REV", default_value = "live")]
+    against: String,
+}
+
+/// What differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct PlanReport {
+    /// First twelve digits of the revision compared with; none if nothing ever was in force.
+    pub(super) live: Option<String>,
+    /// First twelve digits of the revision that the files make.
+    pub(super) files_revision: String,
+    /// Files that differ.
+    pub(super) files: Vec<FileChange>,
+    /// Systems that differ.
+    pub(super) systems: Vec<SystemChange>,
+    /// What the files warn of.
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// One file that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct FileChange {
+    /// Relative to the site.
+    pub(super) path: String,
+    /// `added`, `changed` or `removed`.
+    pub(super) change: &'static str,
+}
+
+/// One system that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct SystemChange {
+    /// The system.
+    pub(super) name: Name,
+    /// `added`, `changed` or `removed`.
+    pub(super) change: &'static str,
+    /// Documents with other bytes; empty if only the entry differs.
+    pub(super) documents: Vec<String>,
+}
+
+impl Plan {
+    /// Runs it.
+    pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
+        let report = compare(session, &self.against).await?;
+        session
+            .printer
+            .object(&report, &report.files_revision, || text(&report));
+        if report.files.is_empty() {
+            session
+                .printer
+                .talk("the files are what is in force; nothing differs");
+            return Ok(Exit::Done);
+        }
+        session.printer.talk("farrier apply");
+        Ok(Exit::Differs)
+    }
+}
+
+/// Works out what differs.
+pub(super) async fn compare(session: &Session, against: &str) -> Result<PlanReport, Refusal> {
+    let after = offline::load(&session.place)?;
+    let live = if session.has_server().await {
+        let path = format!("/v1/revisions/{}", segment(against));
+        let view: RevisionView = session.client.get(&path, &Pairs::new()).await?;
+        Some(files_of(&view))
+    } else {
+        match stored(&session.place, against).await {
+            Ok(files) => Some(files),
+            Err(refusal) if refusal.code == Code::NotFound && against == "live" => None,
+            Err(refusal) => return Err(refusal),
+        }
+    };
+    let before = match &live {
+        Some(files) => offline::sound(files.clone())?,
+        None => Loaded {
+            files: FileSet::default(),
+            site: Site::default(),
+            warnings: Vec::new(),
+        },
+    };
+    Ok(PlanReport {
+        live: live.map(|files| files.revision().short()),
+        files_revision: after.site.revision.short(),
+        files: file_changes(&before.files, &after.files),
+        systems: system_changes(&before.site, &after.site),
+        warnings: after.warnings,
+    })
+}
+
+/// The files of a revision that the server sent.
+fn files_of(view: &RevisionView) -> FileSet {
+    let files = view.files.iter().map(|f| {
+        let file = SourceFile::new(f.document.bytes(), f.executable);
+        (f.document.name.clone(), file)
+    });
+    FileSet {
+        files: files.collect(),
+    }
+}
+
+/// The files of a revision in the state directory, for when no server runs.
+pub(super) async fn stored(place: &Place, which: &str) -> Result<FileSet, Refusal> {
+    let nothing = || {
+        Refusal::new(
+            Code::NotFound,
+            format!(
+                "no revision `{which}` is kept in `{}`",
+                place.state.display()
+            ),
+        )
+        .help("start the server, or name its state with `--state DIR`")
+    };
+    let database = place.state.join("farrier.db");
+    if !database.is_file() {
+        return Err(nothing());
+    }
+    let failed = |e: store::StoreError| Refusal::failed(offline::chain(&e));
+    let (store, _writer) = store::open(&database).await.map_err(failed)?;
+    let row = match which {
+        "live" => store.last_revision().await.map_err(failed)?,
+        digest => store.revision(digest).await.map_err(failed)?,
+    };
+    let row = row.ok_or_else(nothing)?;
+    let manifest: Manifest = serde_json::from_str(&row.manifest)
+        .map_err(|e| Refusal::failed(format!("the revision cannot be read: {e}")))?;
+    let mut contents = HashMap::new();
+    for entry in manifest.files.values() {
+        let blob = store
+            .blob(&entry.digest.to_string())
+            .await
+            .map_err(failed)?;
+        if let Some(blob) = blob {
+            contents.insert(entry.digest, Arc::<[u8]>::from(blob));
+        }
+    }
+    FileSet::from_parts(&manifest, |digest| contents.get(digest).cloned())
+        .map_err(|e| Refusal::failed(e.to_string()))
+}
+
+fn file_changes(before: &FileSet, after: &FileSet) -> Vec<FileChange> {
+    let mut changes: BTreeMap<&str, &'static str> = BTreeMap::new();
+    for (path, file) in &after.files {
+        match before.files.get(path) {
+            None => _ = changes.insert(path, "added"),
+            Some(old) if old != file => _ = changes.insert(path, "changed"),
+            Some(_) => {}
+        }
+    }
+    for path in before.files.keys() {
+        if !after.files.contains_key(path) {
+            changes.insert(path, "removed");
+        }
+    }
+    changes
+        .into_iter()
+        .map(|(path, change)| FileChange {
+            path: path.to_string(),
+            change,
+        })
+        .collect()
+}
+
+fn system_changes(before: &Site, after: &Site) -> Vec<SystemChange> {
+    let own = offline::own_addresses();
+    let sent = |site: &Site, system: &System| -> Option<Rendered> {
+        let (profile, distro) = offline::recipe(site, &system.profile).ok()?;
+        let ground = offline::ground(site, system, &own, None);
+        render::render(system, profile, distro, &ground).ok()
+    };
+    let ground_same = before.subnets == after.subnets && before.server == after.server;
+    let mut changes: Vec<SystemChange> = after
+        .systems
+        .par_iter()
+        .filter_map(|(name, new)| {
+            let change = |change, documents| {
+                Some(SystemChange {
+                    name: name.clone(),
+                    change,
+                    documents,
+                })
+            };
+            let Some(old) = before.systems.get(name) else {
+                return change("added", Vec::new());
+            };
+            let recipe_same = before.profiles.get(&old.profile) == after.profiles.get(&new.profile)
+                && distro(before, old) == distro(after, new);
+            if old == new && recipe_same && ground_same {
+                return None;
+            }
+            let documents = differing(sent(before, old), sent(after, new));
+            if documents.is_empty() && old == new {
+                return None;
+            }
+            change("changed", documents)
+        })
+        .collect();
+    let gone = before
+        .systems
+        .keys()
+        .filter(|n| !after.systems.contains_key(*n));
+    changes.extend(gone.map(|name| SystemChange {
+        name: name.clone(),
+        change: "removed",
+        documents: Vec::new(),
+    }));
+    changes.sort_by(|a, b| a.name.cmp(&b.name));
+    changes
+}
+
+fn distro<'a>(site: &'a Site, system: &System) -> Option<&'a crate::model::Distro> {
+    let profile = site.profiles.get(&system.profile)?;
+    site.distros.get(profile.distro.as_ref()?).map(Arc::as_ref)
+}
+
+/// The names of the documents whose bytes differ.
+fn differing(before: Option<Rendered>, after: Option<Rendered>) -> Vec<String> {
+    let of = |rendered: Option<Rendered>| -> BTreeMap<String, Vec<u8>> {
+        let Some(rendered) = rendered else {
+            return BTreeMap::new();
+        };
+        let cmdline = ("cmdline".to_string(), rendered.cmdline.into_bytes());
+        let rest = rendered.documents.into_iter().map(|(n, d)| (n, d.bytes));
+        rest.chain([cmdline]).collect()
+    };
+    let (before, after) = (of(before), of(after));
+    let mut names: Vec<String> = before.keys().chain(after.keys()).cloned().collect();
+    names.sort();
+    names.dedup();
+    names.retain(|name| before.get(name) != after.get(name));
+    names
+}
+
+pub(super) fn text(report: &PlanReport) -> String {
+    if report.files.is_empty() {
+        return String::new();
+    }
+    let sign = |change: &str| match change {
+        "added" => '+',
+        "removed" => '-',
+        _ => '~',
+    };
+    let mut out = format!(
+        "revision {} -> {}\n",
+        report.live.as_deref().unwrap_or("none"),
+        report.files_revision
+    );
+    for file in &report.files {
+        out.push_str(&format!("  {} {}\n", sign(file.change), file.path));
+    }
+    match report.systems.len() {
+        0 => out.push_str("no system would be sent anything else\n"),
+        1 => out.push_str("1 system differs\n"),
+        n => out.push_str(&format!("{n} systems differ\n")),
+    }
+    for system in &report.systems {
+        let what = match (system.change, system.documents.as_slice()) {
+            ("changed", []) => "entry".to_string(),
+            (_, documents) => documents.join(", "),
+        };
+        out.push_str(format!("  {} {:<16} {what}", sign(system.change), system.name).trim_end());
+        out.push('\n');
+    }
+    out
+}

@@ -1,0 +1,133 @@
+//! Opening and closing the doors.
+
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use super::Chosen;
+use crate::cli::Place;
+use crate::control::{Control, Places};
+use crate::model::Refusal;
+use crate::serve::http::{self, MachinePlane};
+use crate::serve::{Hot, tftp};
+
+/// Boot artefacts held in memory: some distros' kernels and initrds, and every loader.
+const HOT_BYTES: u64 = 512 << 20;
+/// TFTP sockets on one address: one for each core of a small server.
+const TFTP_SHARDS: usize = 2;
+
+/// The open doors.
+pub(super) struct Doors {
+    api: http::api::Door,
+    machine: Option<http::Running>,
+    tftp: Vec<tftp::Running>,
+}
+
+impl Doors {
+    /// Closes them: no new conversation begins, then requests under way may finish.
+    pub(super) async fn close(self) {
+        for door in self.tftp {
+            door.stop();
+        }
+        if let Some(machine) = self.machine {
+            machine.stop().await;
+        }
+        self.api.stop().await;
+    }
+}
+
+/// Opens every door. HTTP and TFTP come before DHCP: what is advertised is already served.
+pub(super) async fn open(
+    control: &Arc<Control>,
+    place: &Place,
+    chosen: &Chosen,
+) -> Result<Doors, Refusal> {
+    let site = control.site();
+    let tally = control.tally();
+    let addresses = chosen.addresses();
+    control.set_places(Places {
+        addresses: addresses.clone(),
+        http_port: site.server.http_port,
+    });
+
+    let socket = place.socket();
+    let listener = http::api::listen(&socket)
+        .map_err(|e| cannot("the control socket", &socket.display().to_string(), &e))?;
+    let api = http::api::start(listener, http::api::router(control.clone()));
+    tally.door_opened(format!("control {}", socket.display()));
+
+    let hot = Arc::new(Hot::new(HOT_BYTES));
+    let mut listeners = Vec::new();
+    let mut http_port = site.server.http_port;
+    for address in &addresses {
+        let at = SocketAddrV4::new(address.ip, http_port);
+        let listener = listen(at).map_err(|e| cannot("HTTP", &at.to_string(), &e))?;
+        if http_port == 0 {
+            http_port = listener.local_addr().map_or(0, |a| a.port());
+        }
+        tally.door_opened(format!("http {}:{http_port}", address.ip));
+        listeners.push(listener);
+    }
+    control.set_places(Places {
+        addresses: addresses.clone(),
+        http_port,
+    });
+    let machine = if listeners.is_empty() {
+        None
+    } else {
+        let plane = Arc::new(MachinePlane {
+            waist: control.clone(),
+            hot: hot.clone(),
+            mirrors: super::mirrors::mirrors(control, &place.state)?,
+        });
+        let started = http::accept::start(listeners, http::router(plane), http::Limits::default());
+        Some(started.map_err(|e| cannot("HTTP", "its sockets", &e))?)
+    };
+
+    let mut tftps = Vec::new();
+    for address in &addresses {
+        let at = SocketAddrV4::new(address.ip, site.server.tftp_port);
+        let failed = |e: io::Error| cannot("TFTP", &at.to_string(), &e);
+        let sockets = tftp::bind(at, TFTP_SHARDS).map_err(failed)?;
+        let running = tftp::start(
+            sockets,
+            control.clone(),
+            hot.clone(),
+            tftp::Limits::default(),
+        )
+        .map_err(failed)?;
+        for bound in running.addresses() {
+            tally.door_opened(format!("tftp {bound}"));
+        }
+        tftps.push(running);
+    }
+
+    Ok(Doors {
+        api,
+        machine,
+        tftp: tftps,
+    })
+}
+
+fn listen(at: SocketAddrV4) -> io::Result<tokio::net::TcpListener> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::V4(at))?;
+    socket.listen(4096)
+}
+
+fn cannot(what: &str, at: &str, error: &io::Error) -> Refusal {
+    let refusal = Refusal::failed(format!("{what} cannot be served on {at}: {error}"));
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            refusal.help("another program has that port; find it with `ss -lntup` and stop it")
+        }
+        io::ErrorKind::PermissionDenied => {
+            refusal.help("run as root, or with CAP_NET_BIND_SERVICE")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            refusal.help("the address is not this host's; see `ip addr` and farrier.toml")
+        }
+        _ => refusal,
+    }
+}

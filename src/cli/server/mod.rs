@@ -1,0 +1,129 @@
+//! The server's wiring: which doors are opened where, in which order, and how they are closed.
+
+mod doors;
+mod log;
+mod mirrors;
+mod places;
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Place;
+use super::printer::Printer;
+use crate::control::{Clock, Control, Options};
+use crate::inventory::{Watch, WatchTimes};
+use crate::model::{Refusal, Timestamp};
+
+pub(super) use places::{Chosen, choose};
+
+/// Runs the server until it is told to stop.
+///
+/// # Errors
+/// If the state directory cannot be used or a door cannot be opened. Wrong files are no reason not
+/// to serve: the last good revision is in force, or nobody is answered until they are mended.
+pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal> {
+    log::start();
+    // The one TLS provider; a second call could only happen in a test, and changes nothing.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    raise_file_limit();
+    let clock: Clock = Arc::new(Timestamp::now);
+    let options = Options {
+        site: place.site.clone(),
+        state: place.state.clone(),
+        clock,
+    };
+    let control = Control::open(options).await.map_err(|e| {
+        let cause = std::error::Error::source(&e)
+            .map(|c| format!(": {c}"))
+            .unwrap_or_default();
+        Refusal::failed(format!("{e}{cause}"))
+    })?;
+    let _lock = only_server(place)?;
+    if let Err(refusal) = control.load().await {
+        for problem in &refusal.problems {
+            tracing::error!("{problem}");
+        }
+        tracing::error!("the site's files are refused: {refusal}; run `farrier check`");
+    }
+    let chosen = choose(&control.site())?;
+    let doors = doors::open(&control, place, &chosen).await?;
+    let watch = watch(&control, place)?;
+    let line = format!("farrier is ready: {}", control.tally().doors().join(", "));
+    printer.line(&line);
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        tracing::debug!(%error, "no service manager was told");
+    }
+    until_told(&control).await?;
+    tracing::info!("stopping");
+    drop(watch);
+    doors.close().await;
+    Ok(())
+}
+
+/// Waits for SIGINT or SIGTERM; SIGHUP reads the files again.
+async fn until_told(control: &Arc<Control>) -> Result<(), Refusal> {
+    let failed = |e: std::io::Error| Refusal::failed(format!("signals cannot be received: {e}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => reload(control).await,
+        }
+    }
+}
+
+async fn reload(control: &Arc<Control>) {
+    // What is wrong was logged, and `status` shows it.
+    if let Err(refusal) = control.reload("files").await {
+        tracing::error!("the files are refused: {refusal}; run `farrier check`");
+    }
+}
+
+/// A change is live the moment it is saved.
+fn watch(control: &Arc<Control>, place: &Place) -> Result<Watch, Refusal> {
+    let watched = control.clone();
+    let runtime = tokio::runtime::Handle::current();
+    Watch::start(
+        &place.site,
+        Some(control.site().revision),
+        WatchTimes::default(),
+        move || {
+            runtime.block_on(reload(&watched));
+        },
+    )
+    .map_err(|e| Refusal::failed(format!("the site's files cannot be watched: {e}")))
+}
+
+/// Two servers on one state directory would both write.
+fn only_server(place: &Place) -> Result<std::fs::File, Refusal> {
+    let path = place.state.join("server.lock");
+    let failed = |e: std::io::Error| Refusal::failed(format!("`{}`: {e}", path.display()));
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => Err(Refusal::refused(format!(
+            "another server uses the state directory `{}`",
+            place.state.display()
+        ))
+        .help("stop it, or choose another directory with `--state`")),
+    }
+}
+
+/// A rack that is powered on at once needs a file descriptor for each connection and transfer.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 20), hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
+}

@@ -1,0 +1,121 @@
+//! Boot artefacts: what is here, and fetching what is not.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::Control;
+use super::writer::Command;
+use crate::artefacts::{Progress, Renew, Report, Step};
+use crate::model::command::FetchProgress;
+use crate::model::view::DistroView;
+use crate::model::{Distro, Name, Refusal};
+
+impl Control {
+    /// Every declared distro and what of it is on this server.
+    pub fn distros(&self) -> Vec<DistroView> {
+        self.site()
+            .distros
+            .values()
+            .map(|d| self.distro_view(d))
+            .collect()
+    }
+
+    fn distro_view(&self, distro: &Distro) -> DistroView {
+        let snapshot = self.snapshot();
+        let missing = self.shelf.missing(distro);
+        let size = distro
+            .artefacts
+            .keys()
+            .filter_map(|name| snapshot.artefacts.get(&distro.name, name))
+            .map(|a| a.size)
+            .sum();
+        let profiles = snapshot
+            .site
+            .profiles
+            .values()
+            .filter(|p| p.distro.as_ref() == Some(&distro.name))
+            .map(|p| p.name.to_string())
+            .collect();
+        DistroView {
+            name: distro.name.to_string(),
+            present: distro.artefacts.len() - missing.len(),
+            declared: distro.artefacts.len(),
+            size,
+            profiles,
+            missing,
+        }
+    }
+
+    /// Fetches what a distro lacks, and the network boot loaders that this host lacks; both are
+    /// served as soon as this returns.
+    ///
+    /// # Errors
+    /// If there is no such distro, or a fetch failed; what was there stays.
+    pub async fn fetch(
+        &self,
+        name: &Name,
+        progress: Arc<dyn Fn(FetchProgress) + Send + Sync>,
+    ) -> Result<DistroView, Refusal> {
+        let site = self.site();
+        let distro = site.distros.get(name).cloned().ok_or_else(|| {
+            let names: Vec<String> = site.distros.keys().map(|n| n.to_string()).collect();
+            Refusal::not_found("distro", name, &super::near(name, &names))
+        })?;
+        let report: Report = Arc::new(move |p: Progress| progress(spoken(&p)));
+        let failed = |e: crate::artefacts::ArtefactError| Refusal::failed(chain(&e));
+        self.shelf
+            .fetch_loaders(Renew::Missing, &report)
+            .await
+            .map_err(failed)?;
+        self.shelf
+            .fetch(&distro, &self.files.site, Renew::Missing, &report)
+            .await
+            .map_err(failed)?;
+        self.index().await;
+        Ok(self.distro_view(&distro))
+    }
+
+    /// Reads again what is on the shelf and publishes it.
+    pub async fn index(&self) {
+        let shelf = self.shelf.clone();
+        let Ok(index) = tokio::task::spawn_blocking(move || shelf.index()).await else {
+            return;
+        };
+        let (done, wait) = oneshot::channel();
+        let publish = Command::Artefacts {
+            index: Arc::new(index),
+            done,
+        };
+        if self.commands.send(publish).await.is_ok() {
+            let _published_or_stopping = wait.await;
+        }
+    }
+}
+
+fn spoken(progress: &Progress) -> FetchProgress {
+    let detail = match progress.step {
+        Step::Waiting => "waiting for another fetch",
+        Step::Downloading => "downloading",
+        Step::Unpacking => "unpacking",
+        Step::Checking => "checking",
+        Step::Building => "building",
+    };
+    FetchProgress {
+        artefact: progress.artefact.clone(),
+        done: progress.done,
+        total: progress.total,
+        detail: detail.to_string(),
+    }
+}
+
+/// An error with its causes, as one sentence.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,154 @@
+//! Boot data: what a decision becomes in DHCP options.
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::quirks::{self, Effect};
+use super::request::{Class, Request};
+use crate::boot::paths::{self, Urls};
+use crate::model::{Action, Arch, ClientStage, Decision, Facts, Firmware, LoaderKind};
+
+/// Where a boot client finds its next program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boot {
+    /// Name or URL: option 67 and the file field. None where the ROM has its own names.
+    pub file: Option<Cow<'static, str>>,
+    /// The server that has it by TFTP: options 66 and 150, and the sname field. None with a URL.
+    pub tftp: Option<Ipv4Addr>,
+    /// Option 60, without which firmware takes the offer for one that has no boot data.
+    pub class: Option<&'static str>,
+    /// Option 43, whole.
+    pub vendor_options: Option<Cow<'static, [u8]>>,
+    /// Names end with a NUL.
+    pub terminate_names: bool,
+    /// The client is an iPXE that is being sent to another iPXE.
+    pub chained: bool,
+}
+
+/// What there is to load, by chain and architecture. Arm's 32-bit and other firmware has none.
+const LOADERS: [(LoaderKind, Arch, &str); 4] = [
+    (LoaderKind::Ipxe, Arch::X86Bios, paths::IPXE_BIOS),
+    (LoaderKind::Ipxe, Arch::X64Uefi, paths::IPXE_UEFI),
+    (LoaderKind::Ipxe, Arch::Arm64Uefi, paths::IPXE_ARM64),
+    (LoaderKind::Grub, Arch::X64Uefi, paths::SHIM),
+];
+
+/// The loader for this firmware, if there is one.
+pub fn loader(kind: LoaderKind, arch: Arch) -> Option<&'static str> {
+    LOADERS
+        .iter()
+        .find(|(k, a, _)| (*k, *a) == (kind, arch))
+        .map(|(_, _, name)| *name)
+}
+
+/// Where the answer comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin {
+    /// This server's address and HTTP port as the machine reaches them.
+    pub server: SocketAddrV4,
+    /// Someone else hands out the addresses.
+    pub proxy: bool,
+    /// This iPXE was sent to a better one a moment ago and came back.
+    pub chained: bool,
+}
+
+/// The boot data for this client, or none: an address is all it gets.
+///
+/// None for programs that are not boot clients, whatever the decision: Debian's installer takes a
+/// DHCP file name with `://` in it for its preseed URL.
+pub fn boot(
+    request: &Request<'_>,
+    facts: &Facts,
+    decision: &Decision,
+    from: Origin,
+) -> Option<Boot> {
+    let Action::Boot(plan) = &decision.action else {
+        return None;
+    };
+    let firmware = facts.firmware.unwrap_or(Firmware::BIOS);
+    let effect = quirks::effect(request);
+    let urls = Urls {
+        server: from.server,
+    };
+    let name = loader(plan.loader, firmware.arch);
+    match facts.stage {
+        ClientStage::Ipxe => {
+            let capable = request.ipxe.is_none_or(|i| i.http);
+            let better = loader(LoaderKind::Ipxe, firmware.arch);
+            match better {
+                // A ROM's iPXE without HTTP cannot fetch the script: it is given ours, once.
+                Some(name) if !capable && !from.chained => {
+                    Some(by_tftp(name, from, ipxe_class(from), None, effect, true))
+                }
+                _ => Some(Boot {
+                    file: Some(urls.ipxe(facts.mac).into()),
+                    tftp: None,
+                    class: ipxe_class(from),
+                    vendor_options: None,
+                    terminate_names: effect.terminate_names,
+                    chained: false,
+                }),
+            }
+        }
+        ClientStage::Rom if firmware.arch == Arch::RaspberryPi => Some(Boot {
+            file: None,
+            tftp: Some(*from.server.ip()),
+            class: Some("PXEClient"),
+            vendor_options: effect.vendor_options.map(Cow::Borrowed),
+            terminate_names: effect.terminate_names,
+            chained: false,
+        }),
+        ClientStage::Rom if firmware.http => Some(Boot {
+            file: Some(urls.loader(name?).into()),
+            tftp: None,
+            class: Some("HTTPClient"),
+            vendor_options: None,
+            terminate_names: effect.terminate_names,
+            chained: false,
+        }),
+        ClientStage::Rom => {
+            // UEFI: no option 43, as any tag from 6 to 10 in it makes EDK2 ask for PXE 1.0's boot
+            // server discovery, and menus are broken in many (dnsmasq answers those on 4011 only).
+            let vendor = effect
+                .vendor_options
+                .or((firmware.arch == Arch::X86Bios).then_some(quirks::USE_THIS_OFFER));
+            let class = Some(class_word(request));
+            Some(by_tftp(name?, from, class, vendor, effect, false))
+        }
+        ClientStage::Grub | ClientStage::Pxelinux | ClientStage::Os => None,
+    }
+}
+
+fn by_tftp(
+    name: &'static str,
+    from: Origin,
+    class: Option<&'static str>,
+    vendor_options: Option<&'static [u8]>,
+    effect: Effect,
+    chained: bool,
+) -> Boot {
+    Boot {
+        file: Some(name.into()),
+        tftp: Some(*from.server.ip()),
+        class,
+        vendor_options: vendor_options.map(Cow::Borrowed),
+        terminate_names: effect.terminate_names,
+        chained,
+    }
+}
+
+/// iPXE takes an offer without an address only if it says `PXEClient`; with an address and that
+/// word it would go on to port 4011 or wait for a proxy (src/net/udp/dhcp.c, dhcp_discovery_rx).
+fn ipxe_class(from: Origin) -> Option<&'static str> {
+    from.proxy.then_some("PXEClient")
+}
+
+/// The class is given back as it was asked for; EDK2 compares the first nine or ten bytes.
+fn class_word(request: &Request<'_>) -> &'static str {
+    let raw = request.raw_class.as_deref().unwrap_or_default();
+    match request.class {
+        Class::Http => "HTTPClient",
+        _ if raw.starts_with(b"HW-Client") => "HW-Client",
+        _ => "PXEClient",
+    }
+}

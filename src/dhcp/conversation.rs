@@ -1,0 +1,337 @@
+//! The whole DHCP conversation as one pure function: [`answer`].
+//!
+//! receive -> validate and parse -> [`Request`] -> identify ([`Facts`]) -> ask and choose an address
+//! -> [`Reply`] -> encode -> route -> send. This file is the middle; sockets, time and the database
+//! are the door's.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+use dhcproto::v4::MessageType;
+
+use super::allocate::{Ask, LeaseTable, Offer, Refusal};
+use super::boot::{self, Boot};
+use super::facts::facts;
+use super::place::Place;
+use super::proxy;
+use super::reply::{Parts, Reply, compose};
+use super::request::Request;
+use super::selecting;
+use crate::model::{
+    Action, ClientStage, Decision, DhcpMode, Door, Facts, Lease, Site, Subnet, System, Timestamp,
+};
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Answer<'a> {
+    /// Who asked.
+    pub facts: Facts,
+    /// The system, if declared.
+    pub system: Option<&'a Arc<System>>,
+    /// What it is told, if that was asked: operating systems only want their address.
+    pub decision: Option<Decision>,
+    /// What to do.
+    pub outcome: Outcome<'a>,
+}
+
+/// What to do about a request.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// Nothing, for this reason.
+    Silent(Silence),
+    /// Send this.
+    Reply(Reply<'a>),
+    /// Make the lease durable, then send this; if it cannot be made so, tell
+    /// [`LeaseTable::uncommitted`] and send nothing.
+    Commit(Lease, Reply<'a>),
+    /// Make this durable; there is nothing to send.
+    Record(Lease, Silence),
+    /// Find out whether this address is in use, tell [`LeaseTable::checked`], and ask again with
+    /// the same bytes.
+    Check(Ipv4Addr),
+}
+
+/// Why nothing is sent. Its text goes to `why` and the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Silence {
+    /// Not a kind of message that clients send to servers.
+    #[error("it is not a message for a server")]
+    Kind,
+    /// DHCP is off.
+    #[error("DHCP is off here")]
+    Off,
+    /// `unknown.action` is `ignore`.
+    #[error("no declared system has this interface")]
+    Unknown,
+    /// No `[[subnet]]` fits.
+    #[error("no declared subnet is on this link")]
+    NoSubnet,
+    /// Nothing to give.
+    #[error("{0}")]
+    NoAddress(Refusal),
+    /// The client took another server's offer.
+    #[error("it chose another server")]
+    OtherServer,
+    /// Its address is being checked.
+    #[error("its address is being checked")]
+    Checking,
+    /// Nothing is known of the address it speaks of, and another server may know better.
+    #[error("nothing is known of the address it asks for")]
+    NoRecord,
+    /// Only an owner can give back or decline.
+    #[error("the address is not its own")]
+    NotOwner,
+    /// Reserved addresses cannot be given back.
+    #[error("its address is reserved for it and stays so")]
+    Reserved,
+    /// The owner of a reserved address found it in use.
+    #[error("it found its reserved address in use by another machine")]
+    Conflict,
+    /// The address came back.
+    #[error("it gave its address back")]
+    Released,
+    /// The address is in quarantine.
+    #[error("it found its address in use by another machine")]
+    Declined,
+    /// Only boot clients are answered in proxy mode and on port 4011.
+    #[error("it is not a boot client, and another server hands out the addresses")]
+    NotBooting,
+    /// It boots its own disk, which in proxy mode is said by silence.
+    #[error("it boots its own disk")]
+    OwnDisk,
+    /// There is no loader for its firmware.
+    #[error("there is no boot loader for its firmware")]
+    NoLoader,
+}
+
+/// What [`answer`] works with, for the steps in the files beside this one.
+pub(super) struct Turn<'a, 'r, 't> {
+    pub(super) request: &'a Request<'r>,
+    pub(super) source: SocketAddrV4,
+    pub(super) place: &'a Place,
+    pub(super) site: &'a Site,
+    pub(super) facts: &'t Facts,
+    pub(super) system: Option<&'a Arc<System>>,
+    pub(super) decision: Option<&'t Decision>,
+    pub(super) table: &'t mut LeaseTable,
+    pub(super) now: Timestamp,
+}
+
+/// What to do about one request. `source` is the address it came from; `ask` is `control.ask`.
+pub fn answer<'a>(
+    request: &'a Request<'_>,
+    source: SocketAddrV4,
+    place: &'a Place,
+    site: &'a Site,
+    ask: &dyn Fn(&Facts) -> Decision,
+    table: &mut LeaseTable,
+    now: Timestamp,
+) -> Answer<'a> {
+    let facts = facts(request, place.door);
+    let facts = match request.kind {
+        MessageType::Request => table.recent.complete(request, facts, now),
+        _ => facts,
+    };
+    let system = site.by_mac.get(&request.mac);
+    let wanted = matches!(
+        request.kind,
+        MessageType::Discover | MessageType::Request | MessageType::Inform
+    );
+    // The address of a declared operating system depends on no decision.
+    let decision =
+        (wanted && (system.is_none() || facts.stage != ClientStage::Os)).then(|| ask(&facts));
+    let ignored = decision
+        .as_ref()
+        .is_some_and(|d| d.action == Action::Ignore);
+    let mut turn = Turn {
+        request,
+        source,
+        place,
+        site,
+        facts: &facts,
+        system,
+        decision: decision.as_ref(),
+        table,
+        now,
+    };
+    let outcome = match place.mode {
+        DhcpMode::Off => Outcome::Silent(Silence::Off),
+        _ if ignored => Outcome::Silent(Silence::Unknown),
+        DhcpMode::Full if place.door != Door::Proxy => turn.full(),
+        DhcpMode::Full | DhcpMode::Proxy => proxy::answer(&mut turn),
+    };
+    Answer {
+        facts,
+        system,
+        decision,
+        outcome,
+    }
+}
+
+impl<'a> Turn<'a, '_, '_> {
+    fn full(&mut self) -> Outcome<'a> {
+        match self.request.kind {
+            MessageType::Discover => self.discover(),
+            MessageType::Request => selecting::answer(self),
+            MessageType::Inform => self.inform(),
+            MessageType::Release => self.release(),
+            MessageType::Decline => self.decline(),
+            _ => Outcome::Silent(Silence::Kind),
+        }
+    }
+
+    fn discover(&mut self) -> Outcome<'a> {
+        if self.facts.stage != ClientStage::Os {
+            self.table
+                .recent
+                .discovered(self.request, self.facts, self.now);
+        }
+        if let Some((ip, subnet)) = self.reservation() {
+            return Outcome::Reply(self.reply(MessageType::Offer, ip, subnet));
+        }
+        let Some(subnet) = self.pool(self.request.requested) else {
+            return Outcome::Silent(match self.subnets().next() {
+                Some(_) => Silence::NoAddress(Refusal::NoPool),
+                None => Silence::NoSubnet,
+            });
+        };
+        let ask = self.ask(subnet);
+        match self.table.offer(&ask, self.request.requested) {
+            Offer::Address(ip) => Outcome::Reply(self.reply(MessageType::Offer, ip, subnet)),
+            Offer::Check(ip) => Outcome::Check(ip),
+            Offer::Checking(_) => Outcome::Silent(Silence::Checking),
+            Offer::Refused(refusal) => Outcome::Silent(Silence::NoAddress(refusal)),
+        }
+    }
+
+    /// A client that has its address asks for the rest (RFC 2131 section 3.4). Never refused.
+    fn inform(&mut self) -> Outcome<'a> {
+        let ip = self.request.ciaddr.unwrap_or(*self.source.ip());
+        let Some(subnet) = self.site.subnet_of(ip) else {
+            return Outcome::Silent(Silence::NoSubnet);
+        };
+        let boot = self.boot(Some(subnet), false);
+        Outcome::Reply(compose(
+            self.request,
+            Parts {
+                kind: MessageType::Ack,
+                server: self.place.server(Some(subnet)),
+                address: None,
+                subnet: Some(subnet),
+                lease: None,
+                name: self.system.map(|s| s.name.as_str()),
+                boot,
+                proxy: false,
+            },
+        ))
+    }
+
+    fn release(&mut self) -> Outcome<'a> {
+        let Some(ip) = self.request.ciaddr else {
+            return Outcome::Silent(Silence::NotOwner);
+        };
+        // Sent from the address itself: another machine that knows the hardware address is not it.
+        if self.request.giaddr.is_none() && *self.source.ip() != ip {
+            return Outcome::Silent(Silence::NotOwner);
+        }
+        if self.site.by_ip.contains_key(&ip) {
+            return Outcome::Silent(Silence::Reserved);
+        }
+        match self.table.release(self.request.mac, ip, self.now) {
+            Some(lease) => Outcome::Record(lease, Silence::Released),
+            None => Outcome::Silent(Silence::NotOwner),
+        }
+    }
+
+    fn decline(&mut self) -> Outcome<'a> {
+        let request = self.request;
+        let Some(ip) = request.requested else {
+            return Outcome::Silent(Silence::NotOwner);
+        };
+        if let Some(id) = request.server
+            && !self.place.is_me(id, request, self.site)
+        {
+            return Outcome::Silent(Silence::OtherServer);
+        }
+        if let Some((reserved, _)) = self.reservation()
+            && reserved == ip
+        {
+            self.table.conflict(request.mac, ip, self.now);
+            return Outcome::Silent(Silence::Conflict);
+        }
+        match self.table.decline(request.mac, ip, self.now) {
+            Some(lease) => Outcome::Record(lease, Silence::Declined),
+            None => Outcome::Silent(Silence::NotOwner),
+        }
+    }
+
+    /// The address declared for this interface, if it is on this link.
+    pub(super) fn reservation(&self) -> Option<(Ipv4Addr, &'a Subnet)> {
+        let ip = self.system?.interface(self.request.mac)?.ip?;
+        let subnet = self.subnets().find(|s| s.network.contains(&ip))?;
+        Some((ip, subnet))
+    }
+
+    /// The subnet to take a pool address from: the one it speaks of, else the one it was on, else
+    /// the first on this link that has a pool.
+    pub(super) fn pool(&self, ip: Option<Ipv4Addr>) -> Option<&'a Subnet> {
+        let pools = || self.subnets().filter(|s| !s.pool.is_empty());
+        pools()
+            .find(|s| ip.is_some_and(|ip| s.network.contains(&ip)))
+            .or_else(|| pools().find(|s| self.table.known(&self.ask(s)).is_some()))
+            .or_else(|| pools().next())
+    }
+
+    pub(super) fn subnets(&self) -> impl Iterator<Item = &'a Subnet> + use<'a> {
+        self.place.subnets(self.request, self.site)
+    }
+
+    pub(super) fn ask(&self, subnet: &'a Subnet) -> Ask<'a> {
+        Ask {
+            mac: self.request.mac,
+            subnet,
+            site: self.site,
+            own: &self.place.own,
+            now: self.now,
+        }
+    }
+
+    pub(super) fn boot(&self, subnet: Option<&Subnet>, proxy: bool) -> Option<Boot> {
+        let server = self.place.server(subnet);
+        let from = boot::Origin {
+            server: SocketAddrV4::new(server, self.site.server.http_port),
+            proxy,
+            chained: self.table.recent.chained(self.request.mac, self.now),
+        };
+        boot::boot(self.request, self.facts, self.decision?, from)
+    }
+
+    /// An OFFER or ACK of this address, with whatever the client boots.
+    pub(super) fn reply(
+        &mut self,
+        kind: MessageType,
+        ip: Ipv4Addr,
+        subnet: &'a Subnet,
+    ) -> Reply<'a> {
+        let boot = self.boot(Some(subnet), false);
+        if kind == MessageType::Ack && self.facts.stage == ClientStage::Ipxe {
+            let chained = boot.as_ref().is_some_and(|b| b.chained);
+            self.table
+                .recent
+                .acknowledged(self.request.mac, chained, self.now);
+        }
+        compose(
+            self.request,
+            Parts {
+                kind,
+                server: self.place.server(Some(subnet)),
+                address: Some(ip),
+                subnet: Some(subnet),
+                lease: Some(subnet.lease),
+                name: self.system.map(|s| s.name.as_str()),
+                boot,
+                proxy: false,
+            },
+        )
+    }
+}

@@ -1,0 +1,8 @@
+//! Whole conversations in microseconds, without a socket.
+
+mod addresses;
+mod booting;
+mod owners;
+mod property;
+mod relays;
+mod wire_format;

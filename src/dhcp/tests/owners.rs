@@ -1,0 +1,135 @@
+//! RELEASE and DECLINE are only heard from owners.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use super::super::Silence;
+use super::super::testing::*;
+use crate::model::{LeaseState, UnknownAction};
+
+fn leased() -> (Rig, Ipv4Addr) {
+    let mut rig = Rig::new();
+    rig.site.unknown = UnknownAction::Local;
+    let ip = rig.send(&discover(DB01, &[])).ip();
+    let ack = rig.send(&packet(3, DB01, &[(54, &SERVER), (50, &ip.octets())]));
+    assert_eq!(ack.word, "commit");
+    (rig, ip)
+}
+
+#[test]
+fn release_by_the_owner_from_its_address() {
+    let (mut rig, ip) = leased();
+    let release = |mac: &str, ip: Ipv4Addr| with(packet(7, mac, &[(54, &SERVER)]), 12, ip.octets());
+    rig.source = SocketAddrV4::new(ip, 68);
+    assert_eq!(
+        rig.send(&release(STRANGER, ip)).silence,
+        Some(Silence::NotOwner)
+    );
+    rig.source = SocketAddrV4::new([10, 77, 0, 66].into(), 68);
+    assert_eq!(
+        rig.send(&release(DB01, ip)).silence,
+        Some(Silence::NotOwner),
+        "spoofed"
+    );
+    assert!(rig.table.holder(ip, rig.now).is_some());
+    rig.source = SocketAddrV4::new(ip, 68);
+    let seen = rig.send(&release(DB01, ip));
+    let lease = seen.lease.expect("a record");
+    assert_eq!((seen.word, lease.state), ("record", LeaseState::Released));
+    assert_eq!(rig.table.holder(ip, rig.now), None);
+    // still its own for as long as nobody needs it
+    assert_eq!(
+        rig.send(&discover(STRANGER, &[])).ip(),
+        Ipv4Addr::new(10, 77, 0, 101)
+    );
+    assert_eq!(rig.send(&discover(DB01, &[])).ip(), ip);
+}
+
+#[test]
+fn a_reservation_is_never_released() {
+    let mut rig = Rig::new();
+    rig.source = SocketAddrV4::new([10, 77, 0, 11].into(), 68);
+    let release = with(packet(7, WEB01, &[]), 12, [10, 77, 0, 11]);
+    assert_eq!(rig.send(&release).silence, Some(Silence::Reserved));
+    assert_eq!(
+        rig.send(&discover(WEB01, &[])).ip(),
+        Ipv4Addr::new(10, 77, 0, 11)
+    );
+}
+
+#[test]
+fn decline_quarantines() {
+    let (mut rig, ip) = leased();
+    let decline = |mac: &str| packet(4, mac, &[(54, &SERVER), (50, &ip.octets())]);
+    assert_eq!(
+        rig.send(&decline(STRANGER)).silence,
+        Some(Silence::NotOwner)
+    );
+    let seen = rig.send(&decline(DB01));
+    assert_eq!(seen.lease.map(|l| l.state), Some(LeaseState::Declined));
+    assert_eq!(
+        rig.send(&decline(DB01)).silence,
+        Some(Silence::NotOwner),
+        "only once"
+    );
+    let next = rig.send(&discover(DB01, &[(50, &ip.octets())])).ip();
+    assert_eq!(next, Ipv4Addr::new(10, 77, 0, 101));
+    // for an hour
+    let mac = |n: u8| format!("52:54:00:00:02:{n:02x}");
+    for n in 0..2 {
+        assert_eq!(rig.send(&discover(&mac(n), &[])).word, "offer");
+    }
+    assert_eq!(rig.send(&discover(&mac(7), &[])).word, "silent");
+    rig.wait(3601);
+    let mut given: Vec<Ipv4Addr> = (10..14)
+        .map(|n| rig.send(&discover(&mac(n), &[])).ip())
+        .collect();
+    given.sort();
+    assert_eq!(given[0], ip);
+}
+
+#[test]
+fn a_client_that_declines_everything_does_not_empty_the_pool() {
+    let mut rig = Rig::new();
+    rig.site.unknown = UnknownAction::Local;
+    rig.site.subnets = vec![subnet(
+        "10.77.0.0/24",
+        Some(([10, 77, 0, 100], [10, 77, 0, 199])),
+    )];
+    let mut declined = 0;
+    for _ in 0..20 {
+        let ip = rig.send(&discover(DB01, &[])).ip();
+        if !ip.is_unspecified() {
+            rig.send(&packet(4, DB01, &[(54, &SERVER), (50, &ip.octets())]));
+            declined += 1;
+        }
+    }
+    assert_eq!(declined, 5);
+    assert_eq!(rig.send(&discover(STRANGER, &[])).word, "offer");
+}
+
+#[test]
+fn a_declined_reservation_is_flagged_and_kept() {
+    let mut rig = Rig::new();
+    let decline = packet(4, WEB01, &[(54, &SERVER), (50, &[10, 77, 0, 11])]);
+    assert_eq!(rig.send(&decline).silence, Some(Silence::Conflict));
+    let reserved = rig.table.reserved([10, 77, 0, 11].into()).expect("known");
+    assert_eq!(reserved.conflict, Some(rig.now));
+    assert_eq!(
+        rig.send(&discover(WEB01, &[])).ip(),
+        Ipv4Addr::new(10, 77, 0, 11)
+    );
+}
+
+#[test]
+fn choosing_another_server_frees_the_offer() {
+    let mut rig = Rig::new();
+    rig.site.unknown = UnknownAction::Local;
+    let ip = rig.send(&discover(DB01, &[])).ip();
+    let seen = rig.send(&packet(
+        3,
+        DB01,
+        &[(54, &[10, 77, 0, 9]), (50, &[10, 77, 0, 60])],
+    ));
+    assert_eq!(seen.silence, Some(Silence::OtherServer));
+    assert_eq!(rig.send(&discover(STRANGER, &[])).ip(), ip);
+}

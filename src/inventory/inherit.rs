@@ -1,0 +1,300 @@
+//! Inheritance: layers become whole profiles.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use super::distro;
+use super::profile::{Agent, Layer};
+use super::suggest::instead;
+use super::value::merge;
+use crate::model::{Answer, Deadlines, Diagnostic, Handoff, Name, Profile, ProfileKind, Span};
+
+/// How long a hand-off may run if nothing is said.
+const HANDOFF: Duration = Duration::from_secs(20 * 60);
+/// Boots of an installer that one flag allows if nothing is said.
+const ATTEMPTS: u32 = 2;
+
+/// One profile's folder.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) layer: Layer,
+    /// Its files by path relative to it.
+    pub(super) files: BTreeMap<String, Arc<[u8]>>,
+    /// Those that are executable.
+    pub(super) executable: BTreeSet<String>,
+    /// Its profile.toml has errors of its own; nothing more is said about it.
+    pub(super) broken: bool,
+    /// The first line of its profile.toml.
+    pub(super) place: Span,
+}
+
+/// All folders under `profiles/`, the distros, and the weakest vars.
+#[derive(Debug)]
+pub(super) struct Library<'a> {
+    pub(super) folders: &'a BTreeMap<Name, Folder>,
+    pub(super) distros: &'a BTreeMap<Name, distro::Read>,
+    /// Distro files that exist, sound or not.
+    pub(super) distro_names: &'a BTreeSet<Name>,
+    pub(super) vars: &'a Map<String, Json>,
+}
+
+impl Library<'_> {
+    /// Merges every profile with what it inherits. Problems are noted; a profile with one is left out.
+    pub(super) fn resolve(&self, problems: &mut Vec<Diagnostic>) -> BTreeMap<Name, Arc<Profile>> {
+        let mut resolved = BTreeMap::new();
+        for name in self.folders.keys() {
+            let before = problems.len();
+            let Some(chain) = self.chain(name, problems) else {
+                continue;
+            };
+            let broken = chain.iter().any(|(_, folder)| folder.broken);
+            let profile = self.merge(name, &chain, problems);
+            if problems.len() == before && !broken {
+                resolved.insert(name.clone(), Arc::new(profile));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        problems.retain(|p| seen.insert(format!("{p}")));
+        resolved
+    }
+
+    /// A profile's kind, if that can be told.
+    pub(super) fn kind(&self, name: &Name) -> Option<ProfileKind> {
+        let chain = self.chain(name, &mut Vec::new())?;
+        let own = self.folders.get(name)?.layer.kind;
+        own.or_else(|| inherited_kind(&chain))
+    }
+
+    /// The folders a profile is made of, the oldest ancestor first.
+    pub(super) fn chain(
+        &self,
+        name: &Name,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<Vec<(&Name, &Folder)>> {
+        let (name, folder) = self.folders.get_key_value(name)?;
+        let mut chain = vec![(name, folder)];
+        let mut at = folder;
+        while let Some((parent, place)) = &at.layer.inherit {
+            let Some((parent, folder)) = self.folders.get_key_value(parent) else {
+                let message = format!("there is no profile `{parent}` to inherit from");
+                let known = self.folders.keys().map(Name::as_str);
+                problems.push(unknown(message, place, parent, known));
+                return None;
+            };
+            if chain.iter().any(|(n, _)| *n == parent) {
+                let start = chain.iter().position(|(n, _)| *n == parent).unwrap_or(0);
+                let mut circle: Vec<&Name> = chain[start..].iter().map(|(n, _)| *n).collect();
+                // The same circle is found from each of its members: begin at the least name.
+                let least = (0..circle.len()).min_by_key(|i| circle[*i]).unwrap_or(0);
+                circle.rotate_left(least);
+                let first = circle[0];
+                circle.push(first);
+                let words: Vec<String> = circle.iter().map(|n| format!("`{n}`")).collect();
+                let place = match self
+                    .folders
+                    .get(first)
+                    .and_then(|f| f.layer.inherit.as_ref())
+                {
+                    Some((_, place)) => place,
+                    None => place,
+                };
+                problems.push(
+                    Diagnostic::error(format!(
+                        "profiles inherit in a circle: {}",
+                        words.join(" -> ")
+                    ))
+                    .at(Span {
+                        label: "part of the circle".to_string(),
+                        ..place.clone()
+                    })
+                    .help("remove one `inherit`"),
+                );
+                return None;
+            }
+            chain.push((parent, folder));
+            at = folder;
+        }
+        chain.reverse();
+        Some(chain)
+    }
+
+    fn merge(
+        &self,
+        name: &Name,
+        chain: &[(&Name, &Folder)],
+        problems: &mut Vec<Diagnostic>,
+    ) -> Profile {
+        let own = chain.last().map(|(_, folder)| *folder);
+        let place = own.map(|f| f.place.clone());
+        // What a file with errors does not say, it may have tried to say.
+        let broken = chain.iter().any(|(_, folder)| folder.broken);
+        let mut fail = |message: String, place: Option<Span>, label: &str, help: &str| {
+            let mut problem = Diagnostic::error(message).help(help);
+            if let Some(place) = place {
+                let label = label.to_string();
+                problem = problem.at(Span { label, ..place });
+            }
+            problems.push(problem);
+        };
+        let layers = || chain.iter().rev().map(|(_, folder)| &folder.layer);
+        let own_kind = own.and_then(|f| f.layer.kind);
+        let inherited = inherited_kind(chain);
+        let kind = own_kind.or(inherited);
+        if kind.is_none() && !broken {
+            fail(
+                format!("the profile `{name}` has no `kind`"),
+                place.clone(),
+                "in this file",
+                "add `kind = \"preseed\"`, `\"fai\"`, `\"live\"`, `\"kernel\"` or `\"base\"`",
+            );
+        }
+        let kind = kind.unwrap_or(ProfileKind::Base);
+        let distro = layers().find_map(|l| l.distro.clone());
+        let named = own_kind.or(inherited).is_some();
+        if distro.is_none() && kind != ProfileKind::Base && named && !broken {
+            fail(
+                format!("the profile `{name}` has no `distro`"),
+                place.clone(),
+                "in this file",
+                "add `distro = \"NAME\"`, a file of `boot/`",
+            );
+        }
+        let mut profile = Profile {
+            name: name.clone(),
+            kind,
+            distro: distro.as_ref().map(|(name, _)| name.clone()),
+            cmdline: layers().find_map(|l| l.cmdline.clone()).unwrap_or_default(),
+            answers: BTreeMap::new(),
+            files: BTreeMap::new(),
+            executable: BTreeSet::new(),
+            disk: layers().find_map(|l| l.disk.clone()).unwrap_or_default(),
+            may_destroy: layers()
+                .find_map(|l| l.may_destroy.clone())
+                .unwrap_or_else(|| vec!["blank".to_string(), "linux".to_string()]),
+            vars: self.vars.clone(),
+            handoff: Handoff::None,
+            deadlines: deadlines(layers().collect()),
+            attempts: layers().find_map(|l| l.attempts).unwrap_or(ATTEMPTS),
+            retry_after_write: layers().find_map(|l| l.retry_after_write).unwrap_or(false),
+        };
+        if let Some((distro, place)) = &distro {
+            match self.distros.get(distro) {
+                Some(read) => profile.vars = merge(&profile.vars, &read.vars),
+                None if self.distro_names.contains(distro) => {} // its own file has the error
+                None => problems.push(unknown(
+                    format!("there is no distro `{distro}`"),
+                    place,
+                    distro,
+                    self.distro_names.iter().map(Name::as_str),
+                )),
+            }
+        }
+        let mut answers = BTreeMap::new();
+        for (_, folder) in chain {
+            profile.vars = merge(&profile.vars, &folder.layer.vars);
+            answers.extend(folder.layer.answers.clone());
+            for (path, bytes) in &folder.files {
+                profile.files.insert(path.clone(), bytes.clone());
+                profile.executable.remove(path);
+                if folder.executable.contains(path) {
+                    profile.executable.insert(path.clone());
+                }
+            }
+        }
+        let folder = |dir: &str| {
+            let inside = format!("{dir}/");
+            profile.files.keys().any(|path| path.starts_with(&inside))
+        };
+        if kind != ProfileKind::Base {
+            for (answer, place) in answers.values() {
+                let (what, path, found) = match answer {
+                    Answer::Template { file } => ("file", file, profile.files.contains_key(file)),
+                    Answer::Folder { dir } => ("folder", dir, folder(dir)),
+                };
+                if !found {
+                    problems.push(missing(name, what, path, place, profile.files.keys()));
+                }
+            }
+        }
+        let agent = layers().find_map(|l| l.agent);
+        let steps = layers().find_map(|l| l.steps.clone());
+        if agent == Some(Agent::Steps) {
+            let (dir, place) = match steps {
+                Some((dir, place)) => (dir, Some(place)),
+                None => ("steps".to_string(), place),
+            };
+            if kind != ProfileKind::Base
+                && !folder(&dir)
+                && let Some(place) = &place
+            {
+                problems.push(missing(name, "folder", &dir, place, profile.files.keys()));
+            }
+            let timeout = layers().find_map(|l| l.timeout).unwrap_or(HANDOFF);
+            profile.handoff = Handoff::Steps { dir, timeout };
+        }
+        let plain = answers
+            .into_iter()
+            .map(|(name, (answer, _))| (name, answer));
+        profile.answers = plain.collect();
+        profile
+    }
+}
+
+/// The nearest kind; to be a base is not inherited.
+fn inherited_kind(chain: &[(&Name, &Folder)]) -> Option<ProfileKind> {
+    let kinds = chain
+        .iter()
+        .rev()
+        .filter_map(|(_, folder)| folder.layer.kind);
+    kinds.into_iter().find(|kind| *kind != ProfileKind::Base)
+}
+
+fn deadlines(layers: Vec<&Layer>) -> Deadlines {
+    let usual = Deadlines::default();
+    let first = |of: fn(&Layer) -> Option<Duration>| layers.iter().find_map(|l| of(l));
+    Deadlines {
+        boot: first(|l| l.boot).unwrap_or(usual.boot),
+        install: first(|l| l.install).unwrap_or(usual.install),
+        first_boot: first(|l| l.first_boot).unwrap_or(usual.first_boot),
+        configure: first(|l| l.configure).unwrap_or(usual.configure),
+    }
+}
+
+fn unknown<'a>(
+    message: String,
+    place: &Span,
+    word: &str,
+    known: impl IntoIterator<Item = &'a str> + Clone,
+) -> Diagnostic {
+    let label = "no such name".to_string();
+    let problem = Diagnostic::error(message).at(Span {
+        label,
+        ..place.clone()
+    });
+    super::field::with_help(problem, instead(word, known))
+}
+
+fn missing<'a>(
+    profile: &Name,
+    what: &str,
+    path: &str,
+    place: &Span,
+    files: impl IntoIterator<Item = &'a String> + Clone,
+) -> Diagnostic {
+    let files = files.into_iter().map(String::as_str);
+    let known: BTreeSet<&str> = match what {
+        "folder" => files.filter_map(|f| Some(f.rsplit_once('/')?.0)).collect(),
+        _ => files.collect(),
+    };
+    let problem = Diagnostic::error(format!(
+        "the {what} `{path}` is neither in `profiles/{profile}` nor in what it inherits from"
+    ))
+    .at(Span {
+        label: format!("no such {what}"),
+        ..place.clone()
+    });
+    super::field::with_help(problem, instead(path, known))
+}

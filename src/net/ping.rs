@@ -1,0 +1,186 @@
+//! Is anybody there: ICMP echo, for addresses about to be given out.
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// How often a prober with something under way looks at its clock.
+const STEP: Duration = Duration::from_millis(5);
+
+/// Asks many addresses at once, from a thread of its own.
+#[derive(Debug)]
+pub struct Prober<T> {
+    asks: SyncSender<(Ipv4Addr, T)>,
+}
+
+impl<T: Send + 'static> Prober<T> {
+    /// Starts a thread that ends when the prober is dropped and its last question is answered. At
+    /// most `most` questions are under way; `answer` is told whether the address is in use. If
+    /// pings cannot be sent (without CAP_NET_RAW), every address counts as free.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub fn start(
+        most: usize,
+        patience: Duration,
+        answer: impl FnMut(Ipv4Addr, T, bool) + Send + 'static,
+    ) -> io::Result<(Prober<T>, JoinHandle<()>)> {
+        let (asks, received) = sync_channel(most);
+        let socket = socket().ok();
+        let thread = thread::Builder::new()
+            .name("dhcp-ping".to_string())
+            .spawn(move || run(&received, socket.as_ref(), most, patience, answer))?;
+        Ok((Prober { asks }, thread))
+    }
+
+    /// Asks about an address; gives `T` back if too many questions are under way.
+    ///
+    /// # Errors
+    /// What was to be asked, unasked.
+    pub fn ask(&self, ip: Ipv4Addr, about: T) -> Result<(), T> {
+        self.asks.try_send((ip, about)).map_err(|e| match e {
+            TrySendError::Full((_, about)) | TrySendError::Disconnected((_, about)) => about,
+        })
+    }
+}
+
+fn run<T>(
+    asks: &Receiver<(Ipv4Addr, T)>,
+    socket: Option<&Socket>,
+    most: usize,
+    patience: Duration,
+    mut answer: impl FnMut(Ipv4Addr, T, bool),
+) {
+    let mut pending: HashMap<Ipv4Addr, (Instant, T)> = HashMap::new();
+    let mut open = true;
+    while open || !pending.is_empty() {
+        // wait for a question only if no answer is awaited
+        while open && pending.len() < most {
+            let next = if pending.is_empty() {
+                asks.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                asks.recv_timeout(Duration::ZERO)
+            };
+            match next {
+                Ok((ip, about)) => match socket {
+                    Some(socket) if echo(socket, ip).is_ok() => {
+                        pending.insert(ip, (Instant::now() + patience, about));
+                    }
+                    _ => answer(ip, about, false),
+                },
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => open = false,
+            }
+        }
+        if let Some(socket) = socket.filter(|_| !pending.is_empty()) {
+            while let Some(ip) = reply(socket) {
+                if let Some((_, about)) = pending.remove(&ip) {
+                    answer(ip, about, true);
+                }
+            }
+        }
+        let now = Instant::now();
+        let late: Vec<Ipv4Addr> = pending
+            .iter()
+            .filter(|(_, (until, _))| *until <= now)
+            .map(|(ip, _)| *ip)
+            .collect();
+        for ip in late {
+            if let Some((_, about)) = pending.remove(&ip) {
+                answer(ip, about, false);
+            }
+        }
+    }
+}
+
+/// Whether this address answers an echo request in time. False also if none can be sent.
+pub fn ping(ip: Ipv4Addr, patience: Duration) -> bool {
+    let Ok(socket) = socket() else { return false };
+    if echo(&socket, ip).is_err() {
+        return false;
+    }
+    let until = Instant::now() + patience;
+    while Instant::now() < until {
+        if reply(&socket) == Some(ip) {
+            return true;
+        }
+    }
+    false
+}
+
+fn socket() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
+    socket.set_read_timeout(Some(STEP))?;
+    Ok(socket)
+}
+
+/// Our own mark in the identifier field.
+const MARK: [u8; 2] = *b"Fr";
+
+fn echo(socket: &Socket, ip: Ipv4Addr) -> io::Result<()> {
+    // type 8, code 0, checksum, identifier, sequence 1
+    let mut packet = [8, 0, 0, 0, MARK[0], MARK[1], 0, 1];
+    let sum: u32 = packet
+        .chunks(2)
+        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
+    let sum = !((sum & 0xffff) as u16 + (sum >> 16) as u16);
+    packet[2..4].copy_from_slice(&sum.to_be_bytes());
+    socket.send_to(&packet, &SocketAddrV4::new(ip, 0).into())?;
+    Ok(())
+}
+
+/// The sender of the next echo reply to us, if one is there within a few milliseconds.
+fn reply(socket: &Socket) -> Option<Ipv4Addr> {
+    let mut room = [MaybeUninit::<u8>::uninit(); 128];
+    loop {
+        let (length, from) = socket.recv_from(&mut room).ok()?;
+        #[expect(unsafe_code, reason = "socket2 returns uninitialised buffers")]
+        // SAFETY: the kernel wrote the first `length` bytes.
+        let bytes: &[u8] =
+            unsafe { std::slice::from_raw_parts(room.as_ptr().cast(), length.min(room.len())) };
+        let header = usize::from(bytes.first()? & 0x0f) * 4;
+        if bytes.get(header) == Some(&0) && bytes.get(header + 4..header + 6) == Some(&MARK) {
+            return from.as_socket_ipv4().map(|a| *a.ip());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_answers_and_a_documentation_address_does_not() {
+        if socket().is_err() {
+            println!("skipped: raw sockets need CAP_NET_RAW");
+            return;
+        }
+        assert!(ping(Ipv4Addr::LOCALHOST, Duration::from_secs(2)));
+        let (told, answers) = std::sync::mpsc::channel();
+        let (prober, thread) =
+            Prober::start(8, Duration::from_millis(50), move |ip, n: u8, used| {
+                told.send((ip, n, used)).expect("a listener");
+            })
+            .expect("a thread");
+        assert_eq!(prober.ask(Ipv4Addr::LOCALHOST, 1), Ok(()));
+        assert_eq!(prober.ask(Ipv4Addr::new(192, 0, 2, 1), 2), Ok(()));
+        drop(prober);
+        thread.join().expect("an end");
+        let mut all: Vec<_> = answers.iter().collect();
+        all.sort();
+        assert_eq!(
+            all,
+            [
+                (Ipv4Addr::LOCALHOST, 1, true),
+                (Ipv4Addr::new(192, 0, 2, 1), 2, false)
+            ]
+        );
+    }
+}

@@ -1,0 +1,168 @@
+//! Filters: how a template says what a value is to become.
+//!
+//! A filter's result is printed as it is only in the format the filter belongs to; anywhere else it
+//! is a text like any other and is escaped, so that `{{ x | json }}` in a shell script cannot slip
+//! past the shell's rules (`{{ x | json | sh }}` is what works).
+
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Value};
+
+use super::Format;
+use super::engine::refused;
+use super::formats::{Refused, json_quoted, no_escape, shell_quoted, toml_quoted, xml_escaped};
+
+pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
+    let at_home = move |home: bool, text: String| {
+        if home {
+            Value::from_safe_string(text)
+        } else {
+            Value::from(text)
+        }
+    };
+    environment.add_filter("sh", move |value: Value| -> Result<Value, Error> {
+        let line_breaks = format == Format::Shell || !format.speaks_shell();
+        let words = each(&value, "sh")?;
+        let quoted: Result<Vec<String>, Refused> = words
+            .iter()
+            .map(|word| {
+                if format == Format::Preseed {
+                    no_escape(word)?;
+                }
+                shell_quoted(word, line_breaks)
+            })
+            .collect();
+        let text = quoted.map_err(refused)?.join(" ");
+        Ok(at_home(format.speaks_shell(), text))
+    });
+    environment.add_filter("json", move |value: Value| -> Result<Value, Error> {
+        Ok(at_home(
+            format == Format::Json || format == Format::Yaml,
+            json(&value)?,
+        ))
+    });
+    environment.add_filter("yaml", move |value: Value| -> Result<Value, Error> {
+        Ok(at_home(format == Format::Yaml, json(&value)?))
+    });
+    environment.add_filter("toml", move |value: Value| -> Result<Value, Error> {
+        Ok(at_home(format == Format::Toml, toml(&value)?))
+    });
+    environment.add_filter("xml", move |value: Value| -> Result<Value, Error> {
+        let text = xml_escaped(&scalar(&value, "xml")?).map_err(refused)?;
+        Ok(at_home(format == Format::Xml, text))
+    });
+    environment.add_filter("text", move |value: Value| -> Result<Value, Error> {
+        let text = scalar(&value, "text")?;
+        if text
+            .chars()
+            .any(|c| c.is_control() && c != '\n' && c != '\t')
+        {
+            return Err(refused(Refused {
+                reason: "a control character cannot stand in text".to_string(),
+                help: None,
+            }));
+        }
+        Ok(at_home(format == Format::Plain, text))
+    });
+    environment.add_filter(
+        "join",
+        |value: Value, between: Option<String>| -> Result<Value, Error> {
+            let words = each(&value, "join")?;
+            Ok(Value::from(words.join(between.as_deref().unwrap_or(""))))
+        },
+    );
+}
+
+/// The text of a single value.
+fn scalar(value: &Value, filter: &str) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::String => Ok(value.as_str().unwrap_or_default().to_string()),
+        ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_string()),
+        ValueKind::Number => Ok(value.to_string()),
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+        ValueKind::None => Err(refused(Refused {
+            reason: format!("there is no value here for the filter `{filter}`"),
+            help: Some(format!(
+                "say what stands for it: `{{{{ (VALUE or \"..\") | {filter} }}}}`"
+            )),
+        })),
+        _ => Err(refused(Refused {
+            reason: format!(
+                "the filter `{filter}` takes single values, not a list or a table in one"
+            ),
+            help: None,
+        })),
+    }
+}
+
+/// The texts of a list, or of one value.
+fn each(value: &Value, filter: &str) -> Result<Vec<String>, Error> {
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => value
+            .try_iter()?
+            .map(|item| scalar(&item, filter))
+            .collect(),
+        _ => Ok(vec![scalar(value, filter)?]),
+    }
+}
+
+/// Any value as JSON, which is YAML too.
+fn json(value: &Value) -> Result<String, Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    if let Some(text) = value.as_str() {
+        return Ok(json_quoted(text));
+    }
+    let text = serde_json::to_string(value)
+        .map_err(|e| Error::new(ErrorKind::BadSerialization, e.to_string()))?;
+    // outside ASCII only strings can hold what YAML would not read
+    Ok(text
+        .chars()
+        .map(|c| match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => {
+                format!("\\u{:04x}", u32::from(c))
+            }
+            c => c.to_string(),
+        })
+        .collect())
+}
+
+fn toml(value: &Value) -> Result<String, Error> {
+    let json = serde_json::to_value(value)
+        .map_err(|e| Error::new(ErrorKind::BadSerialization, e.to_string()))?;
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    toml_of(&json)
+}
+
+fn toml_of(value: &serde_json::Value) -> Result<String, Error> {
+    use serde_json::Value as Json;
+    Ok(match value {
+        Json::Null => {
+            return Err(refused(Refused {
+                reason: "TOML has no way to write an absent value".to_string(),
+                help: Some("leave the key out with `{% if VALUE %}`".to_string()),
+            }));
+        }
+        Json::Bool(b) => b.to_string(),
+        Json::Number(n) => n.to_string(),
+        Json::String(s) => toml_quoted(s),
+        Json::Array(items) => {
+            let items: Result<Vec<String>, Error> = items.iter().map(toml_of).collect();
+            format!("[{}]", items?.join(", "))
+        }
+        Json::Object(table) => {
+            let pairs: Result<Vec<String>, Error> = table
+                .iter()
+                .map(|(key, value)| Ok(format!("{} = {}", toml_quoted(key), toml_of(value)?)))
+                .collect();
+            format!("{{ {} }}", pairs?.join(", "))
+        }
+    })
+}
+
+/// What serde_json makes of a map goes into a template unchanged.
+pub(super) fn from_json(map: &serde_json::Map<String, serde_json::Value>) -> Value {
+    Value::from(Serde(map))
+}

@@ -1,0 +1,180 @@
+//! From an error of the engine's to a problem that a person can fix: file, line, caret, and which
+//! names there are when one is not.
+
+use minijinja::{Error, ErrorKind, Value};
+
+use crate::model::{Diagnostic, Span};
+
+use super::formats::Refused;
+
+/// Where templates are looked up for their text, and how their files are called in messages.
+pub(super) struct Sources<'a> {
+    pub(super) text_of: &'a dyn Fn(&str) -> Option<String>,
+    /// The file as a person finds it, and how many lines come before the template in it.
+    pub(super) file_of: &'a dyn Fn(&str) -> (String, usize),
+}
+
+/// Turns an error into a diagnostic. `template` is what was asked for; the error may lie in one it
+/// includes.
+pub(super) fn diagnose(
+    error: &Error,
+    template: &str,
+    sources: &Sources<'_>,
+    context: Option<&Value>,
+) -> Diagnostic {
+    let error = innermost(error);
+    let name = error.name().unwrap_or(template);
+    let text = (sources.text_of)(name).unwrap_or_default();
+    let (file, before) = (sources.file_of)(name);
+    let line = error.line().unwrap_or(1).max(1);
+    let shown = text.lines().nth(line - 1).unwrap_or("");
+    let range = error.range().filter(|r| text.get(r.clone()).is_some());
+    let expression = range.clone().and_then(|r| text.get(r)).unwrap_or("").trim();
+    let (column, length) = match range.filter(|_| !expression.contains('\n')) {
+        Some(range) => {
+            let begin = text[..range.start].rfind('\n').map_or(0, |at| at + 1);
+            (
+                text[begin..range.start].chars().count() + 1,
+                text[range].chars().count().max(1),
+            )
+        }
+        None => (1, shown.chars().count().max(1)),
+    };
+    let (message, help) = explain(error, expression, context);
+    let diagnostic = Diagnostic::error(message).at(Span {
+        file,
+        line: line + before,
+        column,
+        length,
+        text: shown.to_string(),
+        label: String::new(),
+    });
+    match help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}
+
+/// An include wraps what went wrong inside it.
+fn innermost(error: &Error) -> &Error {
+    let mut inner = error;
+    while let Some(next) =
+        std::error::Error::source(inner).and_then(|source| source.downcast_ref::<Error>())
+    {
+        if next.line().is_none() {
+            break;
+        }
+        inner = next;
+    }
+    inner
+}
+
+fn explain(error: &Error, expression: &str, context: Option<&Value>) -> (String, Option<String>) {
+    let detail = error.detail().unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UndefinedError => undefined(expression, context),
+        ErrorKind::OutOfFuel => (
+            "the template takes too many steps".to_string(),
+            Some("it loops without end, or over far too much".to_string()),
+        ),
+        ErrorKind::TemplateNotFound => (
+            format!("a file it includes is not there: {}", lower(detail)),
+            Some(
+                "names are relative to the profile's folder; what it inherits counts too"
+                    .to_string(),
+            ),
+        ),
+        ErrorKind::UnknownFilter => (
+            format!("no such filter: {detail}"),
+            Some("see the list of filters in docs/profiles.md".to_string()),
+        ),
+        ErrorKind::WriteFailure => (detail.to_string(), None),
+        kind => {
+            let refused =
+                std::error::Error::source(error).and_then(|s| s.downcast_ref::<Refused>());
+            match refused {
+                Some(refused) => {
+                    let name = if expression.is_empty() || expression.len() > 60 {
+                        "VALUE"
+                    } else {
+                        expression
+                    };
+                    let help = refused.help.as_ref().map(|h| h.replace("VALUE", name));
+                    (refused.reason.clone(), help)
+                }
+                None if detail.is_empty() => (kind.to_string(), None),
+                None => (format!("{kind}: {detail}"), None),
+            }
+        }
+    }
+}
+
+/// Says which name is missing and which there are at that place.
+fn undefined(expression: &str, context: Option<&Value>) -> (String, Option<String>) {
+    let path: String = expression
+        .trim_start_matches(['{', '-', ' '])
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || "_.".contains(*c))
+        .collect();
+    let Some(context) = context.filter(|_| !path.is_empty()) else {
+        return ("a name is not defined".to_string(), None);
+    };
+    let mut parent = context.clone();
+    let mut known: Vec<&str> = Vec::new();
+    for part in path.split('.') {
+        match parent.get_attr(part) {
+            Ok(value) if !value.is_undefined() => {
+                known.push(part);
+                parent = value;
+            }
+            _ => {
+                let names = keys(&parent);
+                let place = known.join(".");
+                let full = |name: &str| {
+                    if place.is_empty() {
+                        name.to_string()
+                    } else {
+                        format!("{place}.{name}")
+                    }
+                };
+                let near = names
+                    .iter()
+                    .filter(|name| strsim::damerau_levenshtein(name, part) <= 2)
+                    .min_by_key(|name| strsim::damerau_levenshtein(name, part));
+                let there = if names.is_empty() {
+                    "nothing is".to_string()
+                } else {
+                    names.join(", ")
+                };
+                let there = if place.is_empty() {
+                    format!("available: {there}")
+                } else {
+                    format!("available in `{place}`: {there}")
+                };
+                let help = match near {
+                    Some(near) => format!("did you mean `{}`? {there}", full(near)),
+                    None => there,
+                };
+                return (format!("`{}` is not defined", full(part)), Some(help));
+            }
+        }
+    }
+    (format!("`{path}` is not defined here"), None)
+}
+
+fn keys(value: &Value) -> Vec<String> {
+    if value.kind() != minijinja::value::ValueKind::Map {
+        return Vec::new();
+    }
+    let mut names: Vec<String> = value
+        .try_iter()
+        .map(|all| all.map(|key| key.to_string()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names
+}
+
+fn lower(text: &str) -> String {
+    text.trim_start_matches("tried to include non-existing template ")
+        .to_string()
+}

@@ -1,0 +1,242 @@
+//! The accept loop under axum's Router.
+//!
+//! `axum::serve` offers no switch for any of this. GRUB compares `Content-Length` by case, so header
+//! names go out in title case. Without a timer hyper's header timeout never fires, so a client that
+//! dribbles would hold its connection for ever. And nothing there bounds connections.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower::Service;
+
+use super::patience::Patient;
+
+/// What one door bears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; more are closed at once.
+    pub connections: usize,
+    /// Connections at once from one address.
+    pub per_address: usize,
+    /// From when a connection could send a request until its head is complete. It covers a
+    /// connection kept alive without a request too.
+    pub header: Duration,
+    /// While there is something to send, at least one byte must leave in this time.
+    pub stall: Duration,
+    /// How long requests under way may go on when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 4096,
+            per_address: 64,
+            header: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Both ends of the connection a request came in on: an extension of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The client. Never taken from a header.
+    pub remote: SocketAddr,
+    /// The address it spoke to.
+    pub local: SocketAddr,
+}
+
+/// A door that is open.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    stop: watch::Sender<bool>,
+    loops: JoinSet<()>,
+}
+
+impl Running {
+    /// Where it listens, in the order the listeners were given.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Takes no more connections, lets requests under way finish (for as long as
+    /// [`Limits::drain`]), closes.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.loops.join_next().await.is_some() {}
+    }
+}
+
+/// Opens the door on sockets that are bound already. All share the same limits.
+///
+/// # Errors
+/// If a listener does not know its own address.
+pub fn start(listeners: Vec<TcpListener>, app: Router, limits: Limits) -> io::Result<Running> {
+    let addresses: io::Result<Vec<_>> = listeners.iter().map(TcpListener::local_addr).collect();
+    let (stop, stopped) = watch::channel(false);
+    let door = Arc::new(Door {
+        app,
+        limits,
+        inside: Mutex::default(),
+    });
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        loops.spawn(door.clone().run(listener, stopped.clone()));
+    }
+    Ok(Running {
+        addresses: addresses?,
+        stop,
+        loops,
+    })
+}
+
+/// Until the door closes (or whoever could close it is gone).
+async fn over(mut stopped: watch::Receiver<bool>) {
+    let _closed_either_way = stopped.wait_for(|stop| *stop).await.is_ok();
+}
+
+struct Door {
+    app: Router,
+    limits: Limits,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Default)]
+struct Inside {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Door {
+    async fn run(self: Arc<Self>, listener: TcpListener, stopped: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, remote)) => {
+                        if let Some(place) = self.admit(remote.ip()) {
+                            let door = self.clone();
+                            let stopped = stopped.clone();
+                            connections.spawn(async move {
+                                door.connection(stream, remote, stopped).await;
+                                drop(place);
+                            });
+                        } else {
+                            tracing::warn!(client.address = %remote, "a connection was closed at once: too many are open");
+                        }
+                    }
+                    Err(error) => {
+                        // Out of descriptors, mostly: others end meanwhile. A short wait keeps the
+                        // loop from spinning.
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                },
+                Some(_ended) = connections.join_next() => {}
+                () = over(stopped.clone()) => break,
+            }
+        }
+        drop(listener);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.limits.drain, drained)
+            .await
+            .is_err()
+        {
+            tracing::warn!("requests under way were cut off: the server stops");
+        }
+    }
+
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = inside.by_address.get(&address).copied().unwrap_or(0);
+        if inside.all >= self.limits.connections || here >= self.limits.per_address {
+            return None;
+        }
+        inside.all += 1;
+        inside.by_address.insert(address, here + 1);
+        Some(Place {
+            door: self.clone(),
+            address,
+        })
+    }
+
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        stopped: watch::Receiver<bool>,
+    ) {
+        let Ok(local) = stream.local_addr() else {
+            return;
+        };
+        // Without it a small answer waits for the ACK of the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let peer = Peer { remote, local };
+        let app = self.app.clone();
+        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            app.clone().call(request)
+        });
+        let io = TokioIo::new(Patient::new(stream, self.limits.stall));
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header)
+            .title_case_headers(true)
+            .max_buf_size(64 * 1024)
+            .serve_connection(io, service);
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = over(stopped) => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(client.address = %remote, %error, "a connection ended early");
+        }
+    }
+}
+
+/// A connection's place within the limits.
+struct Place {
+    door: Arc<Door>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inside = self
+            .door
+            .inside
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        inside.all = inside.all.saturating_sub(1);
+        if let Some(here) = inside.by_address.get_mut(&self.address) {
+            *here -= 1;
+            if *here == 0 {
+                inside.by_address.remove(&self.address);
+            }
+        }
+    }
+}

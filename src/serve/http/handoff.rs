@@ -1,0 +1,177 @@
+//! `/h/TOKEN/VERB`: the first-boot unit takes its hand-off and reports the agent's result.
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+
+use super::document::admit;
+use super::machine::{Answer, Asked, MachinePlane};
+use super::reply;
+use super::report::{read, tail, tell};
+use crate::boot::Scope;
+use crate::control::{Authorised, TellError, served_document};
+use crate::lifecycle::StepError;
+use crate::model::event::{AgentReport, printable};
+use crate::model::{Event, EventKind};
+
+/// The document that is the whole bundle, if a profile renders one.
+const BUNDLE: &str = "bundle.sh";
+
+pub(super) async fn handoff(
+    plane: &MachinePlane,
+    asked: &Asked,
+    token: &str,
+    verb: &str,
+    body: Body,
+) -> Answer {
+    let Some(granted) = admit(plane, asked, token, Scope::Secret) else {
+        return reply::not_found().into();
+    };
+    if asked.method != Method::POST {
+        return reply::wrong_method("POST").into();
+    }
+    let said = match read(asked, body).await {
+        Ok(said) => said,
+        Err(response) => return response.into(),
+    };
+    match verb {
+        "bundle" => bundle(plane, asked, &granted, &said).await,
+        "result" => match result(&said) {
+            Some(report) => {
+                let remark = format!("{} {} (code {})", report.agent, report.class, report.code);
+                match tell(plane, &granted, EventKind::AgentReported(report)).await {
+                    Ok(()) => Answer::remark(reply::ok(), remark),
+                    Err(answer) => answer,
+                }
+            }
+            None => {
+                let sentence = "the first line must be `agent=NAME code=N class=WORD seconds=N`\n";
+                reply::text(StatusCode::BAD_REQUEST, sentence).into()
+            }
+        },
+        _ => reply::not_found().into(),
+    }
+}
+
+/// Redeems the hand-off. The unit draws a random key and keeps it, so that a unit whose answer was
+/// lost asks again and gets the same; anyone else is too late, and that is recorded.
+async fn bundle(plane: &MachinePlane, asked: &Asked, granted: &Authorised, said: &str) -> Answer {
+    let header = asked.headers.get("x-farrier-key");
+    let header = header.and_then(|v| v.to_str().ok());
+    let line = said.lines().find_map(|l| l.trim().strip_prefix("key="));
+    let key = header.or(line).unwrap_or("").trim();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if !(16..=128).contains(&key.len()) || !key.bytes().all(plain) {
+        let sentence = "send `key=RANDOM`: 16 to 128 letters, digits and hyphens\n";
+        return reply::text(StatusCode::BAD_REQUEST, sentence).into();
+    }
+    let event = |kind| Event {
+        system: granted.build.key.system.clone(),
+        epoch: Some(granted.build.key.epoch),
+        kind,
+    };
+    let redeemed = EventKind::HandoffRedeemed { key: key.into() };
+    match plane.waist.tell(event(redeemed)).await {
+        Ok(_) => Answer::remark(contents(plane, granted), "the hand-off"),
+        Err(TellError::Refused(StepError::AlreadyRedeemed(system))) => {
+            tracing::warn!(client.address = %asked.from, machine.name = %system, "a second redemption of a hand-off was refused");
+            let reused = EventKind::HandoffReused { from: asked.from };
+            if let Err(error) = plane.waist.tell(event(reused)).await {
+                tracing::error!(%error, machine.name = %system, "the second redemption could not be recorded");
+            }
+            let sentence = "this hand-off was already redeemed\n";
+            Answer::remark(reply::text(StatusCode::GONE, sentence), "already redeemed")
+        }
+        Err(error) => Answer::remark(reply::not_told(&error), error.to_string()),
+    }
+}
+
+/// What the unit gets: `bundle.sh`, or a tar of every secret document.
+fn contents(plane: &MachinePlane, granted: &Authorised) -> Response {
+    let secret = || granted.pinned.documents.values().filter(|d| d.secret);
+    let fill =
+        |d: &crate::model::Document| served_document(d, plane.waist.key(), &granted.build.key);
+    if let Some(document) = secret().find(|d| d.name == BUNDLE) {
+        let bytes = Bytes::from(fill(document));
+        return reply::bytes(StatusCode::OK, &document.content_type, bytes);
+    }
+    let mut archive = tar::Builder::new(Vec::new());
+    for document in secret() {
+        let bytes = fill(document);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        if let Err(error) = archive.append_data(&mut header, &document.name, &bytes[..]) {
+            tracing::error!(%error, document.name = %document.name, "a document does not fit into a tar");
+        }
+    }
+    let bytes = archive.into_inner().unwrap_or_default();
+    reply::bytes(StatusCode::OK, "application/x-tar", Bytes::from(bytes))
+}
+
+/// Reads a result: `agent=steps code=0 class=ok seconds=12`, lines `hostkey=..`, an empty line, the
+/// tail of the log.
+fn result(said: &str) -> Option<AgentReport> {
+    let said = said.replace("\r\n", "\n");
+    let (head, log) = said.split_once("\n\n").unwrap_or((&said, ""));
+    let mut report = AgentReport {
+        agent: String::new(),
+        code: -1,
+        class: String::new(),
+        seconds: 0,
+        log: tail(log),
+        host_keys: Vec::new(),
+    };
+    for line in head.lines() {
+        if let Some(key) = line.strip_prefix("hostkey=") {
+            if report.host_keys.len() < 16 {
+                report.host_keys.push(printable(key, 2000));
+            }
+            continue;
+        }
+        for (name, value) in line.split_whitespace().filter_map(|w| w.split_once('=')) {
+            match name {
+                "agent" => report.agent = printable(value, 32),
+                "code" => report.code = value.parse().ok()?,
+                "class" => report.class = printable(value, 16),
+                "seconds" => report.seconds = value.parse().ok()?,
+                _ => {}
+            }
+        }
+    }
+    let known = matches!(
+        report.class.as_str(),
+        "ok" | "changed" | "failed" | "reboot"
+    );
+    (known && !report.agent.is_empty()).then_some(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results() {
+        let report = result(
+            "agent=steps code=3 class=failed seconds=12\nhostkey=ssh-ed25519 AAAA root@web01\n\nline one\nline \u{1b}two\n",
+        )
+        .expect("a result");
+        assert_eq!(
+            (report.agent.as_str(), report.code, report.seconds),
+            ("steps", 3, 12)
+        );
+        assert_eq!(report.host_keys, ["ssh-ed25519 AAAA root@web01"]);
+        assert_eq!(report.log, "line one\nline  two");
+        let short = result("agent=steps\ncode=0\nclass=ok\nseconds=1").expect("a result");
+        assert_eq!((short.class.as_str(), short.log.as_str()), ("ok", ""));
+        for bad in [
+            "",
+            "agent=steps code=x class=ok",
+            "agent=steps code=0 class=fine",
+            "class=ok",
+        ] {
+            assert!(result(bad).is_none(), "{bad}");
+        }
+    }
+}

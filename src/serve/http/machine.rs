@@ -1,0 +1,217 @@
+//! A request of the machine plane: who asks, for what, and which file answers.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::Response;
+
+use super::accept::Peer;
+use super::mirror::Mirrors;
+use super::{artefact, boot_script, document, handoff, mirror, reply, report};
+use crate::boot::paths::{HttpPath, Urls, parse_http};
+use crate::model::event::printable;
+use crate::model::{Door, MacAddr};
+use crate::serve::{Hot, Waist};
+
+/// What the machine plane's handlers share.
+pub struct MachinePlane {
+    /// Whom they ask and tell.
+    pub waist: Arc<dyn Waist>,
+    /// Boot artefacts in memory.
+    pub hot: Arc<Hot>,
+    /// Caches of distribution mirrors.
+    pub mirrors: Arc<dyn Mirrors>,
+}
+
+impl fmt::Debug for MachinePlane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MachinePlane").finish_non_exhaustive()
+    }
+}
+
+/// The machine plane's routes. There is one: `boot::paths` is the table of paths.
+pub fn router(plane: Arc<MachinePlane>) -> Router {
+    Router::new().fallback(serve).with_state(plane)
+}
+
+/// Who asks, and how.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The client's address. Headers that claim another are not read.
+    pub(super) from: Ipv4Addr,
+    /// The holder of that address.
+    pub(super) mac: Option<MacAddr>,
+    /// URLs as it reaches this server.
+    pub(super) urls: Urls,
+    pub(super) method: Method,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+}
+
+impl Asked {
+    /// GET or HEAD.
+    pub(super) fn reads(&self) -> bool {
+        self.method == Method::GET || self.method == Method::HEAD
+    }
+
+    /// HEAD: nothing may happen because of it.
+    pub(super) fn looks_only(&self) -> bool {
+        self.method == Method::HEAD
+    }
+
+    /// A value of the query.
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        let pairs = self.query.split('&').filter_map(|p| p.split_once('='));
+        pairs.into_iter().find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+}
+
+/// An answer and the line that tells of it.
+pub(super) struct Answer {
+    pub(super) response: Response,
+    /// Which machine it concerned, if it is not simply the holder of the address.
+    pub(super) mac: Option<MacAddr>,
+    /// More for `farrier why` than path and status.
+    pub(super) remark: Option<String>,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Answer {
+            response,
+            mac: None,
+            remark: None,
+        }
+    }
+}
+
+impl Answer {
+    pub(super) fn remark(response: Response, remark: impl Into<String>) -> Self {
+        Answer {
+            response,
+            mac: None,
+            remark: Some(remark.into()),
+        }
+    }
+}
+
+async fn serve(State(plane): State<Arc<MachinePlane>>, request: Request) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    let Some((from, local)) =
+        peer.and_then(|p| Some((v4(p.remote.ip())?, (v4(p.local.ip())?, p.local.port()))))
+    else {
+        return reply::not_found();
+    };
+    let (parts, body) = request.into_parts();
+    let asked = Asked {
+        from,
+        mac: plane.waist.holder(from),
+        urls: plane.waist.urls(from, local.0, local.1),
+        method: parts.method,
+        query: parts.uri.query().unwrap_or("").to_string(),
+        headers: parts.headers,
+    };
+    let path = parse_http(&collapse(parts.uri.path()));
+    let shown = path
+        .as_ref()
+        .map_or_else(|| unknown(parts.uri.path()), shown);
+    let answer = match path {
+        Some(path) => dispatch(&plane, &asked, path, body).await,
+        None => reply::not_found().into(),
+    };
+    log(&plane, &asked, &shown, &answer);
+    answer.response
+}
+
+async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Body) -> Answer {
+    let posts = matches!(path, HttpPath::Report { .. } | HttpPath::Handoff { .. });
+    if !posts && !asked.reads() {
+        return reply::wrong_method("GET, HEAD").into();
+    }
+    match path {
+        HttpPath::Ipxe(mac) => boot_script::ipxe(plane, asked, mac).await,
+        HttpPath::Autoexec => boot_script::autoexec(asked),
+        HttpPath::Grub(mac) => boot_script::grub(plane, asked, mac).await,
+        HttpPath::Loader(name) => artefact::loader(plane, asked, &name).await,
+        HttpPath::Artefact { id, digest } => artefact::artefact(plane, asked, &id, &digest).await,
+        HttpPath::Document { token, name } => document::document(plane, asked, &token, &name).await,
+        HttpPath::Report { token, verb, stage } => {
+            report::report(plane, asked, &token, &verb, stage.as_deref(), body).await
+        }
+        HttpPath::Handoff { token, verb } => {
+            handoff::handoff(plane, asked, &token, &verb, body).await
+        }
+        HttpPath::Mirror { name, path } => mirror::mirror(plane, asked, &name, &path).await,
+    }
+}
+
+fn v4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// `//` becomes `/`: firmware joins URLs carelessly, and a redirect would stop it.
+fn collapse(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for c in path.chars() {
+        if !(c == '/' && out.ends_with('/')) {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A path without its token.
+fn shown(path: &HttpPath) -> String {
+    match path {
+        HttpPath::Ipxe(mac) => format!("/ipxe/{}", mac.dashed()),
+        HttpPath::Autoexec => "/autoexec.ipxe".to_string(),
+        HttpPath::Grub(mac) => format!("/grub/grub.cfg-01-{}", mac.dashed()),
+        HttpPath::Loader(name) => format!("/loader/{name}"),
+        HttpPath::Artefact { id, digest } => format!("/a/{digest}/{}/{}", id.distro, id.name),
+        HttpPath::Document { name, .. } => format!("/b/../{name}"),
+        HttpPath::Report { verb, stage, .. } => match stage {
+            Some(stage) => format!("/r/../{verb}/{stage}"),
+            None => format!("/r/../{verb}"),
+        },
+        HttpPath::Handoff { verb, .. } => format!("/h/../{verb}"),
+        HttpPath::Mirror { name, path } => format!("/mirror/{name}/{}", printable(path, 160)),
+    }
+}
+
+/// A path that is none: it may hold a token all the same.
+fn unknown(path: &str) -> String {
+    let head = path.trim_start_matches('/').split('/').next().unwrap_or("");
+    match head {
+        "b" | "r" | "h" => format!("/{head}/.."),
+        _ => printable(path, 80),
+    }
+}
+
+fn log(plane: &MachinePlane, asked: &Asked, shown: &str, answer: &Answer) {
+    let status = answer.response.status();
+    let remark = answer.remark.as_deref().unwrap_or("");
+    let colon = if remark.is_empty() { "" } else { ": " };
+    let line = format!(
+        "{} {shown}: {}{colon}{remark}",
+        asked.method,
+        status.as_u16()
+    );
+    if status.is_client_error() || status.is_server_error() {
+        tracing::info!(client.address = %asked.from, "{line}");
+    } else {
+        tracing::debug!(client.address = %asked.from, "{line}");
+    }
+    // A wrong method or an unknown path of an unknown machine is not worth a ring of its own.
+    let known = status != StatusCode::NOT_FOUND || asked.mac.is_some();
+    if let (Some(mac), true) = (answer.mac.or(asked.mac), known) {
+        plane.waist.observe(mac, Door::Http, line);
+    }
+}

@@ -1,0 +1,141 @@
+//! `/mirror/NAME/PATH`: the pull-through cache of a distribution mirror.
+
+use std::fs::File;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_lite::Stream;
+
+use super::body::Source;
+use super::machine::{Answer, Asked, MachinePlane};
+use super::reply::{self, Served};
+
+/// What the cache has for a path.
+pub enum Found {
+    /// A whole file on this server.
+    File {
+        /// Open.
+        file: File,
+        /// Bytes.
+        size: u64,
+        /// Strong entity tag, quotes included, if there is one.
+        etag: Option<String>,
+        /// As the upstream said it.
+        last_modified: Option<String>,
+        /// As the upstream said it.
+        content_type: Option<String>,
+    },
+    /// A file that is still coming in.
+    Stream {
+        /// Its bytes; an error ends the connection, so that the client sees a cut transfer.
+        bytes: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,
+        /// How many, if the upstream said so.
+        size: Option<u64>,
+        /// As the upstream said it.
+        last_modified: Option<String>,
+        /// As the upstream said it.
+        content_type: Option<String>,
+    },
+}
+
+impl std::fmt::Debug for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Found::File { .. } => "Found::File",
+            Found::Stream { .. } => "Found::Stream",
+        })
+    }
+}
+
+/// Why there is nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Missing {
+    /// No such mirror, or the upstream has no such file.
+    #[error("there is no such file")]
+    NotFound,
+    /// The upstream could not be asked.
+    #[error("the upstream could not be asked: {0}")]
+    Upstream(String),
+}
+
+/// A look-up under way.
+pub type Finding<'a> = Pin<Box<dyn Future<Output = Result<Found, Missing>> + Send + 'a>>;
+
+/// The caches. The wiring gives the machine plane `artefacts::mirror` behind this.
+pub trait Mirrors: Send + Sync + 'static {
+    /// Finds a file of a mirror. `head`: only whether it is there and how long it is; the body is
+    /// not read.
+    fn find<'a>(&'a self, mirror: &'a str, path: &'a str, head: bool) -> Finding<'a>;
+}
+
+/// No mirror at all.
+#[derive(Debug, Clone, Copy)]
+pub struct NoMirrors;
+
+impl Mirrors for NoMirrors {
+    fn find<'a>(&'a self, _mirror: &'a str, _path: &'a str, _head: bool) -> Finding<'a> {
+        Box::pin(async { Err(Missing::NotFound) })
+    }
+}
+
+pub(super) async fn mirror(plane: &MachinePlane, asked: &Asked, name: &str, path: &str) -> Answer {
+    let octets = || "application/octet-stream".to_string();
+    match plane.mirrors.find(name, path, asked.looks_only()).await {
+        Ok(Found::File {
+            file,
+            size,
+            etag,
+            last_modified,
+            content_type,
+        }) => {
+            let served = Served {
+                source: Source::File(Arc::new(file)),
+                size,
+                etag,
+                content_type: content_type.unwrap_or_else(octets),
+                at_end: None,
+            };
+            let mut response = served.reply(&asked.headers);
+            if let Some(time) = last_modified {
+                reply::set(&mut response, LAST_MODIFIED, &time);
+            }
+            response.into()
+        }
+        Ok(Found::Stream {
+            bytes,
+            size,
+            last_modified,
+            content_type,
+        }) => {
+            let mut response = Response::new(Body::from_stream(bytes));
+            reply::set(
+                &mut response,
+                CONTENT_TYPE,
+                &content_type.unwrap_or_else(octets),
+            );
+            if let Some(time) = last_modified {
+                reply::set(&mut response, LAST_MODIFIED, &time);
+            }
+            if let Some(size) = size {
+                response
+                    .headers_mut()
+                    .insert(CONTENT_LENGTH, HeaderValue::from(size));
+            }
+            response.headers_mut().remove(ETAG);
+            response.into()
+        }
+        Err(Missing::NotFound) => reply::not_found().into(),
+        Err(error) => {
+            tracing::warn!(mirror.name = name, %error, "a mirror could not be asked");
+            let response = reply::text(StatusCode::BAD_GATEWAY, format!("{error}\n"));
+            Answer::remark(response, error.to_string())
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! HTTP: the machine plane.
+//!
+//! | path | file |
+//! |---|---|
+//! | `/ipxe/MAC`, `/autoexec.ipxe`, `/grub/..` | `boot_script` |
+//! | `/a/..`, `/loader/NAME` | `artefact` |
+//! | `/b/TOKEN/NAME` | `document` |
+//! | `/r/TOKEN/VERB` | `report` |
+//! | `/h/TOKEN/VERB` | `handoff` |
+//! | `/mirror/NAME/PATH` | `mirror` |
+//!
+//! `machine` takes a request apart and finds the file above for it; `accept` is the accept loop
+//! under it; `body`, `range` and `reply` are what all share.
+
+pub mod accept;
+pub mod api;
+mod artefact;
+mod body;
+mod boot_script;
+mod document;
+mod handoff;
+pub mod machine;
+pub mod mirror;
+mod patience;
+mod range;
+mod reply;
+mod report;
+
+#[cfg(test)]
+mod tests;
+
+pub use accept::{Limits, Peer, Running};
+pub use machine::{MachinePlane, router};
+pub use mirror::{Found, Mirrors, Missing, NoMirrors};

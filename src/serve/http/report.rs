@@ -1,0 +1,192 @@
+//! `/r/TOKEN/VERB`: what the installer reports.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+
+use super::document::admit;
+use super::machine::{Answer, Asked, MachinePlane};
+use super::reply;
+use crate::boot::Scope;
+use crate::control::Authorised;
+use crate::lifecycle::disks;
+use crate::model::event::printable;
+use crate::model::{Door, Event, EventKind, Phase, Stage};
+
+const VERBS: [&str; 7] = [
+    "start", "disks", "progress", "end", "fail", "log", "handoff",
+];
+/// Most bytes of a report.
+pub(super) const MOST: usize = 64 * 1024;
+/// How long a report may take to come in.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Characters kept of what a machine says.
+const DETAIL: usize = 4000;
+
+/// Takes one report down. 200 means that it is durable; a report said twice is 200 twice.
+pub(super) async fn report(
+    plane: &MachinePlane,
+    asked: &Asked,
+    token: &str,
+    verb: &str,
+    stage: Option<&str>,
+    body: Body,
+) -> Answer {
+    let Some(granted) = admit(plane, asked, token, Scope::Report) else {
+        return reply::not_found().into();
+    };
+    if !VERBS.contains(&verb) {
+        return reply::not_found().into();
+    }
+    // Some installers have a client that can only GET.
+    let by_get = asked.method == Method::GET && matches!(verb, "start" | "progress" | "end");
+    if !by_get && asked.method != Method::POST {
+        return reply::wrong_method("POST").into();
+    }
+    let said = if by_get {
+        asked.query("detail").unwrap_or("").to_string()
+    } else {
+        match read(asked, body).await {
+            Ok(said) => said,
+            Err(response) => return response.into(),
+        }
+    };
+    let detail = || tail(&said);
+    let stage = Stage::clean(stage.unwrap_or("install"));
+    match verb {
+        "start" => {
+            told(
+                plane,
+                &granted,
+                EventKind::InstallerStarted { detail: detail() },
+            )
+            .await
+        }
+        "progress" => {
+            let kind = EventKind::Progress {
+                stage,
+                detail: detail(),
+            };
+            told(plane, &granted, kind).await
+        }
+        "end" => told(plane, &granted, EventKind::InstallerEnded).await,
+        "fail" => {
+            let kind = EventKind::InstallerFailed {
+                stage,
+                detail: detail(),
+            };
+            told(plane, &granted, kind).await
+        }
+        "disks" => choose_disk(plane, &granted, &said).await,
+        "log" => {
+            if let Some(mac) = asked.mac {
+                for line in said.lines().rev().take(12).collect::<Vec<_>>().iter().rev() {
+                    let line = format!("log: {}", printable(line, 200));
+                    plane.waist.observe(mac, Door::Http, line);
+                }
+            }
+            reply::ok().into()
+        }
+        "handoff" => hand_off(plane, asked, &granted),
+        _ => reply::not_found().into(),
+    }
+}
+
+/// Answers which disk may be written. That is durable before the machine hears it.
+async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> Answer {
+    let pinned = &granted.pinned;
+    let wipe = granted.system.as_ref().is_some_and(|s| s.wipe);
+    let chosen = disks::parse(said).and_then(|found| {
+        disks::choose(&pinned.disk, &pinned.may_destroy, wipe, &found)
+            .map(|disk| (disk.path.clone(), disk.holds()))
+    });
+    let (kind, response) = match chosen {
+        Ok((disk, contents)) => {
+            let line = format!("disk={disk}\n");
+            let kind = EventKind::WritePermitted { disk, contents };
+            (kind, reply::text(StatusCode::OK, line))
+        }
+        Err(reason) => {
+            let line = format!("{reason}\n");
+            let kind = EventKind::WriteRefused { reason };
+            (kind, reply::text(StatusCode::CONFLICT, line))
+        }
+    };
+    let remark = kind.detail();
+    match tell(plane, granted, kind).await {
+        Ok(()) => Answer::remark(response, remark),
+        Err(answer) => answer,
+    }
+}
+
+/// Where the first-boot unit finds its hand-off: said only to an installer that is at work, and in
+/// no answer file.
+fn hand_off(plane: &MachinePlane, asked: &Asked, granted: &Authorised) -> Answer {
+    if !matches!(granted.build.phase, Phase::Installing | Phase::Installed) {
+        return reply::not_found().into();
+    }
+    let token = plane.waist.key().token(&granted.build.key, Scope::Secret);
+    let url = asked.urls.handoff(token.reveal());
+    reply::text(StatusCode::OK, format!("handoff={url}\n")).into()
+}
+
+async fn told(plane: &MachinePlane, granted: &Authorised, kind: EventKind) -> Answer {
+    let remark = kind.detail();
+    match tell(plane, granted, kind).await {
+        Ok(()) => Answer::remark(reply::ok(), remark),
+        Err(answer) => answer,
+    }
+}
+
+/// Tells the waist something about the build that a token stands for.
+pub(super) async fn tell(
+    plane: &MachinePlane,
+    granted: &Authorised,
+    kind: EventKind,
+) -> Result<(), Answer> {
+    let event = Event {
+        system: granted.build.key.system.clone(),
+        epoch: Some(granted.build.key.epoch),
+        kind,
+    };
+    match plane.waist.tell(event).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Answer::remark(reply::not_told(&error), error.to_string())),
+    }
+}
+
+/// The body as text, whatever its bytes are.
+pub(super) async fn read(asked: &Asked, body: Body) -> Result<String, Response> {
+    let too_large = || reply::text(StatusCode::PAYLOAD_TOO_LARGE, "at most 64 KiB\n");
+    let announced = asked.headers.get(axum::http::header::CONTENT_LENGTH);
+    let announced = announced.and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MOST) {
+        return Err(too_large());
+    }
+    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, MOST)).await {
+        Ok(Ok(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Ok(Err(error)) if is_limit(&error) => Err(too_large()),
+        Ok(Err(_)) => Err(reply::text(
+            StatusCode::BAD_REQUEST,
+            "the body was cut off\n",
+        )),
+        Err(_) => Err(reply::text(StatusCode::REQUEST_TIMEOUT, "too slow\n")),
+    }
+}
+
+fn is_limit(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|s| s.is::<http_body_util::LengthLimitError>())
+}
+
+/// The last [`DETAIL`] characters, without control characters other than line breaks.
+pub(super) fn tail(text: &str) -> String {
+    let text = text.trim();
+    let skip = text.chars().count().saturating_sub(DETAIL);
+    text.chars()
+        .skip(skip)
+        .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+        .collect()
+}

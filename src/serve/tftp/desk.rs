@@ -1,0 +1,211 @@
+//! What is behind a name: the handler of async-tftp.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use async_tftp::packet::Error as TftpError;
+use async_tftp::server::Handler;
+use bytes::Bytes;
+use futures_lite::io::Sink;
+use tokio::runtime::Handle;
+
+use super::contents::{AtEnd, Coming, Contents};
+use super::limits::{Admission, Place};
+use crate::boot::paths::{TftpName, Urls, parse_tftp};
+use crate::loader::grub::{self, Via};
+use crate::loader::ipxe;
+use crate::model::event::printable;
+use crate::model::{Artefact, DhcpMode, Door, Event, EventKind, Facts, Firmware, MacAddr};
+use crate::serve::script::{Language, write};
+use crate::serve::{Hot, Waist};
+
+/// Opens what a client asks for. It never waits: async-tftp keeps it locked meanwhile.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) waist: Arc<dyn Waist>,
+    pub(super) hot: Arc<Hot>,
+    pub(super) runtime: Handle,
+    pub(super) local: Ipv4Addr,
+    pub(super) admission: Arc<Admission>,
+}
+
+/// A reader and, where it is known, the size that `tsize` is answered with.
+type Opened = Result<(Contents, Option<u64>), TftpError>;
+
+impl Handler for Desk {
+    type Reader = Contents;
+    type Writer = Sink;
+
+    async fn read_req_open(&mut self, client: &SocketAddr, path: &Path) -> Opened {
+        let IpAddr::V4(ip) = client.ip().to_canonical() else {
+            return Err(TftpError::PermissionDenied);
+        };
+        let name = path.to_str().unwrap_or("");
+        let opened = self.open(ip, name);
+        let outcome = match &opened {
+            Ok((_, size)) => format!("{} bytes", size.unwrap_or(0)),
+            Err(TftpError::FileNotFound) => "not found".to_string(),
+            Err(TftpError::PermissionDenied) => "refused".to_string(),
+            Err(TftpError::Msg(why)) => why.clone(),
+            Err(_) => "failed".to_string(),
+        };
+        let line = format!("RRQ {}: {outcome}", printable(name, 120));
+        tracing::debug!(client.address = %ip, "{line}");
+        if let Some(mac) = self.waist.holder(ip) {
+            self.waist.observe(mac, Door::Tftp, line);
+        }
+        opened
+    }
+
+    async fn write_req_open(
+        &mut self,
+        _client: &SocketAddr,
+        _path: &Path,
+        _size: Option<u64>,
+    ) -> Result<Sink, TftpError> {
+        Err(TftpError::PermissionDenied)
+    }
+}
+
+impl Desk {
+    fn open(&self, ip: Ipv4Addr, name: &str) -> Opened {
+        if !self.serves(ip) {
+            return Err(TftpError::PermissionDenied);
+        }
+        let asked = parse_tftp(name).ok_or(TftpError::FileNotFound)?;
+        let busy = || TftpError::Msg("too many transfers".to_string());
+        let place = self.admission.admit(ip).ok_or_else(busy)?;
+        let urls = self.waist.urls(ip, self.local, self.waist.http_port());
+        match asked {
+            TftpName::Loader(name) => {
+                let index = self.waist.artefacts();
+                let loader = index.loader(&name).ok_or(TftpError::FileNotFound)?;
+                Ok(self.artefact(ip, loader.clone(), place))
+            }
+            TftpName::Artefact { id, digest } => {
+                let index = self.waist.artefacts();
+                let found = index.get(&id.distro, &id.name);
+                let artefact = found
+                    .filter(|a| a.digest.short() == digest)
+                    .ok_or(TftpError::FileNotFound)?;
+                Ok(self.artefact(ip, artefact.clone(), place))
+            }
+            TftpName::Autoexec => Ok(text(ipxe::autoexec(&urls), place)),
+            TftpName::GrubGeneric => Ok(text(grub::generic(&urls), place)),
+            TftpName::Grub(mac) => {
+                let language = Language::Grub(Via::Tftp);
+                self.script(ip, mac, Firmware::UEFI, language, &urls, place)
+            }
+            TftpName::Pxelinux(mac) => {
+                self.script(ip, mac, Firmware::BIOS, Language::Pxelinux, &urls, place)
+            }
+        }
+    }
+
+    /// Whoever holds one of our addresses; where another server hands them out, whoever is in one
+    /// of our networks.
+    fn serves(&self, ip: Ipv4Addr) -> bool {
+        let site = self.waist.site();
+        match site.dhcp {
+            DhcpMode::Full => self.waist.holder(ip).is_some(),
+            DhcpMode::Proxy | DhcpMode::Off => site.subnet_of(ip).is_some(),
+        }
+    }
+
+    fn artefact(
+        &self,
+        ip: Ipv4Addr,
+        artefact: Arc<Artefact>,
+        place: Place,
+    ) -> (Contents, Option<u64>) {
+        let size = artefact.size;
+        let at_end = self.at_end(ip, &artefact);
+        let contents = match &artefact.bytes {
+            Some(bytes) => Contents::here(Bytes::from_owner(bytes.clone()), place),
+            None => Contents::coming(self.read(artefact), place),
+        };
+        let last_call = self.admission.limits.last_call();
+        (contents.at_end(last_call, at_end), Some(size))
+    }
+
+    /// Reads a file into memory, in the runtime, once for all who want it.
+    fn read(&self, artefact: Arc<Artefact>) -> Coming {
+        let (hot, runtime) = (self.hot.clone(), self.runtime.clone());
+        Box::pin(async move {
+            let read = runtime.spawn(async move {
+                let bytes = hot.get(&artefact).await?;
+                let too_large = || io::Error::other("too large for TFTP");
+                bytes.ok_or_else(too_large)
+            });
+            read.await.map_err(io::Error::other)?
+        })
+    }
+
+    /// A per-machine script. It is written now, so that its size is known; that it is served is
+    /// told when the transfer first reads, and a script that may not be served is replaced by the
+    /// own disk's, in the same size.
+    fn script(
+        &self,
+        ip: Ipv4Addr,
+        mac: MacAddr,
+        firmware: Firmware,
+        language: Language,
+        urls: &Urls,
+        place: Place,
+    ) -> Opened {
+        if !self.waist.speaks_for(ip, mac) {
+            tracing::warn!(client.address = %ip, %mac, "a client asked for the boot script of an interface that does not hold its address");
+            return Err(TftpError::FileNotFound);
+        }
+        let facts = Facts {
+            mac,
+            ip: Some(ip),
+            door: Door::Tftp,
+            firmware: Some(firmware),
+            stage: language.stage(),
+        };
+        let written = write(self.waist.as_ref(), &facts, urls, language);
+        self.waist.observe(mac, Door::Tftp, written.outcome());
+        let size = written.script.text.len();
+        let (waist, runtime) = (self.waist.clone(), self.runtime.clone());
+        let coming = Box::pin(async move {
+            let served = runtime.spawn(async move { written.served(waist.as_ref()).await });
+            fit(served.await.map_err(io::Error::other)?, size)
+        });
+        Ok((Contents::coming(coming, place), Some(size as u64)))
+    }
+
+    fn at_end(&self, ip: Ipv4Addr, artefact: &Artefact) -> Option<AtEnd> {
+        let mac = self.waist.holder(ip)?;
+        let system = self.waist.site().by_mac.get(&mac)?.name.clone();
+        let waist = self.waist.clone();
+        let event = Event {
+            system,
+            epoch: None,
+            kind: EventKind::Fetched {
+                name: artefact.id.name.clone(),
+                size: artefact.size,
+                via: "tftp".to_string(),
+            },
+        };
+        Some(Box::new(move || waist.note(event)))
+    }
+}
+
+fn text(text: String, place: Place) -> (Contents, Option<u64>) {
+    let size = text.len() as u64;
+    (Contents::here(Bytes::from(text), place), Some(size))
+}
+
+/// The text in the size that was announced: empty lines at the end make up for what is missing.
+fn fit(mut text: String, size: usize) -> io::Result<Bytes> {
+    if text.len() > size {
+        return Err(io::Error::other("the boot script was withheld"));
+    }
+    while text.len() < size {
+        text.push('\n');
+    }
+    Ok(Bytes::from(text))
+}

@@ -1,0 +1,177 @@
+//! Golden boot scripts. `UPDATE_GOLDEN=1` writes them anew; GRUB's own parser reads each of its.
+
+use std::path::{Path, PathBuf};
+
+use farrier::boot::paths::Urls;
+use farrier::loader::{Script, grub, ipxe, pxelinux};
+use farrier::model::{
+    Action, ArtefactRef, BootPlan, BuildKey, Decision, Digest, Firmware, LoaderKind, MacAddr,
+    Phase, PlannedFile, Why,
+};
+
+fn urls() -> Urls {
+    Urls {
+        server: "10.77.0.1:80".parse().expect("an address"),
+    }
+}
+
+fn mac() -> MacAddr {
+    "52:54:00:00:00:01".parse().expect("a mac")
+}
+
+fn file(distro: &str, name: &str) -> PlannedFile {
+    PlannedFile {
+        id: ArtefactRef {
+            distro: distro.into(),
+            name: name.into(),
+        },
+        digest: Digest::of(name.as_bytes()),
+        size: 1,
+    }
+}
+
+fn boots(profile: &str, kernel: &str, initrds: &[&str], cmdline: &str) -> Decision {
+    let system: farrier::model::Name = "web01".parse().expect("a name");
+    Decision {
+        system: Some(system.clone()),
+        action: Action::Boot(Box::new(BootPlan {
+            build: BuildKey { system, epoch: 3 },
+            profile: profile.parse().expect("a name"),
+            loader: LoaderKind::Ipxe,
+            kernel: file(profile, kernel),
+            initrds: initrds.iter().map(|n| file(profile, n)).collect(),
+            cmdline: cmdline.into(),
+        })),
+        why: Why::Flagged {
+            epoch: 3,
+            attempt: 1,
+            allowed: 2,
+        },
+    }
+}
+
+fn own_disk(system: Option<&str>, why: Why) -> Decision {
+    Decision {
+        system: system.map(|s| s.parse().expect("a name")),
+        action: Action::LocalDisk,
+        why,
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/loader")
+}
+
+fn check(name: &str, text: &str) {
+    let path = folder().join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, text).expect("written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(golden, text, "{name}; UPDATE_GOLDEN=1 writes it anew");
+}
+
+fn scripts() -> Vec<(String, Script)> {
+    let installs = boots(
+        "debian-12",
+        "linux",
+        &["initrd.gz"],
+        "auto=true priority=critical url=http://10.77.0.1/b/FARRIER-READ-TOKEN----------------------/preseed.cfg console=ttyS0,115200n8 note=\"two words\"",
+    );
+    let two = boots("fai", "vmlinuz", &["initrd.img", "modules.img"], "ip=dhcp");
+    let memtest = boots("memtest", "memtest86+x64.bin", &[], "");
+    let ready = own_disk(
+        Some("web01"),
+        Why::InPhase {
+            phase: Phase::Ready,
+        },
+    );
+    let held = own_disk(Some("web01"), Why::AttemptsSpent { allowed: 2 });
+    let unknown = own_disk(None, Why::Unknown);
+    let mut out = Vec::new();
+    for (name, decision) in [
+        ("installs", installs),
+        ("two-initrds", two),
+        ("memtest", memtest),
+        ("ready", ready),
+        ("held", held),
+        ("unknown", unknown),
+    ] {
+        let mut add = |file: String, script| out.push((file, script));
+        add(
+            format!("{name}.ipxe"),
+            ipxe::script(&decision, &urls(), mac()),
+        );
+        for (via, suffix) in [(grub::Via::Tftp, "tftp"), (grub::Via::Http, "http")] {
+            let config = grub::config(&decision, &urls(), mac(), Firmware::UEFI, via);
+            add(format!("{name}.{suffix}.grub"), config);
+        }
+        add(
+            format!("{name}.pxelinux"),
+            pxelinux::config(&decision, mac()),
+        );
+    }
+    let generic = |text| Script { text, boots: false };
+    out.push(("autoexec.ipxe".into(), generic(ipxe::autoexec(&urls()))));
+    out.push((
+        "ask-platform.ipxe".into(),
+        generic(ipxe::ask_platform(&urls(), mac())),
+    ));
+    out.push(("generic.grub".into(), generic(grub::generic(&urls()))));
+    out
+}
+
+#[test]
+fn goldens() {
+    for (name, script) in scripts() {
+        check(&name, &script.text);
+    }
+}
+
+#[test]
+fn grub_itself_reads_every_configuration() {
+    let mut checked = 0;
+    for (name, script) in scripts() {
+        if !name.ends_with(".grub") {
+            continue;
+        }
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), &script.text).expect("written");
+        let run = std::process::Command::new("grub-script-check")
+            .arg(file.path())
+            .output();
+        let Ok(run) = run else {
+            eprintln!("SKIPPED: grub-script-check (package grub-common) is not installed");
+            return;
+        };
+        let said = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(run.status.success(), "{name}: {said}\n{}", script.text);
+        checked += 1;
+    }
+    assert!(checked > 10);
+}
+
+#[test]
+fn every_ipxe_line_is_one_that_ipxe_can_read() {
+    for (name, script) in scripts() {
+        if !name.ends_with(".ipxe") {
+            continue;
+        }
+        let text = script.text;
+        assert!(
+            text.starts_with("#!ipxe\n") && text.ends_with('\n'),
+            "{name}"
+        );
+        for line in text.lines() {
+            assert!(line.is_ascii() && !line.ends_with('\\'), "{name}: {line}");
+            for (_, label) in line
+                .match_indices("goto ")
+                .map(|(at, w)| (at, &line[at + w.len()..]))
+            {
+                let label = label.split(' ').next().unwrap_or("");
+                let target = format!(":{label}");
+                assert!(text.lines().any(|l| l == target), "{name}: no {target}");
+            }
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! The first-boot unit for real: placed by its script, run by several shells with curl, GNU wget or
+//! busybox's wget, against a server that fails in every way.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use farrier::boot::Scope;
+use farrier::model::{Handoff, ProfileKind};
+use farrier::render::render;
+
+use super::site::{distro, place, profile, run, system};
+
+/// What a request was answered with; 0 closes the connection without an answer.
+type Answer = (u16, String);
+
+/// A server of one test. It remembers every request.
+pub(super) struct Server {
+    pub(super) address: SocketAddrV4,
+    seen: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Server {
+    /// `answer` is given the path, the body, and how often this path was asked before.
+    pub(super) fn start(
+        answer: impl Fn(&str, &str, usize) -> Answer + Send + 'static,
+    ) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let std::net::SocketAddr::V4(address) = listener.local_addr().expect("an address") else {
+            unreachable!("bound to IPv4")
+        };
+        let seen: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let log = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(mut stream) = stream else { return };
+                let Some((path, body)) = request(&mut stream) else {
+                    continue;
+                };
+                let before = {
+                    let mut log = log.lock().expect("unpoisoned");
+                    let before = log.iter().filter(|(p, _)| *p == path).count();
+                    log.push((path.clone(), body.clone()));
+                    before
+                };
+                let (status, text) = answer(&path, &body, before);
+                if status != 0 {
+                    let head = format!(
+                        "HTTP/1.1 {status} Answer\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                        text.len()
+                    );
+                    // a client that went away is its own business
+                    let _ = stream.write_all((head + &text).as_bytes());
+                }
+            }
+        });
+        Server { address, seen }
+    }
+
+    pub(super) fn bodies(&self, path: &str) -> Vec<String> {
+        let seen = self.seen.lock().expect("unpoisoned");
+        seen.iter()
+            .filter(|(p, _)| p == path)
+            .map(|(_, body)| body.clone())
+            .collect()
+    }
+
+    pub(super) fn paths(&self) -> Vec<String> {
+        let seen = self.seen.lock().expect("unpoisoned");
+        seen.iter().map(|(path, _)| path.clone()).collect()
+    }
+}
+
+fn request(stream: &mut TcpStream) -> Option<(String, String)> {
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
+    let mut bytes = Vec::new();
+    let mut buffer = [0u8; 4096];
+    loop {
+        let n = stream.read(&mut buffer).ok()?;
+        bytes.extend_from_slice(&buffer[..n]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            if n == 0 {
+                return None;
+            }
+            continue;
+        };
+        let length: usize = head
+            .lines()
+            .filter_map(|l| l.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .and_then(|(_, v)| v.trim().parse().ok())
+            .unwrap_or(0);
+        if body.len() >= length || n == 0 {
+            let path = head.split(' ').nth(1)?.to_string();
+            return Some((path, body.to_string()));
+        }
+    }
+}
+
+const KEY: &str = "ssh-ed25519 AAAAC3Nza host";
+
+/// An installed system in a folder, with its unit placed.
+struct Target {
+    folder: tempfile::TempDir,
+    server: Server,
+    shell: Vec<&'static str>,
+    path: String,
+}
+
+impl Target {
+    /// Renders a profile with these steps, places its unit with `shell`, and prepares a server.
+    fn place(
+        shell: &[&'static str],
+        tool: &str,
+        steps: &[(&str, &str)],
+        timeout: u64,
+        answer: impl Fn(&str, usize) -> Option<Answer> + Send + 'static,
+    ) -> Option<Target> {
+        let path = tools(tool)?;
+        let files: Vec<(String, &str)> = steps
+            .iter()
+            .map(|(name, text)| (format!("steps/{name}"), *text))
+            .collect();
+        let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (n.as_str(), *t)).collect();
+        let mut profile = profile(ProfileKind::Preseed, &files);
+        profile.handoff = Handoff::Steps {
+            dir: "steps".into(),
+            timeout: Duration::from_secs(timeout),
+        };
+        let mut place = place();
+        let bundle = render(&system("web01"), &profile, &distro(), &place)
+            .expect("rendered")
+            .documents["bundle.sh"]
+            .clone();
+        assert!(bundle.secret);
+        let bundle = String::from_utf8(bundle.bytes).expect("text");
+        let own: Arc<Mutex<Option<SocketAddrV4>>> = Arc::default();
+        let known = Arc::clone(&own);
+        let server = Server::start(move |path, _, before| {
+            if let Some(answered) = answer(path, before) {
+                return answered;
+            }
+            let address = known.lock().expect("unpoisoned").expect("set below");
+            match path {
+                p if p.ends_with("/handoff") => {
+                    (200, format!("handoff=http://{address}/h/SECRET\n"))
+                }
+                "/h/SECRET/bundle" => (200, bundle.clone()),
+                "/h/SECRET/result" => (204, String::new()),
+                _ => (404, String::new()),
+            }
+        });
+        *own.lock().expect("unpoisoned") = Some(server.address);
+        place.server = server.address;
+        let documents = render(&system("web01"), &profile, &distro(), &place)
+            .expect("rendered")
+            .documents;
+        let script = &documents["first-boot.sh"];
+        assert!(!script.secret);
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("target");
+        for dir in ["etc", "usr/bin"] {
+            std::fs::create_dir_all(target.join(dir)).expect("a folder");
+        }
+        std::fs::write(target.join("usr/bin/curl"), "").expect("a file");
+        let at = folder.path().join("first-boot.sh");
+        std::fs::write(&at, &script.bytes).expect("a file");
+        let made = Target {
+            folder,
+            server,
+            shell: shell.to_vec(),
+            path,
+        };
+        let out = made
+            .command()
+            .arg(&at)
+            .arg(&target)
+            .env("PATH", &made.path)
+            .output()
+            .expect("run");
+        assert!(out.status.success(), "{out:?}");
+        Some(made)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.shell[0]);
+        command.args(&self.shell[1..]);
+        command
+    }
+
+    fn target(&self, path: &str) -> PathBuf {
+        self.folder.path().join("target").join(path)
+    }
+
+    fn state(&self, path: &str) -> PathBuf {
+        self.target("var/lib/farrier").join(path)
+    }
+
+    /// The unit starts.
+    fn boot(&self) -> Output {
+        let keys = self.folder.path().join("ssh");
+        std::fs::create_dir_all(&keys).expect("a folder");
+        std::fs::write(keys.join("ssh_host_ed25519_key.pub"), format!("{KEY}\n")).expect("a file");
+        self.command()
+            .arg(self.target("usr/lib/farrier/first-boot"))
+            .env("FARRIER_PATH", &self.path)
+            .env("FARRIER_STATE", self.state(""))
+            .env("FARRIER_KEYS", keys)
+            .env("FARRIER_PAUSE", "1")
+            .env("FARRIER_REBOOT_FLAG", self.folder.path().join("flag"))
+            .env(
+                "FARRIER_REBOOT",
+                format!("touch {}", self.folder.path().join("rebooted").display()),
+            )
+            .env("OUT", self.folder.path().join("out"))
+            .output()
+            .expect("run")
+    }
+
+    fn out(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("out")).unwrap_or_default()
+    }
+
+    fn results(&self) -> Vec<String> {
+        self.server.bodies("/h/SECRET/result")
+    }
+}
+
+/// A search path with only one of the programs that fetch. None if the machine lacks it.
+fn tools(which: &str) -> Option<String> {
+    let all = "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin";
+    if which == "curl" {
+        return run("curl", &["--version"], "").map(|_| all.to_string());
+    }
+    let folder = std::env::temp_dir().join(format!("farrier-tools-{which}-{}", std::process::id()));
+    if !folder.exists() {
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let link = |from: &str, to: &str| {
+            let _ = std::os::unix::fs::symlink(from, folder.join(to));
+        };
+        if which == "busybox" {
+            let (_, applets, _) = run("busybox", &["--list"], "")?;
+            for applet in applets.lines() {
+                link("/bin/busybox", applet);
+            }
+        } else {
+            for entry in all.split(':').filter_map(|d| std::fs::read_dir(d).ok()).flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name != "curl" {
+                    link(&entry.path().to_string_lossy(), &name);
+                }
+            }
+        }
+    }
+    (which == "busybox" || run("wget", &["--version"], "").is_some())
+        .then(|| folder.display().to_string())
+}
+
+fn everywhere(test: impl Fn(&[&'static str], &str)) {
+    for shell in [&["dash"][..], &["busybox", "sh"], &["bash", "--posix"]] {
+        for tool in ["curl", "wget", "busybox"] {
+            if run(shell[0], &[&shell[1..], &["-c", "true"]].concat(), "").is_some() {
+                test(shell, tool);
+            }
+        }
+    }
+}
+
+#[test]
+fn steps_run_once_and_the_marker_goes_after_the_acknowledgement() {
+    everywhere(|shell, tool| {
+        let steps = [
+            ("20-second.sh", "#!/bin/sh\necho two >>\"$OUT\"\n"),
+            ("10-first", "#!/bin/sh -e\necho one >>\"$OUT\"\necho 'it'\"'\"'s $HOME' \"`echo x`\"\ncat notes >>\"$OUT\""),
+            ("notes", "three\n"),
+        ];
+        let Some(t) = Target::place(shell, tool, &steps, 60, |path, before| {
+            match (path, before) {
+                ("/h/SECRET/bundle", 0) => Some((503, String::new())),
+                ("/h/SECRET/bundle", 1) => Some((0, String::new())),
+                ("/h/SECRET/result", 0) => Some((500, "later".into())),
+                _ => None,
+            }
+        }) else {
+            return;
+        };
+        let pending = std::fs::metadata(t.state("pending")).expect("a marker");
+        assert_eq!(pending.permissions().mode() & 0o777, 0o600);
+        let out = t.boot();
+        assert!(out.status.success(), "{shell:?} {tool}: {out:?}");
+        assert_eq!(t.out(), "one\nthree\ntwo\n", "{shell:?} {tool}");
+        let results = t.results();
+        assert_eq!(results.len(), 2, "{shell:?} {tool}");
+        assert_eq!(results[0], results[1]);
+        let (head, log) = results[0].split_once("\n\n").expect("an empty line");
+        let head: Vec<&str> = head.lines().collect();
+        assert_eq!(head[..3], ["agent=steps", "code=0", "class=ok"]);
+        assert!(head[3].starts_with("seconds="));
+        assert_eq!(head[4], format!("hostkey={KEY}"));
+        assert!(log.contains("step 10-first\nit's $HOME x\n"), "{log}");
+        // the same key both times, and nothing is left
+        let keys = t.server.bodies("/h/SECRET/bundle");
+        assert_eq!(keys.len(), 3, "{shell:?} {tool}");
+        assert!(keys[0].starts_with("key=") && keys[0].trim().len() == 36, "{keys:?}");
+        assert!(keys.iter().all(|k| k.trim() == keys[0].trim()));
+        let left: Vec<_> = std::fs::read_dir(t.state(""))
+            .expect("a folder")
+            .map(|e| e.expect("an entry").file_name())
+            .collect();
+        assert!(left.is_empty(), "{shell:?} {tool}: {left:?}");
+        let said = String::from_utf8_lossy(&out.stdout).into_owned()
+            + &String::from_utf8_lossy(&out.stderr);
+        assert!(!said.contains("SECRET"), "{said}");
+        // without its marker it does nothing
+        assert!(t.boot().status.success());
+        assert_eq!(t.results().len(), 2);
+    });
+}
+
+#[test]
+fn a_failed_step_ends_it_and_is_reported() {
+    everywhere(|shell, tool| {
+        let steps = [
+            ("10-bad", "#!/bin/sh\necho broken >&2\nexit 3\n"),
+            ("20-never", "#!/bin/sh\necho never >>\"$OUT\"\n"),
+        ];
+        let Some(t) = Target::place(shell, tool, &steps, 60, |_, _| None) else {
+            return;
+        };
+        assert!(!t.boot().status.success());
+        assert_eq!(t.out(), "");
+        let result = t.results().pop().expect("a result");
+        assert!(result.starts_with("agent=steps\ncode=3\nclass=failed\n"), "{result}");
+        assert!(result.contains("broken\n"), "{result}");
+        assert!(!t.state("pending").exists());
+    });
+}
+
+#[test]
+fn a_refusal_is_final() {
+    for (tool, status) in [("curl", 404), ("wget", 410), ("busybox", 404)] {
+        let steps = [("10-x", "#!/bin/sh\ntrue\n")];
+        let Some(t) = Target::place(&["dash"], tool, &steps, 60, move |path, _| {
+            path.ends_with("/bundle").then(|| (status, String::new()))
+        }) else {
+            return;
+        };
+        let out = t.boot();
+        assert!(!out.status.success());
+        assert!(!t.state("pending").exists());
+        assert!(t.state("refused").exists());
+        assert!(String::from_utf8_lossy(&out.stdout).contains("refused"), "{out:?}");
+        assert_eq!(t.server.bodies("/h/SECRET/bundle").len(), 1);
+        assert!(t.boot().status.success());
+        assert_eq!(t.server.bodies("/h/SECRET/bundle").len(), 1);
+    }
+}
+
+#[test]
+fn a_restart_between_steps_is_reported_and_goes_on_after() {
+    everywhere(|shell, tool| {
+        let steps = [
+            ("10-kernel", "#!/bin/sh\necho one >>\"$OUT\"\ntouch \"$FARRIER_REBOOT_FLAG\"\n"),
+            ("20-rest", "#!/bin/sh\necho two >>\"$OUT\"\n"),
+        ];
+        let Some(t) = Target::place(shell, tool, &steps, 60, |_, _| None) else {
+            return;
+        };
+        assert!(t.boot().status.success());
+        assert_eq!(t.out(), "one\n");
+        assert!(t.folder.path().join("rebooted").exists());
+        assert!(t.state("pending").exists());
+        assert!(t.results()[0].contains("class=reboot\n"));
+        assert!(t.boot().status.success());
+        assert_eq!(t.out(), "one\ntwo\n");
+        assert!(t.results()[1].contains("class=ok\n"));
+        assert_eq!(t.server.bodies("/h/SECRET/bundle").len(), 1);
+        assert!(!t.state("pending").exists());
+    });
+}
+
+#[test]
+fn a_step_that_hangs_is_stopped() {
+    everywhere(|shell, tool| {
+        let steps = [("10-hang", "#!/bin/sh\necho begun\nsleep 300\n")];
+        let Some(t) = Target::place(shell, tool, &steps, 1, |_, _| None) else {
+            return;
+        };
+        assert!(!t.boot().status.success());
+        let result = t.results().pop().expect("a result");
+        assert!(result.contains("class=failed\n"), "{shell:?} {tool}: {result}");
+        assert!(result.contains("begun\n") && result.contains("was stopped"), "{result}");
+    });
+}
+
+#[test]
+fn a_result_cut_off_is_sent_again_and_no_step_runs_twice() {
+    let steps = [("10-x", "#!/bin/sh\necho one >>\"$OUT\"\n")];
+    let Some(t) = Target::place(&["dash"], "curl", &steps, 60, |_, _| None) else {
+        return;
+    };
+    // as after a power cut between writing the result and sending it
+    std::fs::create_dir_all(t.state("steps")).expect("a folder");
+    std::fs::write(t.state("result"), "agent=steps\ncode=0\nclass=ok\nseconds=1\n\nlog\n").expect("a file");
+    assert!(t.boot().status.success());
+    assert_eq!(t.out(), "");
+    assert_eq!(t.results(), ["agent=steps\ncode=0\nclass=ok\nseconds=1\n\nlog\n"]);
+}
+
+#[test]
+fn without_a_program_that_fetches_the_unit_is_not_placed() {
+    let profile = profile(ProfileKind::Preseed, &[]);
+    let rendered = render(&system("web01"), &profile, &distro(), &place()).expect("rendered");
+    let script = String::from_utf8(rendered.documents["first-boot.sh"].bytes.clone()).expect("text");
+    assert!(script.contains(Scope::Report.placeholder()));
+    assert!(!script.contains(Scope::Secret.placeholder()));
+    let target = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(target.path().join("etc")).expect("a folder");
+    let path = target.path().display().to_string();
+    let Some((ok, _, err)) = run("dash", &["-s", &path], &script) else {
+        return;
+    };
+    assert!(!ok);
+    assert!(err.contains("neither curl nor wget"), "{err}");
+    // and a profile without steps has a bundle that does nothing
+    let bundle = String::from_utf8(rendered.documents["bundle.sh"].bytes.clone()).expect("text");
+    assert!(bundle.contains("agent=none"));
+}
+
+#[test]
+fn scripts_and_unit_are_sound() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("target");
+    let Some(t) = Target::place(&["dash"], "curl", &[("10-x.sh", "#!/bin/sh\ntrue\n")], 60, |_, _| None)
+    else {
+        return;
+    };
+    let _ = target;
+    let script = t.folder.path().join("first-boot.sh");
+    for file in [script, t.target("usr/lib/farrier/first-boot")] {
+        lint(&file);
+    }
+    let unit = t.target("etc/systemd/system/farrier-first-boot.service");
+    let link = t.target("etc/systemd/system/multi-user.target.wants/farrier-first-boot.service");
+    assert!(link.exists(), "enabled");
+    if let Some((ok, out, err)) = run("systemd-analyze", &["verify", &unit.display().to_string()], "") {
+        assert!(ok && !err.contains("farrier"), "{out}{err}");
+    }
+}
+
+/// shellcheck, for the strictest reading.
+pub(super) fn lint(file: &Path) {
+    let name = file.display().to_string();
+    if let Some((ok, out, _)) = run("shellcheck", &["--shell=sh", "--external-sources", &name], "") {
+        assert!(ok, "{out}");
+    }
+    for shell in [&["dash"][..], &["busybox", "sh"], &["bash"]] {
+        if let Some((ok, _, err)) = run(shell[0], &[&shell[1..], &["-n", &name]].concat(), "") {
+            assert!(ok, "{shell:?}: {err}");
+        }
+    }
+}

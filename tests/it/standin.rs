@@ -1,0 +1,377 @@
+//! A waist without a store: the real decision, state machine and tokens, in memory, and a switch
+//! that makes every `tell` fail.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use farrier::boot::{Scope, Situation, TokenHash, TokenKey, decide};
+use farrier::control::{Authorised, TellError, Told};
+use farrier::lifecycle::{scope_open, step};
+use farrier::model::{
+    Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, Digest, DiskRule,
+    Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Phase, Pinned,
+    PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
+};
+use farrier::serve::Waist;
+use farrier::serve::waist::Telling;
+
+pub(crate) struct Standin {
+    pub(crate) site: Arc<Site>,
+    pub(crate) index: Arc<ArtefactIndex>,
+    pub(crate) key: TokenKey,
+    /// Every `tell` fails as if the disk were full.
+    pub(crate) down: AtomicBool,
+    /// Remembers nothing of what it hears, so that a long measurement stays small.
+    forgets: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    machines: HashMap<Name, Machine>,
+    pinned: HashMap<BuildKey, Arc<Pinned>>,
+    told: Vec<EventKind>,
+    noted: Vec<EventKind>,
+    seen: Vec<(MacAddr, String)>,
+    lent: HashMap<Ipv4Addr, MacAddr>,
+}
+
+pub(crate) fn mac(last: u8) -> MacAddr {
+    MacAddr([0x52, 0x54, 0, 0, 0, last])
+}
+
+pub(crate) fn ip(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, 10 + last)
+}
+
+pub(crate) fn name(last: u8) -> Name {
+    format!("web{last:02}").parse().expect("a name")
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_700_000_000).expect("a time")
+}
+
+fn system(last: u8) -> Arc<System> {
+    Arc::new(System {
+        name: name(last),
+        interfaces: vec![Interface {
+            mac: mac(last),
+            ip: Some(ip(last)),
+            static_ip: false,
+        }],
+        profile: "debian-12".parse().expect("a name"),
+        tags: Vec::new(),
+        vars: serde_json::Map::new(),
+        disk: None,
+        wipe: false,
+        protected: false,
+        secure_boot: false,
+        ssh_keys: Vec::new(),
+        broken: None,
+        bmc: None,
+    })
+}
+
+/// A file on disk as the index knows it.
+pub(crate) fn artefact(
+    dir: &std::path::Path,
+    distro: &str,
+    name: &str,
+    contents: &[u8],
+) -> Artefact {
+    let path = dir.join(format!("{distro}-{name}"));
+    std::fs::write(&path, contents).expect("written");
+    Artefact {
+        id: ArtefactRef {
+            distro: distro.into(),
+            name: name.into(),
+        },
+        path,
+        digest: Digest::of(contents),
+        size: contents.len() as u64,
+        bytes: (distro == "loaders").then(|| Arc::from(contents)),
+    }
+}
+
+pub(crate) fn planned(artefact: &Artefact) -> PlannedFile {
+    PlannedFile {
+        id: artefact.id.clone(),
+        digest: artefact.digest,
+        size: artefact.size,
+    }
+}
+
+impl Standin {
+    /// Systems web01 to web09 at 127.0.0.11 to 19, and these artefacts.
+    pub(crate) fn new(artefacts: Vec<Artefact>) -> Arc<Standin> {
+        let mut site = Site {
+            subnets: vec![Subnet {
+                network: "127.0.0.0/24".parse().expect("a network"),
+                router: None,
+                dns: Vec::new(),
+                domain: None,
+                ntp: Vec::new(),
+                pool: Vec::new(),
+                lease: Duration::from_secs(3600),
+                server: None,
+            }],
+            ..Site::default()
+        };
+        for last in 1..10 {
+            let system = system(last);
+            site.by_mac.insert(mac(last), system.clone());
+            site.by_ip.insert(ip(last), system.clone());
+            site.systems.insert(system.name.clone(), system);
+        }
+        let mut index = ArtefactIndex::default();
+        for artefact in artefacts {
+            index.insert(artefact);
+        }
+        Arc::new(Standin {
+            site: Arc::new(site),
+            index: Arc::new(index),
+            key: TokenKey::new([7; 32]),
+            down: AtomicBool::new(false),
+            forgets: AtomicBool::new(false),
+            known: Mutex::default(),
+        })
+    }
+
+    /// Flags a system, with this kernel and initrd.
+    pub(crate) fn flag(
+        &self,
+        last: u8,
+        kernel: PlannedFile,
+        initrds: Vec<PlannedFile>,
+    ) -> BuildKey {
+        let mut known = self.known.lock().expect("a lock");
+        let machine = known
+            .machines
+            .entry(name(last))
+            .or_insert_with(|| Machine::new(name(last)));
+        let flagged = EventKind::Flagged {
+            purpose: Purpose::Install,
+            profile: "debian-12".parse().expect("a name"),
+            revision: Digest([0; 32]),
+            expires: now() + Duration::from_secs(3600),
+            attempts: 2,
+            retry_after_write: false,
+            actor: "test".into(),
+        };
+        let build = step(
+            &name(last),
+            machine.build.as_ref(),
+            machine.last_epoch(),
+            &flagged,
+            &Deadlines::default(),
+            now(),
+        )
+        .expect("flagged")
+        .expect("a build");
+        let key = build.key.clone();
+        machine.build = Some(build);
+        let pinned = Pinned {
+            kind: ProfileKind::Preseed,
+            secure_boot: false,
+            kernel,
+            kernel_uefi: None,
+            initrds,
+            cmdline: "quiet url=http://127.0.0.1/b/FARRIER-READ-TOKEN----------------------/p"
+                .into(),
+            documents: documents(),
+            deadlines: Deadlines::default(),
+            disk: DiskRule::default(),
+            may_destroy: vec!["linux".into()],
+            handoff: true,
+        };
+        known.pinned.insert(key.clone(), Arc::new(pinned));
+        key
+    }
+
+    /// Changes what a build pinned.
+    pub(crate) fn repin(&self, key: &BuildKey, change: impl FnOnce(&mut Pinned)) {
+        let mut known = self.known.lock().expect("a lock");
+        let mut pinned = (*known.pinned[key]).clone();
+        change(&mut pinned);
+        known.pinned.insert(key.clone(), Arc::new(pinned));
+    }
+
+    pub(crate) fn token(&self, key: &BuildKey, scope: Scope) -> String {
+        self.key.token(key, scope).reveal().to_string()
+    }
+
+    pub(crate) fn build(&self, last: u8) -> Option<Build> {
+        let known = self.known.lock().expect("a lock");
+        known.machines.get(&name(last))?.build.clone()
+    }
+
+    pub(crate) fn phase(&self, last: u8) -> Phase {
+        self.build(last).map_or(Phase::Idle, |b| b.phase)
+    }
+
+    /// Words of the events told so far.
+    pub(crate) fn told(&self) -> Vec<&'static str> {
+        let known = self.known.lock().expect("a lock");
+        known.told.iter().map(EventKind::word).collect()
+    }
+
+    pub(crate) fn noted(&self) -> Vec<EventKind> {
+        self.known.lock().expect("a lock").noted.clone()
+    }
+
+    pub(crate) fn seen(&self) -> Vec<(MacAddr, String)> {
+        self.known.lock().expect("a lock").seen.clone()
+    }
+
+    /// From now on it remembers nothing of what it hears.
+    pub(crate) fn forgetful(&self) {
+        self.forgets.store(true, Ordering::SeqCst);
+    }
+
+    /// Gives an address to an interface, beside the reserved ones.
+    pub(crate) fn lend(&self, ip: Ipv4Addr, mac: MacAddr) {
+        self.known.lock().expect("a lock").lent.insert(ip, mac);
+    }
+
+    pub(crate) fn fail(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    fn step(&self, event: Event) -> Result<Told, TellError> {
+        if self.down.load(Ordering::SeqCst) {
+            return Err(TellError::Store("the disk is full".into()));
+        }
+        let mut known = self.known.lock().expect("a lock");
+        let machine = known
+            .machines
+            .get(&event.system)
+            .cloned()
+            .unwrap_or_else(|| Machine::new(event.system.clone()));
+        let was = machine.build.clone();
+        let next = step(
+            &event.system,
+            was.as_ref(),
+            machine.last_epoch(),
+            &event.kind,
+            &Deadlines::default(),
+            now(),
+        )
+        .map_err(TellError::Refused)?;
+        let build = next.or(was).expect("a build");
+        if self.forgets.load(Ordering::SeqCst) {
+            return Ok(Told { build });
+        }
+        known.told.push(event.kind);
+        let machine = Machine {
+            build: Some(build.clone()),
+            ..machine
+        };
+        known.machines.insert(event.system, machine);
+        Ok(Told { build })
+    }
+}
+
+fn documents() -> BTreeMap<String, Arc<Document>> {
+    let document = |name: &str, text: &str, gzip, secret| {
+        let document = Document {
+            name: name.into(),
+            content_type: "text/plain".into(),
+            bytes: text.into(),
+            gzip,
+            secret,
+        };
+        (name.to_string(), Arc::new(document))
+    };
+    let read = Scope::Read.placeholder();
+    let secret = Scope::Secret.placeholder();
+    BTreeMap::from([
+        document("preseed.cfg", &format!("# {read} {secret}\n"), false, false),
+        document("config.tar.gz", "tar tar tar", true, false),
+        document("10-motd.sh", &format!("echo {secret}\n"), false, true),
+    ])
+}
+
+impl Waist for Standin {
+    fn ask(&self, facts: &Facts) -> Decision {
+        let known = self.known.lock().expect("a lock");
+        let system = self.site.by_mac.get(&facts.mac);
+        let machine = system.and_then(|s| known.machines.get(&s.name));
+        let pinned = machine
+            .and_then(|m| m.build.as_ref())
+            .and_then(|b| known.pinned.get(&b.key));
+        let situation = Situation {
+            system: system.map(Arc::as_ref),
+            machine,
+            pinned: pinned.map(Arc::as_ref),
+            once_pinned: None,
+            frozen: None,
+            ignore_unknown: false,
+            now: now(),
+        };
+        decide(facts, &situation)
+    }
+
+    fn tell(&self, event: Event) -> Telling<'_> {
+        let told = self.step(event);
+        Box::pin(async move {
+            tokio::task::yield_now().await;
+            told
+        })
+    }
+
+    fn note(&self, event: Event) {
+        if self.forgets.load(Ordering::SeqCst) {
+            return;
+        }
+        self.known.lock().expect("a lock").noted.push(event.kind);
+    }
+
+    fn observe(&self, mac: MacAddr, _door: Door, text: String) {
+        if self.forgets.load(Ordering::SeqCst) {
+            return;
+        }
+        self.known.lock().expect("a lock").seen.push((mac, text));
+    }
+
+    fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
+        let known = self.known.lock().expect("a lock");
+        let wanted = TokenHash::of(token);
+        let build = known
+            .machines
+            .values()
+            .filter_map(|m| m.build.clone())
+            .find(|b| self.key.token(&b.key, scope).hash() == wanted)?;
+        scope_open(&build, scope).then(|| Authorised {
+            pinned: known.pinned[&build.key].clone(),
+            system: self.site.systems.get(&build.key.system).cloned(),
+            build,
+        })
+    }
+
+    fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
+        if let Some(system) = self.site.by_ip.get(&ip) {
+            return Some(system.interfaces[0].mac);
+        }
+        self.known.lock().expect("a lock").lent.get(&ip).copied()
+    }
+
+    fn site(&self) -> Arc<Site> {
+        self.site.clone()
+    }
+
+    fn artefacts(&self) -> Arc<ArtefactIndex> {
+        self.index.clone()
+    }
+
+    fn key(&self) -> &TokenKey {
+        &self.key
+    }
+
+    fn http_port(&self) -> u16 {
+        80
+    }
+}
