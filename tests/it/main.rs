@@ -1,4 +1,11 @@
 //! The house from outside: its walls, its doors, its machines.
 
 mod architecture;
+mod artefacts;
+mod http;
+mod loader;
 mod rack;
+mod render;
+mod standin;
+mod tftp;
+mod upstream;
