@@ -17,8 +17,10 @@ mod error;
 mod fetch;
 mod gather;
 mod loaders;
+pub mod mirror;
 mod progress;
 mod record;
+pub mod relay;
 mod shelf;
 mod unpack;
 

@@ -16,7 +16,12 @@ pub struct Add {
     #[arg(value_name = "NAME")]
     name: Name,
     /// Its MAC in any spelling; several are joined by commas
-    #[arg(value_name = "MAC", value_delimiter = ',', num_args = 1, required = true)]
+    #[arg(
+        value_name = "MAC",
+        value_delimiter = ',',
+        num_args = 1,
+        required = true
+    )]
     macs: Vec<MacAddr>,
     /// Its profile (the one under [defaults] if not given)
     #[arg(value_name = "PROFILE")]

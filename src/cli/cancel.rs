@@ -52,9 +52,12 @@ impl Cancel {
         }
         let risky = plan.machines.iter().any(|m| m.disk.is_some());
         if plan.machines.len() > 1 || risky {
-            session
-                .printer
-                .talk(session.printer.table(&plan.machines, COLUMNS, false).trim_end());
+            session.printer.talk(
+                session
+                    .printer
+                    .table(&plan.machines, COLUMNS, false)
+                    .trim_end(),
+            );
             let names: Vec<String> = plan.machines.iter().map(|m| m.name.to_string()).collect();
             self.agree.ask(session, "cancel", &names)?;
         }

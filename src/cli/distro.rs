@@ -74,8 +74,7 @@ impl DistroCommand {
 impl DistroFetch {
     async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let names = if self.all {
-            let distros: Vec<DistroView> =
-                session.client.get("/v1/distros", &Pairs::new()).await?;
+            let distros: Vec<DistroView> = session.client.get("/v1/distros", &Pairs::new()).await?;
             let lacking = distros.into_iter().filter(|d| !d.missing.is_empty());
             lacking.map(|d| d.name).collect()
         } else if self.names.is_empty() {

@@ -73,11 +73,6 @@ impl Printer {
         matches!(self.format, Output::Json | Output::Jsonl)
     }
 
-    /// One JSON value for each line.
-    pub(super) fn is_jsonl(&self) -> bool {
-        self.format == Output::Jsonl
-    }
-
     /// Names only.
     pub(super) fn is_name(&self) -> bool {
         self.format == Output::Name
@@ -216,7 +211,12 @@ impl Printer {
     }
 
     /// One object: JSON, its name, or whatever `human` makes of it.
-    pub(super) fn object<T: Serialize>(&self, item: &T, name: &str, human: impl FnOnce() -> String) {
+    pub(super) fn object<T: Serialize>(
+        &self,
+        item: &T,
+        name: &str,
+        human: impl FnOnce() -> String,
+    ) {
         match self.format {
             Output::Json => self.json(item),
             Output::Jsonl => self.line(&compact(item)),

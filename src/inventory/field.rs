@@ -109,6 +109,10 @@ impl<'a> Section<'a> {
         self.get(key)?.text()
     }
 
+    pub(super) fn lines(&self, key: &str) -> Option<&'a str> {
+        self.get(key)?.lines()
+    }
+
     pub(super) fn texts(&self, key: &str) -> Option<Vec<String>> {
         self.get(key).map(|f| f.texts())
     }
@@ -183,12 +187,34 @@ impl<'a> Field<'a> {
         self.kind() == "a table"
     }
 
+    pub(super) fn is_tables(&self) -> bool {
+        matches!(self.node, Node::Tables(_))
+    }
+
+    /// The value as TOML, without what stands around it.
+    pub(super) fn shown(&self) -> String {
+        match self.node {
+            Node::Value(value) => value.to_string().trim().to_string(),
+            Node::Table(_) | Node::Tables(_) | Node::Nothing => String::new(),
+        }
+    }
+
     pub(super) fn is_text(&self) -> bool {
         matches!(self.node, Node::Value(Value::String(_)))
     }
 
     /// A string on one line.
     pub(super) fn text(&self) -> Option<&'a str> {
+        self.text_with(|_| false)
+    }
+
+    /// A string that may have several lines, such as a kernel command line written one idea a line.
+    pub(super) fn lines(&self) -> Option<&'a str> {
+        self.text_with(|c| c == '\n' || c == '\t' || c == '\r')
+    }
+
+    /// A string without control characters other than those allowed.
+    fn text_with(&self, allowed: impl Fn(char) -> bool) -> Option<&'a str> {
         let Node::Value(Value::String(text)) = self.node else {
             let help = match self.node {
                 Node::Value(value @ (Value::Integer(_) | Value::Float(_) | Value::Boolean(_))) => {
@@ -200,7 +226,7 @@ impl<'a> Field<'a> {
             return self.wrong_type("a string", help);
         };
         let text = text.value();
-        if let Some(control) = text.chars().find(|c| c.is_control()) {
+        if let Some(control) = text.chars().find(|c| c.is_control() && !allowed(*c)) {
             self.error(
                 format!("`{}` holds the control character {control:?}", self.key),
                 "only printable characters here",

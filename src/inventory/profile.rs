@@ -73,7 +73,7 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         kind: root.get("kind").and_then(|f| one_of(&f, &KINDS)),
         distro: named(root, "distro"),
         inherit: named(root, "inherit"),
-        cmdline: root.text("cmdline").map(str::to_string),
+        cmdline: root.lines("cmdline").map(str::to_string),
         retry_after_write: root.boolean("retry_after_write"),
         ..Layer::default()
     };

@@ -1,8 +1,4 @@
-//! it
+//! The house from outside: its walls, its doors, its machines.
 
-mod artefacts;
-mod http;
-mod loader;
-mod standin;
-mod tftp;
-mod upstream;
+mod architecture;
+mod rack;

@@ -13,8 +13,8 @@ use clap::Args;
 
 use super::client::Pairs;
 use super::{Exit, Session};
-use crate::model::view::{DistroView, StatusView};
 use crate::model::Refusal;
+use crate::model::view::{DistroView, StatusView};
 use finding::{Finding, Level};
 
 /// Look for what would stop a machine from booting, and say the fix.
@@ -34,8 +34,7 @@ pub struct Doctor {
 impl Doctor {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
-        let status: Option<StatusView> =
-            session.client.get("/v1/status", &Pairs::new()).await.ok();
+        let status: Option<StatusView> = session.client.get("/v1/status", &Pairs::new()).await.ok();
         let distros: Option<Vec<DistroView>> = match &status {
             Some(_) => session.client.get("/v1/distros", &Pairs::new()).await.ok(),
             None => None,
@@ -61,11 +60,11 @@ impl Doctor {
 }
 
 fn print(session: &Session, findings: &[Finding]) {
-    session
-        .printer
-        .list_with(findings, |f| f.what.to_string(), |colour| {
-            findings.iter().map(|f| f.line(colour)).collect()
-        });
+    session.printer.list_with(
+        findings,
+        |f| f.what.to_string(),
+        |colour| findings.iter().map(|f| f.line(colour)).collect(),
+    );
     let count = |level| findings.iter().filter(|f| f.level == level).count();
     let (warnings, failures) = (count(Level::Warn), count(Level::Fail));
     session.printer.talk(&match (failures, warnings) {

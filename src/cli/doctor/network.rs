@@ -157,15 +157,16 @@ fn other(
         (DhcpMode::Full, true) => Finding::ok(what, format!("no other server answers on `{name}`")),
         (DhcpMode::Proxy, false) => Finding::ok(
             what,
-            format!("{} hands out addresses on `{name}`, Farrier adds boot data", others.join(", ")),
+            format!(
+                "{} hands out addresses on `{name}`, Farrier adds boot data",
+                others.join(", ")
+            ),
         ),
-        (DhcpMode::Proxy, true) if served => {
-            Finding::warn(
-                what,
-                format!("nobody hands out addresses on `{name}`"),
-                "start the other DHCP server, or set `mode = \"full\"`",
-            )
-        }
+        (DhcpMode::Proxy, true) if served => Finding::warn(
+            what,
+            format!("nobody hands out addresses on `{name}`"),
+            "start the other DHCP server, or set `mode = \"full\"`",
+        ),
         (DhcpMode::Proxy, true) => Finding::warn(
             what,
             format!("nobody hands out addresses on `{name}`, and proxy mode does not either"),
@@ -213,8 +214,16 @@ mod tests {
         };
         check(&site(&[]), &[host("eth1", "10.77.0.1", true)], Level::Ok);
         check(&site(&[]), &[host("eth1", "192.0.2.1", true)], Level::Warn);
-        check(&site(&["eth9"]), &[host("eth1", "10.77.0.1", true)], Level::Fail);
-        check(&site(&["eth1"]), &[host("eth1", "10.77.0.1", false)], Level::Fail);
+        check(
+            &site(&["eth9"]),
+            &[host("eth1", "10.77.0.1", true)],
+            Level::Fail,
+        );
+        check(
+            &site(&["eth1"]),
+            &[host("eth1", "10.77.0.1", false)],
+            Level::Fail,
+        );
         check(&site(&["eth1"]), &[host("eth1", "", true)], Level::Fail);
         check(&Site::default(), &[], Level::Fail);
     }
@@ -229,6 +238,9 @@ mod tests {
         assert_eq!(level(DhcpMode::Full, ourselves()), Level::Ok);
         assert_eq!(level(DhcpMode::Proxy, stranger()), Level::Ok);
         assert_eq!(level(DhcpMode::Proxy, ourselves()), Level::Warn);
-        assert_eq!(level(DhcpMode::Full, Err("no right".to_string())), Level::Warn);
+        assert_eq!(
+            level(DhcpMode::Full, Err("no right".to_string())),
+            Level::Warn
+        );
     }
 }

@@ -45,7 +45,10 @@ pub(super) async fn open(
     let site = control.site();
     let tally = control.tally();
     let addresses = chosen.addresses();
-    control.set_places(Places { addresses: addresses.clone(), http_port: site.server.http_port });
+    control.set_places(Places {
+        addresses: addresses.clone(),
+        http_port: site.server.http_port,
+    });
 
     let socket = place.socket();
     let listener = http::api::listen(&socket)
@@ -65,14 +68,17 @@ pub(super) async fn open(
         tally.door_opened(format!("http {}:{http_port}", address.ip));
         listeners.push(listener);
     }
-    control.set_places(Places { addresses: addresses.clone(), http_port });
+    control.set_places(Places {
+        addresses: addresses.clone(),
+        http_port,
+    });
     let machine = if listeners.is_empty() {
         None
     } else {
         let plane = Arc::new(MachinePlane {
             waist: control.clone(),
             hot: hot.clone(),
-            mirrors: Arc::new(http::NoMirrors),
+            mirrors: super::mirrors::mirrors(control, &place.state)?,
         });
         let started = http::accept::start(listeners, http::router(plane), http::Limits::default());
         Some(started.map_err(|e| cannot("HTTP", "its sockets", &e))?)
@@ -83,15 +89,24 @@ pub(super) async fn open(
         let at = SocketAddrV4::new(address.ip, site.server.tftp_port);
         let failed = |e: io::Error| cannot("TFTP", &at.to_string(), &e);
         let sockets = tftp::bind(at, TFTP_SHARDS).map_err(failed)?;
-        let running = tftp::start(sockets, control.clone(), hot.clone(), tftp::Limits::default())
-            .map_err(failed)?;
+        let running = tftp::start(
+            sockets,
+            control.clone(),
+            hot.clone(),
+            tftp::Limits::default(),
+        )
+        .map_err(failed)?;
         for bound in running.addresses() {
             tally.door_opened(format!("tftp {bound}"));
         }
         tftps.push(running);
     }
 
-    Ok(Doors { api, machine, tftp: tftps })
+    Ok(Doors {
+        api,
+        machine,
+        tftp: tftps,
+    })
 }
 
 fn listen(at: SocketAddrV4) -> io::Result<tokio::net::TcpListener> {
