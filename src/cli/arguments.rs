@@ -25,7 +25,7 @@ use crate::model::Refusal;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 there is a difference, 3 not found, \
-        4 refused by a guard,\n5 partly failed, 6 timed out, 7 server unreachable, 64 usage."
+        4 refused by a guard, 5 partly failed, 6 timed out, 7 server unreachable, 64 usage."
 )]
 pub struct Arguments {
     /// What every verb understands.

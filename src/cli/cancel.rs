@@ -26,12 +26,18 @@ pub struct Cancel {
 
 const COLUMNS: &[Column<CancelOutcome>] = &[
     Column::new("NAME", |m| m.name.to_string()),
-    Column::new("PHASE", |m| m.phase.to_string()),
+    Column::new("WAS", |m| m.phase.to_string()),
     Column::new("BUILD", |m| {
         m.build
-            .map_or_else(|| "nothing under way".to_string(), |b| b.to_string())
+            .map_or_else(|| "none".to_string(), |b| b.to_string())
     }),
     Column::new("HALF WRITTEN", |m| m.disk.clone().unwrap_or_default()),
+    Column::new("REFUSED", |m| {
+        m.refusal
+            .as_ref()
+            .map(|r| r.message.clone())
+            .unwrap_or_default()
+    }),
 ];
 
 impl Cancel {

@@ -119,3 +119,28 @@ fn run(command: Command, session: &Session) -> Result<Exit, crate::model::Refusa
 pub fn command() -> clap::Command {
     Arguments::command()
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_tree_is_sound() {
+        super::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        fn check(command: &mut clap::Command, path: &str) {
+            let help = command.render_long_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{path}: {line}");
+            }
+            for sub in command.get_subcommands_mut() {
+                let path = format!("{path} {}", sub.get_name());
+                check(sub, &path);
+            }
+        }
+        let mut command = super::command();
+        command.build();
+        check(&mut command, "farrier");
+    }
+}

@@ -165,11 +165,17 @@ impl Printer {
         }
     }
 
-    /// A table as text, for talk as well as for data.
+    /// A table as text, for talk as well as for data. A column that says nothing in any row is left
+    /// out, except with `-o wide`.
     pub(super) fn table<T>(&self, items: &[T], columns: &[Column<T>], colour: bool) -> String {
         let columns: Vec<&Column<T>> = columns
             .iter()
-            .filter(|c| !c.wide || self.is_wide())
+            .enumerate()
+            .filter(|(i, c)| {
+                let says = *i == 0 || items.iter().any(|item| !(c.text)(item).is_empty());
+                self.is_wide() || (!c.wide && says)
+            })
+            .map(|(_, c)| c)
             .collect();
         let mut table = Table::new();
         table

@@ -147,6 +147,9 @@ fn text(view: &WhyView, name: &str) -> String {
         out.push_str(&format!("expected\n  {expected}\n"));
     }
     if let Some(hint) = &view.hint {
+        // Whoever reads this has asked why already.
+        let asked = format!("farrier why {name}; then ");
+        let hint = hint.strip_prefix(&asked).unwrap_or(hint);
         out.push_str(&format!("next\n  {hint}\n"));
     }
     out

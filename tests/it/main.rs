@@ -2,6 +2,7 @@
 
 mod architecture;
 mod artefacts;
+mod cli;
 mod http;
 mod loader;
 mod rack;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::Chosen;
 use crate::cli::Place;
 use crate::control::{Control, Places};
-use crate::model::Refusal;
+use crate::model::{DhcpMode, Refusal};
 use crate::serve::http::{self, MachinePlane};
-use crate::serve::{Hot, tftp};
+use crate::serve::{Hot, dhcp, tftp};
 
 /// Boot artefacts held in memory: some distros' kernels and initrds, and every loader.
 const HOT_BYTES: u64 = 512 << 20;
@@ -21,11 +21,15 @@ pub(super) struct Doors {
     api: http::api::Door,
     machine: Option<http::Running>,
     tftp: Vec<tftp::Running>,
+    dhcp: Option<dhcp::Running>,
 }
 
 impl Doors {
     /// Closes them: no new conversation begins, then requests under way may finish.
     pub(super) async fn close(self) {
+        if let Some(dhcp) = self.dhcp {
+            dhcp.stop();
+        }
         for door in self.tftp {
             door.stop();
         }
@@ -102,10 +106,28 @@ pub(super) async fn open(
         tftps.push(running);
     }
 
+    let dhcp = match site.dhcp {
+        DhcpMode::Off => None,
+        mode if chosen.interfaces.is_empty() => {
+            tracing::warn!(?mode, "no DHCP door is opened: there is no interface for it");
+            None
+        }
+        _ => {
+            let sockets = dhcp::open(&site, &chosen.interfaces)
+                .map_err(|e| Refusal::failed(e.to_string()))?;
+            let running = dhcp::start(control, sockets)
+                .map_err(|e| cannot("DHCP", "its sockets", &e))?;
+            for door in running.doors() {
+                tally.door_opened(door.clone());
+            }
+            Some(running)
+        }
+    };
     Ok(Doors {
         api,
         machine,
         tftp: tftps,
+        dhcp,
     })
 }
 
