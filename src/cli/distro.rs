@@ -95,6 +95,9 @@ impl DistroFetch {
 }
 
 pub(super) async fn fetch(session: &Session, name: &str) -> Result<DistroView, Refusal> {
+    if !session.has_server().await {
+        return fetch_here(session, name).await;
+    }
     let mut bars = progress::FetchBars::new(&session.printer);
     let mut last = None;
     let path = format!("/v1/distros/{}/fetch", segment(name));
@@ -116,4 +119,36 @@ pub(super) async fn fetch(session: &Session, name: &str) -> Result<DistroView, R
         )
         .help(format!("farrier distro fetch {name}"))),
     }
+}
+
+/// Fetches with no server running: a server that starts later finds everything there.
+async fn fetch_here(session: &Session, name: &str) -> Result<DistroView, Refusal> {
+    // The one TLS provider; a second call changes nothing.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    session.printer.talk("no server is running here; fetching into the state directory");
+    let clock: crate::control::Clock = std::sync::Arc::new(crate::model::Timestamp::now);
+    let options = crate::control::Options {
+        site: session.place.site.clone(),
+        state: session.place.state.clone(),
+        clock,
+    };
+    let control = crate::control::Control::open(options)
+        .await
+        .map_err(|e| Refusal::failed(e.to_string()))?;
+    control.load().await?;
+    let name = name
+        .parse()
+        .map_err(|e: crate::model::name::NameError| Refusal::new(Code::Usage, e.to_string()))?;
+    let bars = std::sync::Arc::new(std::sync::Mutex::new(progress::FetchBars::new(&session.printer)));
+    let shown = bars.clone();
+    let fetched = control
+        .fetch(
+            &name,
+            std::sync::Arc::new(move |p| {
+                shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner).show(&p);
+            }),
+        )
+        .await;
+    bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner).done();
+    fetched
 }
