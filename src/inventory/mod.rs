@@ -13,6 +13,8 @@ mod chunk;
 mod disk;
 mod distro;
 mod edit;
+#[cfg(test)]
+mod example;
 mod field;
 mod files;
 #[cfg(test)]
@@ -24,6 +26,7 @@ mod profile;
 mod quick;
 mod read;
 mod register;
+mod request;
 mod report;
 mod request;
 #[cfg(test)]
