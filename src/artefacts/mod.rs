@@ -8,7 +8,6 @@ mod accept;
 pub mod builders;
 mod client;
 mod compose;
-
 mod deb;
 mod disk;
 mod download;

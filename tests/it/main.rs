@@ -5,6 +5,7 @@ mod artefacts;
 mod cli;
 mod http;
 mod loader;
+mod mirror;
 mod rack;
 mod render;
 mod standin;

@@ -212,6 +212,17 @@ impl Cache {
         }
     }
 
+    /// Waits until no transfer is under way: what readers have seen the end of is kept then.
+    pub async fn rest(&self) {
+        loop {
+            let flying = self.inner.flights().values().next().cloned();
+            let Some(mut flight) = flying else { return };
+            // an error means that the flight is over
+            while flight.changed().await.is_ok() {}
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Joins the flight for this file, or starts it. It goes on when its readers leave: the next
     /// one will want the file too.
     fn board(
