@@ -259,7 +259,10 @@ async fn with_upstream_down_old_copies_are_served_and_the_rest_is_an_error() {
     }
     for n in 1..=2 {
         assert_eq!(
-            cache.get("m", "none", false).await.unwrap_err(),
+            cache
+                .get("m", "none", false)
+                .await
+                .expect_err("nothing to serve"),
             Missing::NotFound
         );
         assert_eq!(upstream.count("/none"), n, "a 404 is not remembered");
@@ -267,7 +270,9 @@ async fn with_upstream_down_old_copies_are_served_and_the_rest_is_an_error() {
     up.store(false, Ordering::SeqCst);
     assert_eq!(get(&cache, head).await.expect("stale"), b"fine");
     assert_eq!(get(&cache, package).await.expect("kept"), b"fine");
-    let error = get(&cache, "pool/q/q_1.deb").await.unwrap_err();
+    let error = get(&cache, "pool/q/q_1.deb")
+        .await
+        .expect_err("nothing to serve");
     assert!(
         error.contains("could not be asked") && error.contains("500"),
         "{error}"
@@ -277,7 +282,9 @@ async fn with_upstream_down_old_copies_are_served_and_the_rest_is_an_error() {
     let cache = self::cache(state.path(), &base);
     assert_eq!(get(&cache, package).await.expect("kept"), b"fine");
     assert_eq!(get(&cache, head).await.expect("stale"), b"fine");
-    let error = get(&cache, "pool/q/q_1.deb").await.unwrap_err();
+    let error = get(&cache, "pool/q/q_1.deb")
+        .await
+        .expect_err("nothing to serve");
     assert!(error.contains("cannot connect"), "{error}");
 }
 
@@ -303,7 +310,10 @@ async fn a_removed_file_goes_and_a_cut_answer_does_not_spoil_the_old_one() {
     assert_eq!(get(&cache, path).await.expect("the old one"), b"old");
     step.store(2, Ordering::SeqCst);
     assert_eq!(
-        cache.get("m", path, false).await.unwrap_err(),
+        cache
+            .get("m", path, false)
+            .await
+            .expect_err("nothing to serve"),
         Missing::NotFound
     );
     assert!(!is_cached(&cache, path).await);
@@ -331,19 +341,28 @@ async fn redirects_stay_within_http_and_listings_are_not_shown() {
         b"moved"
     );
     for path in ["dists", "pool/file_1.deb"] {
-        let missing = cache.get("m", path, false).await.unwrap_err();
+        let missing = cache
+            .get("m", path, false)
+            .await
+            .expect_err("nothing to serve");
         assert_eq!(missing, Missing::NotFound, "{path}");
     }
     assert!(get(&cache, "pool/loop_1.deb").await.is_err());
     assert_eq!(upstream.count("/dists/"), 0, "not even asked for");
     let asked = upstream.asked().len();
     for path in ["../x", "a/%2e%2e/x", "dists/", "", "a//b", "a?x=1", "a%00"] {
-        let missing = cache.get("m", path, false).await.unwrap_err();
+        let missing = cache
+            .get("m", path, false)
+            .await
+            .expect_err("nothing to serve");
         assert_eq!(missing, Missing::NotFound, "{path}");
     }
     assert_eq!(upstream.asked().len(), asked, "tricks stay here");
     assert_eq!(
-        cache.get("nosuch", "x", false).await.unwrap_err(),
+        cache
+            .get("nosuch", "x", false)
+            .await
+            .expect_err("nothing to serve"),
         Missing::NotFound
     );
 }
@@ -368,7 +387,9 @@ async fn a_mirror_behind_a_socket_hears_its_own_name() {
     assert_eq!(asked.header("host"), Some("mirror.example"));
     assert_eq!(asked.path, "/debian/pool/p_1.deb");
     drop(relay);
-    let error = get(&cache, "pool/q_1.deb").await.unwrap_err();
+    let error = get(&cache, "pool/q_1.deb")
+        .await
+        .expect_err("nothing to serve");
     assert!(error.contains("cannot connect"), "{error}");
 }
 
@@ -396,7 +417,9 @@ async fn the_cache_stays_within_its_budget() {
         ..Limits::default()
     };
     let cache = with_limits(state.path(), &upstream.url(""), none);
-    let error = get(&cache, "pool/new_1.deb").await.unwrap_err();
+    let error = get(&cache, "pool/new_1.deb")
+        .await
+        .expect_err("nothing to serve");
     assert!(error.contains("no room"), "{error}");
 }
 
@@ -423,7 +446,9 @@ async fn a_new_declaration_is_live_and_an_unusable_one_says_why() {
         (None, "set `upstream` under `[mirror.m]`"),
     ] {
         declare(bad.map(str::to_string));
-        let error = get(&cache, "pool/p_1.deb").await.unwrap_err();
+        let error = get(&cache, "pool/p_1.deb")
+            .await
+            .expect_err("nothing to serve");
         assert!(error.contains(expect), "{error}");
     }
 }
@@ -558,6 +583,10 @@ impl Apt {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "downloads 10 MB of lists and a few packages from this host's own mirror"]
+#[expect(
+    clippy::print_stdout,
+    reason = "run by hand, its measurements are read"
+)]
 async fn a_real_apt_installs_from_it() {
     let state = tempfile::tempdir().expect("a directory");
     let cache = Cache::open(state.path(), &BTreeMap::new(), Limits::default()).expect("opened");
@@ -582,26 +611,60 @@ async fn a_real_apt_installs_from_it() {
         println!("{:?}", apt.files());
         assert_eq!(apt.files().len(), 3);
     }
-    // ten at once, from nothing
+    // six at once, from nothing: each file comes once
     let state = tempfile::tempdir().expect("a directory");
     let cache = Cache::open(state.path(), &BTreeMap::new(), Limits::default()).expect("opened");
-    let mirror = format!("http://{}/mirror/debian", door(cache).await);
+    let mirror = format!("http://{}/mirror/debian", door(cache.clone()).await);
     let begun = std::time::Instant::now();
     let mut rack = tokio::task::JoinSet::new();
-    for _ in 0..10 {
+    for _ in 0..6 {
         let mirror = mirror.clone();
         rack.spawn(async move {
             let apt = Apt::new(&mirror);
             apt.run(&["update"]).await;
-            apt.run(&["download", "memtest86+", "ipxe", "g++-12"]).await;
+            apt.run(&download).await;
             assert_eq!(apt.files().len(), 3);
+            apt.files().iter().map(|(_, size)| size).sum::<u64>()
         });
     }
+    let mut received = 0;
     while let Some(ended) = rack.join_next().await {
-        ended.expect("installed");
+        received += ended.expect("installed");
     }
-    took.lock()
-        .expect("no panic")
-        .push(("ten at once".into(), begun.elapsed()));
+    let taken = cache.counts();
+    println!(
+        "six at once: {:?}, {received} bytes of packages, {taken:?}",
+        begun.elapsed()
+    );
+    assert!(taken.taken < 30_000_000, "each file once");
     println!("{:#?}", took.lock().expect("no panic"));
+
+    // how fast a large file passes, cold (limited by upstream) and kept
+    let uris = tokio::process::Command::new("apt-get")
+        .args([
+            "download",
+            "--print-uris",
+            "debian-installer-12-netboot-amd64",
+        ])
+        .output()
+        .await
+        .expect("apt runs");
+    let uris = String::from_utf8_lossy(&uris.stdout).into_owned();
+    let path = uris
+        .split('\'')
+        .nth(1)
+        .and_then(|u| u.split_once("/pool/"))
+        .expect("a URI")
+        .1;
+    for round in ["cold", "kept"] {
+        let begun = std::time::Instant::now();
+        let found = cache
+            .get("debian", &format!("pool/{path}"), false)
+            .await
+            .expect("found");
+        let length = read(found).await.expect("whole").len();
+        let speed = length as f64 / 1e6 / begun.elapsed().as_secs_f64();
+        println!("{round}: {length} bytes at {speed:.0} MB/s");
+        cache.rest().await;
+    }
 }

@@ -45,6 +45,7 @@ pub(super) async fn fly(
     }
     let _turn = upstream.turn().await;
     let known = entry.as_ref().map(|e| e.head.as_ref());
+    cache.count(|c| c.asked += 1);
     let asked = upstream.ask(Method::GET, path, known).await;
     let end = match asked {
         Ok(response) => match (response.status(), &entry) {
@@ -131,9 +132,10 @@ async fn receive(
         if length > cache.limits.largest {
             return Err("the file is larger than is cached".to_string());
         }
+        cache.count(|c| c.taken += bytes.len() as u64);
         write(&temp.file, bytes, here).await?;
         // the last byte waits for the verdict
-        transfer.ready = length - 1;
+        transfer.ready = length.saturating_sub(1);
         state.send_replace(State::Growing(transfer.clone()));
     }
     if head.length.is_some_and(|announced| announced != length) {
