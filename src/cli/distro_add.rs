@@ -174,7 +174,22 @@ mod tests {
             mirror: Some("debian".to_string()),
             fetch: false,
         };
-        insta::assert_snapshot!(add.file().expect("a file"), @"");
+        insta::assert_snapshot!(add.file().expect("a file"), @r#"
+        kernel = "linux"
+        initrds = ["initrd", "initrd2"]
+        mirror = "debian"
+
+        [artefact.linux]
+        url = "https://mirror.example/linux"
+        sha256 = "00ff"
+
+        [artefact.initrd]
+        deb = "pkg"
+        path = "usr/lib/initrd.gz"
+
+        [artefact.initrd2]
+        file = "/srv/more.gz"
+        "#);
         assert_eq!(table("deb:pkg").expect_err("no path").code, Code::Usage);
     }
 }

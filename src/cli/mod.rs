@@ -103,11 +103,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, session: &Session) -> Result<Exit, crate::model::Refusal> {
-    let mut builder = if command.is_server() {
-        tokio::runtime::Builder::new_multi_thread()
-    } else {
-        tokio::runtime::Builder::new_current_thread()
-    };
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if !command.is_server() {
+        builder.worker_threads(2);
+    }
     let runtime = builder
         .enable_all()
         .build()

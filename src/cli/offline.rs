@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use super::place::Place;
-use crate::artefacts::Shelf;
+use crate::artefacts::{ArtefactError, Progress, Renew, Report, Shelf};
 use crate::inventory::{self, EditLock, FileSet, Parsed, ReadError, SelectError, WriteError};
-use crate::model::command::{DocumentView, EditOutcome, EditReport, RenderView};
+use crate::model::command::{DocumentView, EditOutcome, EditReport, FetchProgress, RenderView};
 use crate::model::view::DistroView;
 use crate::model::{
     Code, Diagnostic, Distro, EditRequest, Firmware, Name, Profile, ProfileKind, Refusal,
@@ -317,4 +317,42 @@ pub(super) fn distros(site: &Site, place: &Place) -> Vec<DistroView> {
         }
     };
     site.distros.values().map(view).collect()
+}
+
+/// Fetches what a distro lacks, and the network boot loaders that this host lacks.
+pub(super) async fn fetch(
+    place: &Place,
+    name: &str,
+    show: impl Fn(FetchProgress) + Send + Sync + 'static,
+) -> Result<DistroView, Refusal> {
+    let site = load(place)?.site;
+    let distro = site.distros.get(name).ok_or_else(|| {
+        let near = inventory::suggest(name, site.distros.keys().map(Name::as_str));
+        let near: Vec<String> = near.map(str::to_string).into_iter().collect();
+        Refusal::not_found("distro", name, &near)
+    })?;
+    // The one TLS provider; a second call changes nothing.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let shelf = Shelf::open(&place.state);
+    let report: Report = Arc::new(move |p: Progress| {
+        show(FetchProgress {
+            artefact: p.artefact,
+            done: p.done,
+            total: p.total,
+            detail: format!("{:?}", p.step).to_lowercase(),
+        });
+    });
+    let failed = |e: ArtefactError| Refusal::failed(chain(&e));
+    shelf
+        .fetch_loaders(Renew::Missing, &report)
+        .await
+        .map_err(failed)?;
+    shelf
+        .fetch(distro, &place.site, Renew::Missing, &report)
+        .await
+        .map_err(failed)?;
+    let all = distros(&site, place);
+    all.into_iter()
+        .find(|d| d.name == name)
+        .ok_or_else(|| Refusal::failed(format!("`{name}` was fetched and is not there")))
 }

@@ -105,18 +105,6 @@ impl<'a> Section<'a> {
         self.table.iter().filter_map(|(key, _)| self.get(key))
     }
 
-    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
-        self.get(key)?.text()
-    }
-
-    pub(super) fn lines(&self, key: &str) -> Option<&'a str> {
-        self.get(key)?.lines()
-    }
-
-    pub(super) fn texts(&self, key: &str) -> Option<Vec<String>> {
-        self.get(key).map(|f| f.texts())
-    }
-
     pub(super) fn boolean(&self, key: &str) -> Option<bool> {
         self.get(key)?.boolean()
     }
@@ -205,16 +193,16 @@ impl<'a> Field<'a> {
 
     /// A string on one line.
     pub(super) fn text(&self) -> Option<&'a str> {
-        self.text_with(|_| false)
+        self.printable(|c| !c.is_control(), "a value is one line of text")
     }
 
-    /// A string that may have several lines, such as a kernel command line written one idea a line.
+    /// A string that may have several lines.
     pub(super) fn lines(&self) -> Option<&'a str> {
-        self.text_with(|c| c == '\n' || c == '\t' || c == '\r')
+        let ok = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
+        self.printable(ok, "a value is text")
     }
 
-    /// A string without control characters other than those allowed.
-    fn text_with(&self, allowed: impl Fn(char) -> bool) -> Option<&'a str> {
+    fn printable(&self, allowed: fn(char) -> bool, rule: &str) -> Option<&'a str> {
         let Node::Value(Value::String(text)) = self.node else {
             let help = match self.node {
                 Node::Value(value @ (Value::Integer(_) | Value::Float(_) | Value::Boolean(_))) => {
@@ -226,11 +214,11 @@ impl<'a> Field<'a> {
             return self.wrong_type("a string", help);
         };
         let text = text.value();
-        if let Some(control) = text.chars().find(|c| c.is_control() && !allowed(*c)) {
+        if let Some(control) = text.chars().find(|c| !allowed(*c)) {
             self.error(
                 format!("`{}` holds the control character {control:?}", self.key),
                 "only printable characters here",
-                Some("remove it; a value is one line of text".to_string()),
+                Some(format!("remove it; {rule}")),
             );
             return None;
         }

@@ -13,6 +13,8 @@ mod chunk;
 mod disk;
 mod distro;
 mod edit;
+#[cfg(test)]
+mod example;
 mod field;
 mod files;
 #[cfg(test)]

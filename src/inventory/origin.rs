@@ -29,6 +29,9 @@ pub struct Origin {
 /// What stands for the file of a value that no file sets.
 pub const BUILT_IN: &str = "built in";
 
+/// Written beside the disk rule or on its own.
+const MAY_DESTROY: &str = "profile.may_destroy";
+
 /// Every value of a system with the place it comes from, by key. Empty if there is no such system.
 /// `site` must be what these files were loaded as.
 pub fn origins(files: &FileSet, site: &Site, name: &str) -> Vec<Origin> {
@@ -89,7 +92,7 @@ fn systems_toml(files: &FileSet, layers: &mut Layers) {
     let has = |text: &str| text.contains("[defaults") || text.starts_with("defaults");
     let source = Source::new(path, text);
     let ranges = match has(head) {
-        true => Vec::from([0..head.len()]),
+        true => std::iter::once(0..head.len()).collect(),
         false => cut(text).rest,
     };
     layers.part(&source, &ranges, |root, layer| {
@@ -178,7 +181,7 @@ impl Layers {
     ) {
         if let Some(text) = text(files, path) {
             let source = Source::new(path, text);
-            self.part(&source, &[0..text.len()], read);
+            self.part(&source, std::slice::from_ref(&(0..text.len())), read);
         }
     }
 
@@ -208,7 +211,10 @@ impl Layers {
                 self.values.retain(|key, _| !is_rule(key));
             }
         }
-        for origin in layer {
+        for mut origin in layer {
+            if origin.key == "profile.disk.may_destroy" {
+                origin.key = MAY_DESTROY.to_string();
+            }
             // Among vars a value may replace a table, or a table a value.
             if origin.key.starts_with("vars.") {
                 let below = format!("{}.", origin.key);
@@ -242,7 +248,7 @@ impl Layers {
             profile.retry_after_write.to_string(),
         );
         let may = format!("{:?}", profile.may_destroy);
-        say("profile.disk.may_destroy", may);
+        say(MAY_DESTROY, may);
         let deadlines = &profile.deadlines;
         say("profile.deadline.boot", seconds(deadlines.boot));
         say("profile.deadline.install", seconds(deadlines.install));
@@ -294,9 +300,9 @@ mod tests {
             "profile.deadline.configure = \"1800s\" (built in:0)",
             "profile.deadline.first_boot = \"1200s\" (built in:0)",
             "profile.deadline.install = \"3600s\" (built in:0)",
-            "profile.disk.may_destroy = [\"any\"] (profiles/p/profile.toml:8)",
             "profile.distro = \"d\" (profiles/p/profile.toml:2)",
             "profile.kind = \"fai\" (profiles/p/profile.toml:1)",
+            "profile.may_destroy = [\"any\"] (profiles/p/profile.toml:8)",
             "profile.retry_after_write = false (built in:0)",
             "protected = true (systems.toml:3)",
             "secure_boot = false (built in:0)",

@@ -39,7 +39,7 @@ pub(super) fn all(site: &Site, status: Option<&StatusView>) -> Vec<Finding> {
     let all = present();
     let mut addresses: Vec<Ipv4Addr> = answering(site, &all)
         .iter()
-        .flat_map(|i| i.addresses.clone())
+        .flat_map(|i| i.addresses.iter().map(|a| a.addr()))
         .collect();
     if addresses.is_empty() {
         addresses.push(Ipv4Addr::UNSPECIFIED);
