@@ -81,7 +81,7 @@ pub(super) fn shipped(name: &str) -> Profile {
             made.answers.insert(answer.clone(), answer_of);
         }
     }
-    if let Some(dir) = own["handoff"]["dir"].as_str() {
+    if let Some(dir) = own["handoff"]["steps"].as_str() {
         made.handoff = Handoff::Steps {
             dir: dir.to_string(),
             timeout: Duration::from_secs(600),
