@@ -81,7 +81,7 @@ pub(super) fn shipped(name: &str) -> Profile {
             made.answers.insert(answer.clone(), answer_of);
         }
     }
-    if let Some(dir) = own["handoff"]["dir"].as_str() {
+    if let Some(dir) = own["handoff"]["steps"].as_str() {
         made.handoff = Handoff::Steps {
             dir: dir.to_string(),
             timeout: Duration::from_secs(600),
@@ -169,7 +169,11 @@ pub(super) fn value(text: &str) -> Value {
 }
 
 /// Runs a program on an input; none if it is not installed, which is said loudly.
-pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> Option<(bool, String, String)> {
+pub(super) fn run(
+    program: &str,
+    arguments: &[&str],
+    input: &str,
+) -> Option<(bool, String, String)> {
     use std::io::Write;
     let child = Command::new(program)
         .args(arguments)
