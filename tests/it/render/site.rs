@@ -169,7 +169,11 @@ pub(super) fn value(text: &str) -> Value {
 }
 
 /// Runs a program on an input; none if it is not installed, which is said loudly.
-pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> Option<(bool, String, String)> {
+pub(super) fn run(
+    program: &str,
+    arguments: &[&str],
+    input: &str,
+) -> Option<(bool, String, String)> {
     use std::io::Write;
     let child = Command::new(program)
         .args(arguments)
