@@ -21,7 +21,6 @@ use crate::model::Refusal;
         Wherever a NAME is wanted, a MAC in any spelling, a node set such as web[01-20], \
         a quoted glob, -l TAG or - (names on stdin) does too.",
     max_term_width = 80,
-    disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 there is a difference, 3 not found, \
@@ -143,25 +142,25 @@ pub enum Command {
     /// Put the site's files in force now
     Apply(apply::Apply),
     /// Systems: machines as declared
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     System(SystemCommand),
     /// Profiles: how to make a system what it should be
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Profile(profile::ProfileCommand),
     /// Distros: kernels, initrds and loaders
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Distro(distro::DistroCommand),
     /// Leases: addresses and who holds them
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Lease(lease::LeaseCommand),
     /// Events: what happened
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Event(EventCommand),
     /// Revisions: what was in force, and when
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Revision(revision::RevisionCommand),
     /// The server itself
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Server(ServerCommand),
     /// Print a completion script for a shell
     Completion(completion::Completion),

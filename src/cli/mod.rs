@@ -33,6 +33,7 @@ mod printer;
 mod profile;
 mod progress;
 mod rebuild;
+mod reference;
 mod render;
 mod revision;
 mod rm;
@@ -55,6 +56,7 @@ use clap::{CommandFactory, Parser};
 
 pub use arguments::{Arguments, Command};
 pub use place::{Place, PlaceError};
+pub use reference::reference;
 pub use session::Session;
 
 /// How a verb ended if it was not refused.
