@@ -47,7 +47,7 @@ impl Control {
         })?;
         let distro = distro_of(site, profile)?;
         let epoch = snapshot.machines.get(&system.name).map_or(0, |m| m.last_epoch()) + 1;
-        let mut place = self.place(site, &system, epoch);
+        let mut place = self.place(site, &system, distro, &snapshot.artefacts, epoch);
         if let Some(code) = request.arch {
             place.firmware = Some(Firmware::from_code(code));
         }

@@ -2,6 +2,7 @@
 //! parsers, and the Debian installer's own busybox.
 
 mod debian;
+mod fai;
 mod first_boot;
 mod hostile;
 mod limits;
