@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn an_address_is_read_as_apt_prints_it() {
-        let line = "'http://deb.debian.org/debian/pool/main/m/memtest86%2b/memtest86%2b_6.10-4_amd64.deb' memtest86+_6.10-4_amd64.deb 122832 SHA256:76A2";
+        let line = "'http://mirror.example/debian/pool/main/m/memtest86%2b/memtest86%2b_6.10-4_amd64.deb' memtest86+_6.10-4_amd64.deb 122832 SHA256:76A2";
         let expected = Candidate {
             file: "memtest86+_6.10-4_amd64.deb".into(),
             size: 122_832,

@@ -8,7 +8,6 @@ mod accept;
 pub mod builders;
 mod client;
 mod compose;
-
 mod deb;
 mod disk;
 mod download;
@@ -18,8 +17,10 @@ mod fai;
 mod fetch;
 mod gather;
 mod loaders;
+pub mod mirror;
 mod progress;
 mod record;
+pub mod relay;
 mod shelf;
 mod unpack;
 

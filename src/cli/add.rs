@@ -16,8 +16,8 @@ pub struct Add {
     #[arg(value_name = "NAME")]
     name: Name,
     /// Its MAC in any spelling; several are joined by commas
-    #[arg(value_name = "MAC", value_delimiter = ',', num_args = 1, required = true)]
-    macs: Vec<MacAddr>,
+    #[arg(value_name = "MAC", value_parser = macs)]
+    macs: Macs,
     /// Its profile (the one under [defaults] if not given)
     #[arg(value_name = "PROFILE")]
     profile: Option<String>,
@@ -29,6 +29,15 @@ pub struct Add {
     rebuild: bool,
 }
 
+/// Hardware addresses joined by commas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Macs(Vec<MacAddr>);
+
+fn macs(text: &str) -> Result<Macs, crate::model::mac::MacError> {
+    let macs: Result<Vec<MacAddr>, _> = text.split(',').map(str::parse).collect();
+    macs.map(Macs)
+}
+
 impl Add {
     /// Runs it.
     pub(super) async fn run(mut self, session: &Session) -> Result<Exit, Refusal> {
@@ -38,7 +47,7 @@ impl Add {
         let profile = self.profile.map(|p| p.parse::<Name>()).transpose();
         let request = EditRequest::Add {
             name: self.name.clone(),
-            macs: self.macs,
+            macs: self.macs.0,
             profile: profile.map_err(|e| Refusal::new(Code::Usage, e.to_string()))?,
             changes: change::parse_all(&self.changes)?,
         };

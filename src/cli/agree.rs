@@ -7,7 +7,7 @@ use crate::model::Refusal;
 
 /// What was typed to agree in advance.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct AgreeArguments {
+pub(super) struct AgreeArguments {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

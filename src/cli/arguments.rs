@@ -25,7 +25,7 @@ use crate::model::Refusal;
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 there is a difference, 3 not found, \
-        4 refused by a guard,\n5 partly failed, 6 timed out, 7 server unreachable, 64 usage."
+        4 refused by a guard, 5 partly failed, 6 timed out, 7 server unreachable, 64 usage."
 )]
 pub struct Arguments {
     /// What every verb understands.
@@ -41,13 +41,31 @@ pub struct Arguments {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// The site: the directory that holds systems.toml
-    #[arg(long, global = true, value_name = "DIR", env = "FARRIER_SITE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "FARRIER_SITE",
+        hide_env_values = true
+    )]
     pub site: Option<PathBuf>,
     /// The state: database, artefacts and control socket
-    #[arg(long, global = true, value_name = "DIR", env = "FARRIER_STATE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "FARRIER_STATE",
+        hide_env_values = true
+    )]
     pub state: Option<PathBuf>,
     /// How to print what was asked for
-    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "table")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
     pub output: Output,
     /// Whether to colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]

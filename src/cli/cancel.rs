@@ -26,12 +26,18 @@ pub struct Cancel {
 
 const COLUMNS: &[Column<CancelOutcome>] = &[
     Column::new("NAME", |m| m.name.to_string()),
-    Column::new("PHASE", |m| m.phase.to_string()),
+    Column::new("WAS", |m| m.phase.to_string()),
     Column::new("BUILD", |m| {
         m.build
-            .map_or_else(|| "nothing under way".to_string(), |b| b.to_string())
+            .map_or_else(|| "none".to_string(), |b| b.to_string())
     }),
     Column::new("HALF WRITTEN", |m| m.disk.clone().unwrap_or_default()),
+    Column::new("REFUSED", |m| {
+        m.refusal
+            .as_ref()
+            .map(|r| r.message.clone())
+            .unwrap_or_default()
+    }),
 ];
 
 impl Cancel {
@@ -52,9 +58,12 @@ impl Cancel {
         }
         let risky = plan.machines.iter().any(|m| m.disk.is_some());
         if plan.machines.len() > 1 || risky {
-            session
-                .printer
-                .talk(session.printer.table(&plan.machines, COLUMNS, false).trim_end());
+            session.printer.talk(
+                session
+                    .printer
+                    .table(&plan.machines, COLUMNS, false)
+                    .trim_end(),
+            );
             let names: Vec<String> = plan.machines.iter().map(|m| m.name.to_string()).collect();
             self.agree.ask(session, "cancel", &names)?;
         }

@@ -119,12 +119,18 @@ pub(super) fn whole(loaded: &Loaded) -> CheckReport {
     }
 }
 
+/// Whether two systems have the same problem at the same place; what they render to may differ.
+fn same(one: &Diagnostic, other: &Diagnostic) -> bool {
+    let place = |d: &Diagnostic| d.spans.first().map(|s| (s.file.clone(), s.line, s.column));
+    one.message == other.message && place(one) == place(other)
+}
+
 /// The same problem of four hundred systems is one problem.
 fn once(found: Vec<(&Name, Vec<Diagnostic>)>) -> Vec<Diagnostic> {
     let mut seen: Vec<(Diagnostic, &Name, usize)> = Vec::new();
     for (name, problems) in found {
         for problem in problems {
-            match seen.iter_mut().find(|(known, _, _)| *known == problem) {
+            match seen.iter_mut().find(|(known, _, _)| same(known, &problem)) {
                 Some((_, _, count)) => *count += 1,
                 None => seen.push((problem, name, 1)),
             }

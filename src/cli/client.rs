@@ -1,6 +1,6 @@
 //! HTTP/1 over the control socket.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -36,11 +36,6 @@ impl Client {
     /// A client of the server whose control socket this is.
     pub fn new(socket: PathBuf) -> Client {
         Client { socket }
-    }
-
-    /// The control socket.
-    pub(super) fn socket(&self) -> &Path {
-        &self.socket
     }
 
     /// Whether something accepts on the socket (or would, if this user might open it).

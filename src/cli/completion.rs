@@ -24,15 +24,9 @@ impl Completion {
             Shell::Bash => {
                 "farrier completion bash > /usr/share/bash-completion/completions/farrier"
             }
-            Shell::Zsh => {
-                "farrier completion zsh > /usr/local/share/zsh/site-functions/_farrier"
-            }
-            Shell::Fish => {
-                "farrier completion fish > ~/.config/fish/completions/farrier.fish"
-            }
-            Shell::PowerShell => {
-                "farrier completion powershell >> $PROFILE"
-            }
+            Shell::Zsh => "farrier completion zsh > /usr/local/share/zsh/site-functions/_farrier",
+            Shell::Fish => "farrier completion fish > ~/.config/fish/completions/farrier.fish",
+            Shell::PowerShell => "farrier completion powershell >> $PROFILE",
             _ => "see your shell's manual for where completion scripts go",
         };
         if std::io::IsTerminal::is_terminal(&std::io::stdout()) {

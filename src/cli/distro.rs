@@ -1,11 +1,13 @@
 //! `farrier distro`: kernels, initrds and loaders.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use clap::{Args, Subcommand};
 
 use super::client::{Pairs, segment};
 use super::printer::Column;
-use super::{Exit, Session, distro_add, progress, time};
-use crate::model::command::FetchLine;
+use super::{Exit, Session, distro_add, offline, progress, time};
+use crate::model::command::{FetchLine, FetchProgress};
 use crate::model::view::DistroView;
 use crate::model::{Code, Refusal};
 
@@ -29,7 +31,7 @@ pub struct DistroLs {}
 /// An interrupted fetch goes on where it stopped.
 #[derive(Debug, Args)]
 pub struct DistroFetch {
-    /// Distros; "loaders" for network boot loaders
+    /// Distros
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// All distros of which something is missing
@@ -50,8 +52,7 @@ impl DistroCommand {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         match self {
             DistroCommand::Ls(_) => {
-                let distros: Vec<DistroView> =
-                    session.client.get("/v1/distros", &Pairs::new()).await?;
+                let distros = all(session).await?;
                 session.printer.list(
                     &distros,
                     COLUMNS,
@@ -74,8 +75,7 @@ impl DistroCommand {
 impl DistroFetch {
     async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let names = if self.all {
-            let distros: Vec<DistroView> =
-                session.client.get("/v1/distros", &Pairs::new()).await?;
+            let distros: Vec<DistroView> = session.client.get("/v1/distros", &Pairs::new()).await?;
             let lacking = distros.into_iter().filter(|d| !d.missing.is_empty());
             lacking.map(|d| d.name).collect()
         } else if self.names.is_empty() {
@@ -95,19 +95,45 @@ impl DistroFetch {
     }
 }
 
+/// All distros: of the server, or as the files and the state directory say.
+async fn all(session: &Session) -> Result<Vec<DistroView>, Refusal> {
+    if session.has_server().await {
+        return session.client.get("/v1/distros", &Pairs::new()).await;
+    }
+    let site = offline::load(&session.place)?.site;
+    Ok(offline::distros(&site, &session.place))
+}
+
+/// Fetches what one distro lacks.
 pub(super) async fn fetch(session: &Session, name: &str) -> Result<DistroView, Refusal> {
-    let mut bars = progress::FetchBars::new(&session.printer);
+    let bars = Arc::new(Mutex::new(progress::FetchBars::new(&session.printer)));
+    let show = {
+        let bars = bars.clone();
+        move |p: FetchProgress| bars.lock().unwrap_or_else(PoisonError::into_inner).show(&p)
+    };
+    let ended = if session.has_server().await {
+        through_server(session, name, show).await
+    } else {
+        offline::fetch(&session.place, name, show).await
+    };
+    bars.lock().unwrap_or_else(PoisonError::into_inner).done();
+    ended
+}
+
+async fn through_server(
+    session: &Session,
+    name: &str,
+    show: impl Fn(FetchProgress),
+) -> Result<DistroView, Refusal> {
     let mut last = None;
     let path = format!("/v1/distros/{}/fetch", segment(name));
-    let ended = session
+    session
         .client
         .lines(&path, |line: FetchLine| match line {
-            FetchLine::Progress(progress) => bars.show(&progress),
+            FetchLine::Progress(progress) => show(progress),
             end => last = Some(end),
         })
-        .await;
-    bars.done();
-    ended?;
+        .await?;
     match last {
         Some(FetchLine::Done(view)) => Ok(view),
         Some(FetchLine::Failed(refusal)) => Err(refusal),
@@ -117,4 +143,36 @@ pub(super) async fn fetch(session: &Session, name: &str) -> Result<DistroView, R
         )
         .help(format!("farrier distro fetch {name}"))),
     }
+}
+
+/// Fetches with no server running: a server that starts later finds everything there.
+async fn fetch_here(session: &Session, name: &str) -> Result<DistroView, Refusal> {
+    // The one TLS provider; a second call changes nothing.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    session.printer.talk("no server is running here; fetching into the state directory");
+    let clock: crate::control::Clock = std::sync::Arc::new(crate::model::Timestamp::now);
+    let options = crate::control::Options {
+        site: session.place.site.clone(),
+        state: session.place.state.clone(),
+        clock,
+    };
+    let control = crate::control::Control::open(options)
+        .await
+        .map_err(|e| Refusal::failed(e.to_string()))?;
+    control.load().await?;
+    let name = name
+        .parse()
+        .map_err(|e: crate::model::name::NameError| Refusal::new(Code::Usage, e.to_string()))?;
+    let bars = std::sync::Arc::new(std::sync::Mutex::new(progress::FetchBars::new(&session.printer)));
+    let shown = bars.clone();
+    let fetched = control
+        .fetch(
+            &name,
+            std::sync::Arc::new(move |p| {
+                shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner).show(&p);
+            }),
+        )
+        .await;
+    bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner).done();
+    fetched
 }

@@ -44,16 +44,19 @@ impl DistroAdd {
         let lock = EditLock::take(&session.place.site).map_err(failed)?;
         let files = offline::read(&session.place)?;
         if files.files.contains_key(&path) {
-            return Err(
-                Refusal::refused(format!("the distro `{}` is already in `{path}`", self.name))
-                    .help(format!("edit `{}`", session.place.site.join(&path).display())),
-            );
+            return Err(Refusal::refused(format!(
+                "the distro `{}` is already in `{path}`",
+                self.name
+            ))
+            .help(format!(
+                "edit `{}`",
+                session.place.site.join(&path).display()
+            )));
         }
         offline::sound(files.with(&path, text.as_bytes()))?;
         let folder = session.place.site.join("boot");
-        std::fs::create_dir_all(&folder).map_err(|e| {
-            Refusal::failed(format!("`{}` cannot be made: {e}", folder.display()))
-        })?;
+        std::fs::create_dir_all(&folder)
+            .map_err(|e| Refusal::failed(format!("`{}` cannot be made: {e}", folder.display())))?;
         let change = Change {
             path: path.clone(),
             before: None,
@@ -75,12 +78,18 @@ impl DistroAdd {
             || format!("{path}\n"),
         );
         if !live {
-            session.printer.talk("no server runs here, so only the file was written");
+            session
+                .printer
+                .talk("no server runs here, so only the file was written");
         } else if self.fetch {
             let done = super::distro::fetch(session, &self.name).await?;
-            session.printer.talk(&format!("{} of {} are here", done.present, done.declared));
+            session
+                .printer
+                .talk(&format!("{} of {} are here", done.present, done.declared));
         } else {
-            session.printer.talk(&format!("farrier distro fetch {}", self.name));
+            session
+                .printer
+                .talk(&format!("farrier distro fetch {}", self.name));
         }
         Ok(Exit::Done)
     }
@@ -122,8 +131,11 @@ fn table(source: &str) -> Result<Table, Refusal> {
     let mut table = Table::new();
     if let Some(rest) = source.strip_prefix("deb:") {
         let (package, path) = rest.split_once(':').ok_or_else(|| {
-            Refusal::new(Code::Usage, format!("`{source}` names no file of the package"))
-                .help("write deb:PACKAGE:PATH, such as deb:memtest86+:boot/memtest86+x64.bin")
+            Refusal::new(
+                Code::Usage,
+                format!("`{source}` names no file of the package"),
+            )
+            .help("write deb:PACKAGE:PATH, such as deb:memtest86+:boot/memtest86+x64.bin")
         })?;
         table.insert("deb", value(package));
         table.insert("path", value(path.trim_start_matches('/')));
@@ -155,11 +167,29 @@ mod tests {
             name: "trixie".parse().expect("a name"),
             kernel: "https://mirror.example/linux#sha256=00ff".to_string(),
             kernel_uefi: None,
-            initrds: vec!["deb:pkg:/usr/lib/initrd.gz".to_string(), "/srv/more.gz".to_string()],
+            initrds: vec![
+                "deb:pkg:/usr/lib/initrd.gz".to_string(),
+                "/srv/more.gz".to_string(),
+            ],
             mirror: Some("debian".to_string()),
             fetch: false,
         };
-        insta::assert_snapshot!(add.file().expect("a file"), @"");
+        insta::assert_snapshot!(add.file().expect("a file"), @r#"
+        kernel = "linux"
+        initrds = ["initrd", "initrd2"]
+        mirror = "debian"
+
+        [artefact.linux]
+        url = "https://mirror.example/linux"
+        sha256 = "00ff"
+
+        [artefact.initrd]
+        deb = "pkg"
+        path = "usr/lib/initrd.gz"
+
+        [artefact.initrd2]
+        file = "/srv/more.gz"
+        "#);
         assert_eq!(table("deb:pkg").expect_err("no path").code, Code::Usage);
     }
 }

@@ -24,7 +24,9 @@ const COLUMNS: &[Column<EditOutcome>] = &[
         macs.join(",")
     }),
     Column::new("FILE", |s| s.file.clone()),
-    Column::wide("PHASE", |s| s.phase.map(|p| p.to_string()).unwrap_or_default()),
+    Column::wide("PHASE", |s| {
+        s.phase.map(|p| p.to_string()).unwrap_or_default()
+    }),
     Column::wide("PROBLEM", |s| s.broken.clone().unwrap_or_default()),
 ];
 

@@ -30,7 +30,9 @@ pub struct Events {
 pub(super) const COLUMNS: &[Column<EventView>] = &[
     Column::new("TIME", |e| time::stamp(e.time)),
     Column::new("SYSTEM", |e| e.system.clone()),
-    Column::new("BUILD", |e| e.build.map(|b| b.to_string()).unwrap_or_default()),
+    Column::new("BUILD", |e| {
+        e.build.map(|b| b.to_string()).unwrap_or_default()
+    }),
     Column::new("PHASE", |e| e.phase.to_string()),
     Column::new("EVENT", |e| e.kind.clone()),
     Column::new("DETAIL", |e| e.detail.clone()),

@@ -90,8 +90,7 @@ fn wants_json(typed: &[OsString]) -> bool {
         matches!(
             word.as_str(),
             "-ojson" | "-ojsonl" | "-o=json" | "-o=jsonl" | "--output=json" | "--output=jsonl"
-        ) || (matches!(word.as_str(), "-o" | "--output")
-            && matches!(next, Some("json" | "jsonl")))
+        ) || (matches!(word.as_str(), "-o" | "--output") && matches!(next, Some("json" | "jsonl")))
     })
 }
 
@@ -115,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_refusal_is_a_sentence_and_its_fix() {
-        let refusal = Refusal::refused("`db01` is protected").help("farrier set db01 protected=false");
+        let refusal =
+            Refusal::refused("`db01` is protected").help("farrier set db01 protected=false");
         assert_eq!(
             sentence(&refusal, false),
             "error: `db01` is protected\n help: farrier set db01 protected=false\n"

@@ -1,10 +1,10 @@
 //! What `rebuild` and `boot` share: show what is at stake, ask, flag.
 
+use super::Exit;
 use super::agree::AgreeArguments;
 use super::printer::Column;
 use super::session::Session;
 use super::time;
-use super::Exit;
 use crate::model::command::{FlagOutcome, FlagReport, FlagRequest};
 use crate::model::{DiskRule, Purpose, Refusal, Timestamp};
 
@@ -16,7 +16,10 @@ const PLAN: &[Column<FlagOutcome>] = &[
     Column::new("LAST DISK", |m| m.last_disk.clone().unwrap_or_default()),
     Column::new("LAST BUILD", last_build),
     Column::new("REFUSED", |m| {
-        m.refusal.as_ref().map(|r| r.message.clone()).unwrap_or_default()
+        m.refusal
+            .as_ref()
+            .map(|r| r.message.clone())
+            .unwrap_or_default()
     }),
 ];
 
@@ -38,9 +41,12 @@ pub(super) async fn run(
         print(session, &plan);
         return plan.refusal().map_or(Ok(Exit::Done), Err);
     }
-    session
-        .printer
-        .talk(session.printer.table(&plan.machines, PLAN, false).trim_end());
+    session.printer.talk(
+        session
+            .printer
+            .table(&plan.machines, PLAN, false)
+            .trim_end(),
+    );
     if let Some(refusal) = plan.refusal() {
         return Err(refusal);
     }
@@ -65,7 +71,9 @@ pub(super) async fn run(
 
 const DONE: &[Column<FlagOutcome>] = &[
     Column::new("NAME", |m| m.name.to_string()),
-    Column::new("BUILD", |m| m.build.map(|b| b.to_string()).unwrap_or_default()),
+    Column::new("BUILD", |m| {
+        m.build.map(|b| b.to_string()).unwrap_or_default()
+    }),
     Column::new("PROFILE", |m| m.profile.to_string()),
     Column::new("EXPIRES", |m| {
         m.expires
@@ -76,9 +84,12 @@ const DONE: &[Column<FlagOutcome>] = &[
 
 fn print(session: &Session, report: &FlagReport) {
     let columns = if report.dry_run { PLAN } else { DONE };
-    session
-        .printer
-        .list(&report.machines, columns, |m| m.name.to_string(), "no system is selected");
+    session.printer.list(
+        &report.machines,
+        columns,
+        |m| m.name.to_string(),
+        "no system is selected",
+    );
 }
 
 /// What happens next, and what to type.
@@ -102,7 +113,8 @@ fn next(session: &Session, report: &FlagReport) {
     let what = if rest.is_empty() {
         what
     } else {
-        what.replacen("installs", "install", 1).replacen("boots", "boot", 1)
+        what.replacen("installs", "install", 1)
+            .replacen("boots", "boot", 1)
     };
     session.printer.talk(&format!(
         "{who} {what} at {its} next network boot; switch the power off and on\n\

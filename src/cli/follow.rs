@@ -51,7 +51,12 @@ impl<'a> Follower<'a> {
         let mut pairs = self.pairs.clone();
         pairs.push(("after", self.cursor.to_string()));
         pairs.push(("wait", hold.as_secs().to_string()));
-        match self.session.client.get::<EventPage>("/v1/events", &pairs).await {
+        match self
+            .session
+            .client
+            .get::<EventPage>("/v1/events", &pairs)
+            .await
+        {
             Ok(page) => {
                 if self.away {
                     self.session.printer.talk("the server is back");

@@ -41,10 +41,7 @@ impl LeaseCommand {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let LeaseCommand::Ls(verb) = self;
         let selection = verb.select.selection()?;
-        let leases: Vec<LeaseView> = session
-            .client
-            .get("/v1/leases", &pairs(&selection))
-            .await?;
+        let leases: Vec<LeaseView> = session.client.get("/v1/leases", &pairs(&selection)).await?;
         session
             .printer
             .list(&leases, COLUMNS, |l| l.ip.to_string(), "no address is held");

@@ -14,6 +14,7 @@ mod change;
 mod check;
 mod client;
 mod completion;
+pub mod demo;
 mod distro;
 mod distro_add;
 mod doctor;
@@ -102,11 +103,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, session: &Session) -> Result<Exit, crate::model::Refusal> {
-    let mut builder = if command.is_server() {
-        tokio::runtime::Builder::new_multi_thread()
-    } else {
-        tokio::runtime::Builder::new_current_thread()
-    };
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if !command.is_server() {
+        builder.worker_threads(2);
+    }
     let runtime = builder
         .enable_all()
         .build()
@@ -117,4 +117,29 @@ fn run(command: Command, session: &Session) -> Result<Exit, crate::model::Refusa
 /// The command tree, for completion, man pages and the documentation's test.
 pub fn command() -> clap::Command {
     Arguments::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_tree_is_sound() {
+        super::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns() {
+        fn check(command: &mut clap::Command, path: &str) {
+            let help = command.render_long_help().to_string();
+            for line in help.lines() {
+                assert!(line.chars().count() <= 80, "{path}: {line}");
+            }
+            for sub in command.get_subcommands_mut() {
+                let path = format!("{path} {}", sub.get_name());
+                check(sub, &path);
+            }
+        }
+        let mut command = super::command();
+        command.build();
+        check(&mut command, "farrier");
+    }
 }

@@ -1,14 +1,13 @@
 //! What works on the files with no server running: loading, selecting, editing, rendering.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use super::place::Place;
-use crate::inventory::{
-    self, Assignment, Edit, EditError, EditLock, FileSet, Parsed, ReadError, WriteError,
-};
-use crate::model::command::{Change, DocumentView, EditOutcome, EditReport, RenderView};
+use crate::artefacts::{ArtefactError, Progress, Renew, Report, Shelf};
+use crate::inventory::{self, EditLock, FileSet, Parsed, ReadError, SelectError, WriteError};
+use crate::model::command::{DocumentView, EditOutcome, EditReport, FetchProgress, RenderView};
+use crate::model::view::DistroView;
 use crate::model::{
     Code, Diagnostic, Distro, EditRequest, Firmware, Name, Profile, ProfileKind, Refusal,
     Selection, Severity, Site, System,
@@ -74,19 +73,28 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The systems that a selection means, by name.
+/// The systems that a selection means. Phases cannot be known without a server.
 pub(super) fn resolve(site: &Site, selection: &Selection) -> Result<Vec<Arc<System>>, Refusal> {
-    let mut found: BTreeMap<Name, Arc<System>> = BTreeMap::new();
-    for selector in &selection.selectors {
-        let system = find(site, selector)?;
-        found.insert(system.name.clone(), system.clone());
+    if !selection.phases.is_empty() {
+        return Err(Refusal::new(
+            Code::Unreachable,
+            "no server runs here, so no phase is known",
+        )
+        .help("farrier serve"));
     }
-    if selection.selectors.is_empty() {
-        let all = site.systems.iter().map(|(n, s)| (n.clone(), s.clone()));
-        found.extend(all);
-    }
-    found.retain(|_, s| selection.tags.iter().all(|tag| s.tags.contains(tag)));
-    Ok(found.into_values().collect())
+    let names = inventory::select(site, &selection.selectors, &selection.tags);
+    let names = names.map_err(|error| {
+        let code = match error {
+            SelectError::Empty => Code::Refused,
+            SelectError::Malformed { .. } => Code::Usage,
+            SelectError::NotFound { .. } | SelectError::NoneLeft { .. } => Code::NotFound,
+        };
+        Refusal::new(code, error.to_string()).help("look at systems.toml")
+    })?;
+    Ok(names
+        .iter()
+        .filter_map(|n| site.system(n).cloned())
+        .collect())
 }
 
 /// One system by name or MAC.
@@ -106,10 +114,10 @@ pub(super) fn find<'a>(site: &'a Site, subject: &str) -> Result<&'a Arc<System>,
 
 /// Makes an edit on the files: worked out, checked as a whole, then written.
 pub(super) fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, Refusal> {
-    let lock = EditLock::take(&place.site).map_err(unwritten)?;
+    let lock = EditLock::take(&place.site).map_err(|e| unwritten(&e))?;
     let before = load(place)?;
-    let (names, dry_run) = match request {
-        EditRequest::Add { name, .. } => (vec![name.clone()], false),
+    let (systems, dry_run) = match request {
+        EditRequest::Add { .. } => (Vec::new(), false),
         EditRequest::Set {
             selection,
             expect,
@@ -121,151 +129,72 @@ pub(super) fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, R
             expect,
             dry_run,
         } => {
-            let names: Vec<Name> = resolve(&before.site, selection)?
-                .iter()
-                .map(|s| s.name.clone())
-                .collect();
-            expected(*expect, names.len())?;
-            (names, *dry_run)
+            let systems = resolve(&before.site, selection)?;
+            if let Some(expect) = expect
+                && *expect != systems.len()
+            {
+                return Err(super::agree::mismatch("the edit", *expect, systems.len()));
+            }
+            (systems, *dry_run)
         }
     };
-    let mut files = before.files.clone();
-    let mut touched: BTreeMap<Name, String> = BTreeMap::new();
-    let mut changed: BTreeSet<String> = BTreeSet::new();
-    for name in &names {
-        let edit = edit_of(request, name, &before.site)?;
-        match edit.apply(&files) {
-            Ok(change) => {
-                files = files.with(&change.path, change.bytes);
-                changed.insert(change.path.clone());
-                touched.insert(name.clone(), change.path);
-            }
-            Err(EditError::Nothing) => {}
-            Err(error) => return Err(unmade(&error)),
-        }
-    }
-    let after = sound(files)?;
-    let report = report(request, &names, &touched, &before, &after, dry_run);
-    if !dry_run {
-        for path in &changed {
-            let change = inventory::Change {
-                path: path.clone(),
-                before: before.files.files.get(path).map(|f| f.digest),
-                bytes: after.files.files[path].bytes.to_vec(),
-                summary: String::new(),
-            };
-            lock.write(&change).map_err(unwritten)?;
-        }
-    }
-    Ok(report)
-}
-
-fn expected(expect: Option<usize>, count: usize) -> Result<(), Refusal> {
-    if count == 0 {
-        return Err(Refusal::refused("no system is selected").help("farrier ls"));
-    }
-    match expect {
-        Some(expect) if expect != count => Err(super::agree::mismatch("this", expect, count)),
-        _ => Ok(()),
-    }
-}
-
-fn edit_of(request: &EditRequest, name: &Name, site: &Site) -> Result<Edit, Refusal> {
-    let plain = |changes: &[Change]| -> Vec<Assignment> {
-        let of = |c: &Change| Assignment {
-            key: c.key.clone(),
-            value: c.value.clone(),
-        };
-        changes.iter().map(of).collect()
-    };
-    Ok(match request {
-        EditRequest::Add {
-            macs,
-            profile,
-            changes,
-            ..
-        } => Edit::Add {
-            name: name.clone(),
-            macs: macs.clone(),
-            profile: profile.clone(),
-            ip: None,
-            assignments: plain(changes),
-        },
-        EditRequest::Set { changes, .. } => {
-            let system = find(site, name)?;
-            let of = |c: &Change| -> Result<Assignment, Refusal> {
-                Ok(Assignment {
-                    key: c.key.clone(),
-                    value: c.value_for(system)?,
-                })
-            };
-            Edit::Set {
-                name: name.clone(),
-                assignments: changes.iter().map(of).collect::<Result<_, _>>()?,
-            }
-        }
-        EditRequest::Remove { .. } => {
-            if find(site, name)?.protected {
-                return Err(Refusal::refused(format!("`{name}` is protected")).help(format!(
-                    "farrier set {name} protected=false, if it really is to be removed"
-                )));
-            }
-            Edit::Remove { name: name.clone() }
-        }
-    })
-}
-
-fn report(
-    request: &EditRequest,
-    names: &[Name],
-    touched: &BTreeMap<Name, String>,
-    before: &Loaded,
-    after: &Loaded,
-    dry_run: bool,
-) -> EditReport {
+    let selected: Vec<&System> = systems.iter().map(AsRef::as_ref).collect();
     let removes = matches!(request, EditRequest::Remove { .. });
-    let outcome = |name: &Name| {
+    if let Some(kept) = selected.iter().find(|s| removes && s.protected) {
+        return Err(
+            Refusal::refused(format!("`{}` is protected", kept.name)).help(format!(
+                "farrier set {} protected=false, if it really is to be removed",
+                kept.name
+            )),
+        );
+    }
+    let edits = inventory::edits(request, &selected)?;
+    let (files, changes, unchanged) = inventory::apply(&edits, &before.files)?;
+    let after = sound(files)?;
+    if !dry_run {
+        for change in &changes {
+            lock.write(change).map_err(|e| unwritten(&e))?;
+        }
+    }
+    let word = match request {
+        EditRequest::Add { .. } => "added",
+        EditRequest::Set { .. } => "changed",
+        EditRequest::Remove { .. } => "removed",
+    };
+    let outcome = |edit: &inventory::Edit| {
+        let name = edit.name();
+        // Only where several files were changed is it worth working each edit out again.
+        let file = match changes.as_slice() {
+            [] => None,
+            [one] => Some(one.path.clone()),
+            _ => edit.apply(&before.files).ok().map(|c| c.path),
+        };
         let system = after.site.system(name).or(before.site.system(name))?;
+        let same = unchanged.contains(name);
         Some(EditOutcome {
             name: name.clone(),
-            outcome: match request {
-                _ if !touched.contains_key(name) => "unchanged",
-                EditRequest::Add { .. } => "added",
-                EditRequest::Set { .. } => "changed",
-                EditRequest::Remove { .. } => "removed",
-            }
-            .to_string(),
-            file: touched.get(name).cloned().unwrap_or_default(),
+            outcome: if same { "unchanged" } else { word }.to_string(),
+            file: file.unwrap_or_default(),
             macs: system.interfaces.iter().map(|i| i.mac).collect(),
             profile: system.profile.clone(),
             phase: None,
             broken: system.broken.clone().filter(|_| !removes),
         })
     };
-    EditReport {
+    Ok(EditReport {
         dry_run,
-        systems: names.iter().filter_map(outcome).collect(),
+        systems: edits.iter().filter_map(outcome).collect(),
         revision: after.site.revision.short(),
         warnings: after.warnings.clone(),
-    }
+    })
 }
 
-fn unmade(error: &EditError) -> Refusal {
-    let code = match error {
-        EditError::NotFound { .. } => Code::NotFound,
-        EditError::Exists { .. } => Code::Refused,
-        EditError::Syntax { .. } => Code::Invalid,
-        EditError::Assignment(_) | EditError::Nothing => Code::Usage,
-    };
-    Refusal::new(code, error.to_string())
-}
-
-fn unwritten(error: WriteError) -> Refusal {
+fn unwritten(error: &WriteError) -> Refusal {
     let code = match error {
         WriteError::Busy { .. } | WriteError::Changed { .. } => Code::Refused,
         WriteError::Io { .. } => Code::Failed,
     };
-    Refusal::new(code, chain(&error))
+    Refusal::new(code, chain(error))
 }
 
 /// Renders one system as its files say.
@@ -277,8 +206,7 @@ pub(super) fn render(
 ) -> Result<RenderView, Refusal> {
     let (profile, distro) = recipe(site, profile.unwrap_or(&system.profile))?;
     let ground = ground(site, system, &own_addresses(), firmware);
-    let rendered =
-        render::render(system, profile, distro, &ground).map_err(Refusal::files)?;
+    let rendered = render::render(system, profile, distro, &ground).map_err(Refusal::files)?;
     Ok(RenderView {
         system: system.name.clone(),
         profile: profile.name.clone(),
@@ -341,7 +269,9 @@ pub(super) fn ground(
     firmware: Option<Firmware>,
 ) -> Ground {
     let ip = system.ip();
-    let subnet = ip.and_then(|ip| site.subnet_of(ip)).or(site.subnets.first());
+    let subnet = ip
+        .and_then(|ip| site.subnet_of(ip))
+        .or(site.subnets.first());
     let address = subnet.and_then(|s| {
         let here = own.iter().copied().find(|ip| s.network.contains(ip));
         s.server.or(here).or_else(|| s.network.hosts().next())
@@ -365,7 +295,65 @@ pub(super) fn any_error(problems: &[Diagnostic]) -> bool {
 }
 
 /// The distros of a site, and what of them is in the state directory.
-pub(super) fn distros(site: &Site, _place: &Place) -> Vec<crate::model::view::DistroView> {
-    let _ = site;
-    Vec::new()
+pub(super) fn distros(site: &Site, place: &Place) -> Vec<DistroView> {
+    let shelf = Shelf::open(&place.state);
+    let index = shelf.index();
+    let view = |distro: &Arc<Distro>| {
+        let missing = shelf.missing(distro);
+        let users = site
+            .profiles
+            .values()
+            .filter(|p| p.distro.as_ref() == Some(&distro.name));
+        DistroView {
+            name: distro.name.to_string(),
+            present: distro.artefacts.len() - missing.len(),
+            declared: distro.artefacts.len(),
+            size: distro
+                .artefacts
+                .keys()
+                .filter_map(|name| Some(index.get(&distro.name, name)?.size))
+                .sum(),
+            profiles: users.map(|p| p.name.to_string()).collect(),
+            missing,
+        }
+    };
+    site.distros.values().map(view).collect()
+}
+
+/// Fetches what a distro lacks, and the network boot loaders that this host lacks.
+pub(super) async fn fetch(
+    place: &Place,
+    name: &str,
+    show: impl Fn(FetchProgress) + Send + Sync + 'static,
+) -> Result<DistroView, Refusal> {
+    let site = load(place)?.site;
+    let distro = site.distros.get(name).ok_or_else(|| {
+        let near = inventory::suggest(name, site.distros.keys().map(Name::as_str));
+        let near: Vec<String> = near.map(str::to_string).into_iter().collect();
+        Refusal::not_found("distro", name, &near)
+    })?;
+    // The one TLS provider; a second call changes nothing.
+    let _already_installed = rustls::crypto::ring::default_provider().install_default();
+    let shelf = Shelf::open(&place.state);
+    let report: Report = Arc::new(move |p: Progress| {
+        show(FetchProgress {
+            artefact: p.artefact,
+            done: p.done,
+            total: p.total,
+            detail: format!("{:?}", p.step).to_lowercase(),
+        });
+    });
+    let failed = |e: ArtefactError| Refusal::failed(chain(&e));
+    shelf
+        .fetch_loaders(Renew::Missing, &report)
+        .await
+        .map_err(failed)?;
+    shelf
+        .fetch(distro, &place.site, Renew::Missing, &report)
+        .await
+        .map_err(failed)?;
+    let all = distros(&site, place);
+    all.into_iter()
+        .find(|d| d.name == name)
+        .ok_or_else(|| Refusal::failed(format!("`{name}` was fetched and is not there")))
 }

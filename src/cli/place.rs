@@ -20,9 +20,9 @@ pub enum PlaceError {
 }
 
 /// The site of an installed server.
-pub const SYSTEM_SITE: &str = "/etc/farrier";
+pub(super) const SYSTEM_SITE: &str = "/etc/farrier";
 /// The state of an installed server.
-pub const SYSTEM_STATE: &str = "/var/lib/farrier";
+pub(super) const SYSTEM_STATE: &str = "/var/lib/farrier";
 
 impl Place {
     /// `--site` or `$FARRIER_SITE`, else the current directory if it holds `systems.toml`, else
@@ -69,11 +69,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let here = dir.path();
         let check = |site: Option<&str>, state: Option<&str>, want: (&Path, &Path)| {
-            let place = Place::resolve(site.map(Path::new), state.map(Path::new), here)
-                .expect("a place");
+            let place =
+                Place::resolve(site.map(Path::new), state.map(Path::new), here).expect("a place");
             assert_eq!((place.site.as_path(), place.state.as_path()), want);
         };
-        check(None, None, (Path::new(SYSTEM_SITE), Path::new(SYSTEM_STATE)));
+        check(
+            None,
+            None,
+            (Path::new(SYSTEM_SITE), Path::new(SYSTEM_STATE)),
+        );
         std::fs::write(here.join("systems.toml"), "").expect("written");
         check(None, None, (here, &here.join(".farrier")));
         check(None, Some("/run/x"), (here, Path::new("/run/x")));

@@ -150,7 +150,10 @@ pub(super) async fn stored(place: &Place, which: &str) -> Result<FileSet, Refusa
         .map_err(|e| Refusal::failed(format!("the revision cannot be read: {e}")))?;
     let mut contents = HashMap::new();
     for entry in manifest.files.values() {
-        let blob = store.blob(&entry.digest.to_string()).await.map_err(failed)?;
+        let blob = store
+            .blob(&entry.digest.to_string())
+            .await
+            .map_err(failed)?;
         if let Some(blob) = blob {
             contents.insert(entry.digest, Arc::<[u8]>::from(blob));
         }
@@ -216,7 +219,10 @@ fn system_changes(before: &Site, after: &Site) -> Vec<SystemChange> {
             change("changed", documents)
         })
         .collect();
-    let gone = before.systems.keys().filter(|n| !after.systems.contains_key(*n));
+    let gone = before
+        .systems
+        .keys()
+        .filter(|n| !after.systems.contains_key(*n));
     changes.extend(gone.map(|name| SystemChange {
         name: name.clone(),
         change: "removed",

@@ -73,11 +73,6 @@ impl Printer {
         matches!(self.format, Output::Json | Output::Jsonl)
     }
 
-    /// One JSON value for each line.
-    pub(super) fn is_jsonl(&self) -> bool {
-        self.format == Output::Jsonl
-    }
-
     /// Names only.
     pub(super) fn is_name(&self) -> bool {
         self.format == Output::Name
@@ -170,11 +165,17 @@ impl Printer {
         }
     }
 
-    /// A table as text, for talk as well as for data.
+    /// A table as text, for talk as well as for data. A column that says nothing in any row is left
+    /// out, except with `-o wide`.
     pub(super) fn table<T>(&self, items: &[T], columns: &[Column<T>], colour: bool) -> String {
         let columns: Vec<&Column<T>> = columns
             .iter()
-            .filter(|c| !c.wide || self.is_wide())
+            .enumerate()
+            .filter(|(i, c)| {
+                let says = *i == 0 || items.iter().any(|item| !(c.text)(item).is_empty());
+                self.is_wide() || (!c.wide && says)
+            })
+            .map(|(_, c)| c)
             .collect();
         let mut table = Table::new();
         table
@@ -216,7 +217,12 @@ impl Printer {
     }
 
     /// One object: JSON, its name, or whatever `human` makes of it.
-    pub(super) fn object<T: Serialize>(&self, item: &T, name: &str, human: impl FnOnce() -> String) {
+    pub(super) fn object<T: Serialize>(
+        &self,
+        item: &T,
+        name: &str,
+        human: impl FnOnce() -> String,
+    ) {
         match self.format {
             Output::Json => self.json(item),
             Output::Jsonl => self.line(&compact(item)),

@@ -62,9 +62,12 @@ impl ProfileCommand {
                 systems: used.get(&p.name).copied().unwrap_or(0),
             })
             .collect();
-        session
-            .printer
-            .list(&views, COLUMNS, |p| p.name.to_string(), "no profile is declared");
+        session.printer.list(
+            &views,
+            COLUMNS,
+            |p| p.name.to_string(),
+            "no profile is declared",
+        );
         Ok(Exit::Done)
     }
 }

@@ -25,12 +25,15 @@ impl FetchBars {
 
     /// Moves one bar.
     pub(super) fn show(&mut self, progress: &FetchProgress) {
-        let bar = self.bars.entry(progress.artefact.clone()).or_insert_with(|| {
-            let bar = self.all.add(ProgressBar::no_length());
-            bar.set_prefix(progress.artefact.clone());
-            bar.set_style(style("{prefix:24!} {bytes:>10} {msg}"));
-            bar
-        });
+        let bar = self
+            .bars
+            .entry(progress.artefact.clone())
+            .or_insert_with(|| {
+                let bar = self.all.add(ProgressBar::no_length());
+                bar.set_prefix(progress.artefact.clone());
+                bar.set_style(style("{prefix:24!} {bytes:>10} {msg}"));
+                bar
+            });
         if let Some(total) = progress.total
             && bar.length().is_none()
         {

@@ -25,7 +25,7 @@ pub struct Rebuild {
 
 /// How a flag behaves.
 #[derive(Debug, Clone, Default, Args)]
-pub struct FlagArguments {
+pub(super) struct FlagArguments {
     /// When the flag is dead if the machine has not booted (24h if not given)
     #[arg(long, value_name = "SPAN", value_parser = time::parse_duration)]
     pub expires: Option<Duration>,
@@ -66,6 +66,13 @@ impl Rebuild {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let selection = self.select.some("rebuild")?;
         let request = self.options.request(selection, Purpose::Install);
-        flag::run(session, "rebuild", &self.agree, request, self.options.dry_run).await
+        flag::run(
+            session,
+            "rebuild",
+            &self.agree,
+            request,
+            self.options.dry_run,
+        )
+        .await
     }
 }

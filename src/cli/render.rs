@@ -72,9 +72,7 @@ impl Render {
         }
         let loaded = match revision {
             None => offline::load(&session.place)?,
-            Some(revision) => {
-                offline::sound(super::plan::stored(&session.place, revision).await?)?
-            }
+            Some(revision) => offline::sound(super::plan::stored(&session.place, revision).await?)?,
         };
         let system = offline::find(&loaded.site, &self.name)?;
         let firmware = self.arch.map(Firmware::from_code);
@@ -103,7 +101,9 @@ impl Render {
         let changes = unified::changes(before, after);
         let differs = !changes.is_empty();
         if session.printer.is_json() {
-            session.printer.list(&changes, &[], |c| c.document.clone(), "");
+            session
+                .printer
+                .list(&changes, &[], |c| c.document.clone(), "");
         } else if session.printer.is_name() {
             for change in &changes {
                 session.printer.line(&change.document);
@@ -165,7 +165,10 @@ pub(super) fn readable(document: &DocumentView) -> String {
         let (Ok(path), Ok(_)) = (path, read) else {
             return format!("({} bytes that are no text)\n", document.size);
         };
-        out.push_str(&format!("--> {path} ({mode:o}, {} bytes)\n", contents.len()));
+        out.push_str(&format!(
+            "--> {path} ({mode:o}, {} bytes)\n",
+            contents.len()
+        ));
         match String::from_utf8(contents) {
             Ok(text) => out.push_str(&text),
             Err(_) => out.push_str("(no text)"),

@@ -8,7 +8,7 @@ use crate::model::{Code, Phase, Refusal, Selection};
 
 /// The arguments that select systems.
 #[derive(Debug, Clone, Default, Args)]
-pub struct SelectArguments {
+pub(super) struct SelectArguments {
     /// Names, node sets (web[01-20]), globs, MACs, or - for names on stdin
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,

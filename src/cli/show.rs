@@ -46,9 +46,9 @@ impl Show {
         }
         let view: ShowView = session.client.get(&path, &Pairs::new()).await?;
         let phase = session.printer.phase(view.system.phase);
-        session
-            .printer
-            .object(&view, &view.system.name, || text(&view, &phase, Timestamp::now()));
+        session.printer.object(&view, &view.system.name, || {
+            text(&view, &phase, Timestamp::now())
+        });
         Ok(Exit::Done)
     }
 }
@@ -105,7 +105,10 @@ fn text(view: &ShowView, phase: &str, now: Timestamp) -> String {
         line("var", format!("{key} = {value}"));
     }
     if let Some(build) = &system.build {
-        line("boots", format!("{} of {}", build.attempts[0], build.attempts[1]));
+        line(
+            "boots",
+            format!("{} of {}", build.attempts[0], build.attempts[1]),
+        );
         line("revision", build.revision.clone());
         line("wrote", build.disk.clone().unwrap_or_default());
         line("reason", build.reason.clone().unwrap_or_default());

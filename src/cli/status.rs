@@ -15,9 +15,9 @@ impl Status {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let status: StatusView = session.client.get("/v1/status", &Pairs::new()).await?;
-        session
-            .printer
-            .object(&status, &status.revision, || text(&status, Timestamp::now()));
+        session.printer.object(&status, &status.revision, || {
+            text(&status, Timestamp::now())
+        });
         Ok(Exit::Done)
     }
 }
@@ -31,7 +31,10 @@ fn text(status: &StatusView, now: Timestamp) -> String {
         status.revision
     );
     for (i, door) in status.doors.iter().enumerate() {
-        out.push_str(&format!("  {:<8} {door}\n", if i == 0 { "doors" } else { "" }));
+        out.push_str(&format!(
+            "  {:<8} {door}\n",
+            if i == 0 { "doors" } else { "" }
+        ));
     }
     let phases: Vec<String> = Phase::ALL
         .iter()

@@ -108,7 +108,11 @@ mod tests {
     #[test]
     fn spans_are_read_as_people_write_them() {
         for (text, seconds) in [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("2d", 172_800)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
         }
         for text in ["", "0s", "-5m", "soon", "10", "24x"] {
             assert!(parse_duration(text).is_err(), "{text}");

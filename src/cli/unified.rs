@@ -29,7 +29,8 @@ pub(super) fn changes(before: &RenderView, after: &RenderView) -> Vec<DocumentCh
         .filter_map(|name| {
             let (old, new) = (of(before, name), of(after, name));
             let text = |d: &Option<DocumentView>| d.as_ref().map(readable).unwrap_or_default();
-            let same = old.as_ref().map(DocumentView::bytes) == new.as_ref().map(DocumentView::bytes);
+            let same =
+                old.as_ref().map(DocumentView::bytes) == new.as_ref().map(DocumentView::bytes);
             (!same).then(|| DocumentChange {
                 document: name.to_string(),
                 diff: patch(
@@ -70,7 +71,10 @@ mod tests {
     #[test]
     fn only_what_differs_is_shown() {
         let before = view("aaa", &[("cmdline", "quiet\n"), ("a", "1\n2\n")]);
-        let after = view("bbb", &[("cmdline", "quiet\n"), ("a", "1\n3\n"), ("b", "new\n")]);
+        let after = view(
+            "bbb",
+            &[("cmdline", "quiet\n"), ("a", "1\n3\n"), ("b", "new\n")],
+        );
         let changes = changes(&before, &after);
         let names: Vec<&str> = changes.iter().map(|c| c.document.as_str()).collect();
         assert_eq!(names, ["a", "b"]);

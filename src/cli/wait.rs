@@ -176,14 +176,11 @@ pub(super) async fn until(
     // First where "now" is, then how things stand: nothing falls between.
     let mut follower = Follower::from_now(session, selection).await?;
     loop {
-        let systems: Vec<SystemView> = match session
-            .client
-            .get("/v1/systems", &pairs(selection))
-            .await
-        {
-            Err(refusal) if refusal.code == Code::Unreachable => Vec::new(),
-            answer => answer?,
-        };
+        let systems: Vec<SystemView> =
+            match session.client.get("/v1/systems", &pairs(selection)).await {
+                Err(refusal) if refusal.code == Code::Unreachable => Vec::new(),
+                answer => answer?,
+            };
         goal.stand(&systems);
         each(goal, None);
         if !systems.is_empty() && goal.is_over() {

@@ -101,17 +101,26 @@ fn text(view: &WhyView, name: &str) -> String {
     }
     match &view.system {
         Some(system) => {
-            line("record", format!("`{}`, profile `{}`", system.name, system.profile));
+            line(
+                "record",
+                format!("`{}`, profile `{}`", system.name, system.profile),
+            );
             let phase = system.phase;
             match system.build.as_ref() {
                 Some(b) => line("phase", format!("{phase}, build {}", b.number)),
                 None => line("phase", phase.to_string()),
             }
         }
-        None => line("record", "none: no declared system has this interface".to_string()),
+        None => line(
+            "record",
+            "none: no declared system has this interface".to_string(),
+        ),
     }
     if let Action::Boot(plan) = &view.decision.action {
-        line("kernel", format!("{}/{}", plan.kernel.id.distro, plan.kernel.id.name));
+        line(
+            "kernel",
+            format!("{}/{}", plan.kernel.id.distro, plan.kernel.id.name),
+        );
         for initrd in &plan.initrds {
             line("initrd", format!("{}/{}", initrd.id.distro, initrd.id.name));
         }
@@ -121,7 +130,11 @@ fn text(view: &WhyView, name: &str) -> String {
         out.push_str("conversation\n");
         for step in &view.conversation {
             let door = format!("{:?}", step.door).to_lowercase();
-            out.push_str(&format!("  {}  {door:<5} {}\n", time::stamp(step.time), step.text));
+            out.push_str(&format!(
+                "  {}  {door:<5} {}\n",
+                time::stamp(step.time),
+                step.text
+            ));
         }
     }
     if !view.seen.is_empty() {
@@ -134,6 +147,9 @@ fn text(view: &WhyView, name: &str) -> String {
         out.push_str(&format!("expected\n  {expected}\n"));
     }
     if let Some(hint) = &view.hint {
+        // Whoever reads this has asked why already.
+        let asked = format!("farrier why {name}; then ");
+        let hint = hint.strip_prefix(&asked).unwrap_or(hint);
         out.push_str(&format!("next\n  {hint}\n"));
     }
     out

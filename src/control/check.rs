@@ -22,7 +22,9 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site) {
     }
     let mut broken: Vec<(Name, String)> = Vec::new();
     for (name, mut systems) in by_profile {
-        let Some(profile) = site.profiles.get(name) else { continue };
+        let Some(profile) = site.profiles.get(name) else {
+            continue;
+        };
         systems.sort_by(|a, b| a.name.cmp(&b.name));
         systems.truncate(RENDERED_PER_PROFILE);
         broken.extend(of_profile(control, site, profile, &systems));
@@ -39,7 +41,12 @@ fn of_profile(
     profile: &Profile,
     systems: &[&Arc<System>],
 ) -> Vec<(Name, String)> {
-    let all = |problem: String| systems.iter().map(|s| (s.name.clone(), problem.clone())).collect();
+    let all = |problem: String| {
+        systems
+            .iter()
+            .map(|s| (s.name.clone(), problem.clone()))
+            .collect()
+    };
     let distro = match distro_of(site, profile) {
         Ok(distro) => distro,
         Err(refusal) => return all(refusal.message),
@@ -56,7 +63,9 @@ fn of_profile(
         .filter_map(|system| {
             let place = control.place(site, system, distro, &index, 1);
             let problems = compiled.render(system, distro, &place).err()?;
-            let first = problems.first().map_or_else(|| "it does not render".into(), |p| p.to_string());
+            let first = problems
+                .first()
+                .map_or_else(|| "it does not render".into(), |p| p.to_string());
             Some((system.name.clone(), first))
         })
         .collect()
@@ -64,7 +73,9 @@ fn of_profile(
 
 /// Replaces a system by one that says what is wrong with it, everywhere it is indexed.
 fn mark(site: &mut Site, name: &Name, problem: String) {
-    let Some(system) = site.systems.get(name) else { return };
+    let Some(system) = site.systems.get(name) else {
+        return;
+    };
     let mut marked = (**system).clone();
     marked.broken = Some(problem);
     let marked = Arc::new(marked);

@@ -14,7 +14,11 @@ use crate::model::{Distro, Name, Refusal};
 impl Control {
     /// Every declared distro and what of it is on this server.
     pub fn distros(&self) -> Vec<DistroView> {
-        self.site().distros.values().map(|d| self.distro_view(d)).collect()
+        self.site()
+            .distros
+            .values()
+            .map(|d| self.distro_view(d))
+            .collect()
     }
 
     fn distro_view(&self, distro: &Distro) -> DistroView {
@@ -60,7 +64,10 @@ impl Control {
         })?;
         let report: Report = Arc::new(move |p: Progress| progress(spoken(&p)));
         let failed = |e: crate::artefacts::ArtefactError| Refusal::failed(chain(&e));
-        self.shelf.fetch_loaders(Renew::Missing, &report).await.map_err(failed)?;
+        self.shelf
+            .fetch_loaders(Renew::Missing, &report)
+            .await
+            .map_err(failed)?;
         self.shelf
             .fetch(&distro, &self.files.site, Renew::Missing, &report)
             .await
@@ -72,9 +79,14 @@ impl Control {
     /// Reads again what is on the shelf and publishes it.
     pub async fn index(&self) {
         let shelf = self.shelf.clone();
-        let Ok(index) = tokio::task::spawn_blocking(move || shelf.index()).await else { return };
+        let Ok(index) = tokio::task::spawn_blocking(move || shelf.index()).await else {
+            return;
+        };
         let (done, wait) = oneshot::channel();
-        let publish = Command::Artefacts { index: Arc::new(index), done };
+        let publish = Command::Artefacts {
+            index: Arc::new(index),
+            done,
+        };
         if self.commands.send(publish).await.is_ok() {
             let _published_or_stopping = wait.await;
         }

@@ -20,20 +20,26 @@ impl Control {
             let files = inventory::read(&dir).map_err(|e| Refusal::failed(e.to_string()))?;
             Ok((lock, files))
         });
-        let (lock, files) =
-            taken.await.map_err(|_| Refusal::failed("reading the site was cut off"))??;
+        let (lock, files) = taken
+            .await
+            .map_err(|_| Refusal::failed("reading the site was cut off"))??;
         if files.revision() != self.site().revision {
             self.adopt(files.clone(), "files", &mut loaded).await?;
         }
         let snapshot = self.snapshot();
         let (systems, dry_run) = match request {
             EditRequest::Add { .. } => (Vec::new(), false),
-            EditRequest::Set { selection, expect, .. } => {
-                let systems = self.resolve(&snapshot, selection, false)?;
-                super::flag::expect(*expect, systems.len())?;
-                (systems, false)
+            EditRequest::Set {
+                selection,
+                expect,
+                dry_run,
+                ..
             }
-            EditRequest::Remove { selection, expect, dry_run } => {
+            | EditRequest::Remove {
+                selection,
+                expect,
+                dry_run,
+            } => {
                 let systems = self.resolve(&snapshot, selection, false)?;
                 super::flag::expect(*expect, systems.len())?;
                 (systems, *dry_run)
@@ -49,8 +55,16 @@ impl Control {
             let system = site.system(name).or_else(|| snapshot.site.system(name));
             EditOutcome {
                 name: name.clone(),
-                outcome: if unchanged.contains(name) { "unchanged" } else { word }.to_string(),
-                file: changes.first().map_or("systems.toml", |c| c.path.as_str()).to_string(),
+                outcome: if unchanged.contains(name) {
+                    "unchanged"
+                } else {
+                    word
+                }
+                .to_string(),
+                file: changes
+                    .first()
+                    .map_or("systems.toml", |c| c.path.as_str())
+                    .to_string(),
                 macs: system
                     .map(|s| s.interfaces.iter().map(|i| i.mac).collect())
                     .unwrap_or_default(),
@@ -71,10 +85,13 @@ impl Control {
             EditRequest::Remove { .. } => "removed",
         };
         let mut warnings = Vec::new();
-        if !dry_run && !changes.is_empty() {
+        if !changes.is_empty() {
             self.would_load(&after, &mut loaded)?;
+        }
+        if !dry_run && !changes.is_empty() {
             for change in &changes {
-                lock.write(change).map_err(|e| Refusal::failed(e.to_string()))?;
+                lock.write(change)
+                    .map_err(|e| Refusal::failed(e.to_string()))?;
             }
             let report = self.adopt(after, actor, &mut loaded).await?;
             warnings = report.warnings;
@@ -83,18 +100,17 @@ impl Control {
         let now = self.site();
         Ok(EditReport {
             dry_run,
-            systems: edits.iter().map(|e| outcome(e.name(), word, &now)).collect(),
+            systems: edits
+                .iter()
+                .map(|e| outcome(e.name(), word, &now))
+                .collect(),
             revision: now.revision.short(),
             warnings,
         })
     }
 
     /// Refuses files that would not load, before anything is written.
-    fn would_load(
-        &self,
-        files: &FileSet,
-        loaded: &mut super::site::Loaded,
-    ) -> Result<(), Refusal> {
+    fn would_load(&self, files: &FileSet, loaded: &mut super::site::Loaded) -> Result<(), Refusal> {
         let parsed = tokio::task::block_in_place(|| loaded.cache.parse(files));
         match parsed.site {
             Some(_) => Ok(()),
@@ -112,7 +128,10 @@ impl Control {
     fn refuse_busy(&self, systems: &[&System]) -> Result<(), Refusal> {
         let snapshot = self.snapshot();
         for system in systems {
-            let build = snapshot.machines.get(&system.name).and_then(|m| m.build.as_ref());
+            let build = snapshot
+                .machines
+                .get(&system.name)
+                .and_then(|m| m.build.as_ref());
             if let Some(build) = build
                 && build.phase.is_active()
             {

@@ -20,7 +20,11 @@ impl Control {
                 let row = self.find_revision(which).await?;
                 let files = self.files_of(&row).await?;
                 let parsed = inventory::parse(&files);
-                Some(parsed.site.ok_or_else(|| Refusal::files(parsed.diagnostics))?)
+                Some(
+                    parsed
+                        .site
+                        .ok_or_else(|| Refusal::files(parsed.diagnostics))?,
+                )
             }
             None => None,
         };
@@ -46,14 +50,21 @@ impl Control {
             Refusal::not_found("profile", name, &super::near(name, &names))
         })?;
         let distro = distro_of(site, profile)?;
-        let epoch = snapshot.machines.get(&system.name).map_or(0, |m| m.last_epoch()) + 1;
+        let epoch = snapshot
+            .machines
+            .get(&system.name)
+            .map_or(0, |m| m.last_epoch())
+            + 1;
         let mut place = self.place(site, &system, distro, &snapshot.artefacts, epoch);
         if let Some(code) = request.arch {
             place.firmware = Some(Firmware::from_code(code));
         }
         let rendered = render::render(&system, profile, distro, &place).map_err(Refusal::files)?;
-        let mut documents =
-            vec![DocumentView::new("cmdline", "text/plain", rendered.cmdline.as_bytes())];
+        let mut documents = vec![DocumentView::new(
+            "cmdline",
+            "text/plain",
+            rendered.cmdline.as_bytes(),
+        )];
         documents.extend(
             rendered
                 .documents
@@ -76,8 +87,24 @@ impl Control {
         let snapshot = self.snapshot();
         let system = self.one(&snapshot, subject)?;
         let loaded = self.files.loaded.lock().await;
-        let _ = &loaded.files;
-        let _ = system;
-        Err(Refusal::failed("origins arrive with the inventory"))
+        let origins = inventory::origins(&loaded.files, &snapshot.site, &system.name);
+        Ok(origins.into_iter().map(origin_view).collect())
+    }
+}
+
+fn origin_view(origin: inventory::Origin) -> OriginView {
+    let layer = match origin.file.split('/').next() {
+        _ if origin.file == inventory::BUILT_IN => "built-in",
+        Some("profiles") => "profile",
+        Some("boot") => "distro",
+        _ => "system",
+    };
+    let written = origin.line > 0;
+    OriginView {
+        key: origin.key,
+        value: serde_json::Value::String(origin.value),
+        layer: layer.to_string(),
+        file: written.then_some(origin.file),
+        line: written.then_some(origin.line),
     }
 }

@@ -21,7 +21,10 @@ impl Control {
         let mut systems: Vec<Arc<System>> = if by_words {
             let names = inventory::select(site, &selection.selectors, &selection.tags);
             let names = names.map_err(|e| refusal(&e))?;
-            names.iter().filter_map(|n| site.system(n).cloned()).collect()
+            names
+                .iter()
+                .filter_map(|n| site.system(n).cloned())
+                .collect()
         } else if all_if_empty || !selection.phases.is_empty() {
             let mut all: Vec<Arc<System>> = site.systems.values().cloned().collect();
             all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -31,12 +34,19 @@ impl Control {
         };
         if !selection.phases.is_empty() {
             systems.retain(|s| {
-                let build = snapshot.machines.get(&s.name).and_then(|m| m.build.as_ref());
-                selection.phases.contains(&build.map_or(Phase::Idle, |b| b.phase))
+                let build = snapshot
+                    .machines
+                    .get(&s.name)
+                    .and_then(|m| m.build.as_ref());
+                selection
+                    .phases
+                    .contains(&build.map_or(Phase::Idle, |b| b.phase))
             });
             if systems.is_empty() && !all_if_empty {
-                return Err(Refusal::new(Code::NotFound, "no selected system is in that phase")
-                    .help("farrier ls"));
+                return Err(
+                    Refusal::new(Code::NotFound, "no selected system is in that phase")
+                        .help("farrier ls"),
+                );
             }
         }
         Ok(systems)

@@ -40,7 +40,10 @@ impl Files {
     }
 
     pub(super) fn stale(&self) -> Option<Stale> {
-        self.stale.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.stale
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn set_stale(&self, stale: Option<Stale>) {
@@ -65,11 +68,17 @@ impl Control {
                 let parsed = inventory::parse(&files);
                 if let Some(mut site) = parsed.site {
                     check::mark_broken(self, &mut site);
-                    self.publish(site, None).await.map_err(|e| Refusal::failed(e.to_string()))?;
-                    tracing::error!("the files of the site are refused; the last good revision is in force");
+                    self.publish(site, None)
+                        .await
+                        .map_err(|e| Refusal::failed(e.to_string()))?;
+                    tracing::error!(
+                        "the files of the site are refused; the last good revision is in force"
+                    );
                 }
             }
-            Ok(None) => tracing::error!("the files of the site are refused and there is no earlier revision: nobody is answered"),
+            Ok(None) => tracing::error!(
+                "the files of the site are refused and there is no earlier revision: nobody is answered"
+            ),
             Err(problem) => tracing::error!(%problem, "the last good revision cannot be recalled"),
         }
         Err(refusal)
@@ -103,19 +112,33 @@ impl Control {
         if revision == before {
             self.files.set_stale(None);
             loaded.files = files;
-            return Ok(ReloadReport { revision: revision.short(), changed: false, warnings: vec![] });
+            return Ok(ReloadReport {
+                revision: revision.short(),
+                changed: false,
+                warnings: vec![],
+            });
         }
         let parsed = tokio::task::block_in_place(|| loaded.cache.parse(&files));
-        let (errors, warnings): (Vec<_>, Vec<_>) =
-            parsed.diagnostics.into_iter().partition(|d| d.severity == Severity::Error);
-        let Some(mut site) = parsed.site else { return Err(self.refuse(errors)) };
+        let (errors, warnings): (Vec<_>, Vec<_>) = parsed
+            .diagnostics
+            .into_iter()
+            .partition(|d| d.severity == Severity::Error);
+        let Some(mut site) = parsed.site else {
+            return Err(self.refuse(errors));
+        };
         tokio::task::block_in_place(|| check::mark_broken(self, &mut site));
         let row = self.revision_row(&files, author);
-        self.publish(site, Some(row)).await.map_err(|e| Refusal::failed(e.to_string()))?;
+        self.publish(site, Some(row))
+            .await
+            .map_err(|e| Refusal::failed(e.to_string()))?;
         self.files.set_stale(None);
         loaded.files = files;
         tracing::info!(revision = %revision.short(), author, "a new revision of the site is in force");
-        Ok(ReloadReport { revision: revision.short(), changed: true, warnings })
+        Ok(ReloadReport {
+            revision: revision.short(),
+            changed: true,
+            warnings,
+        })
     }
 
     fn refuse(&self, problems: Vec<Diagnostic>) -> Refusal {
@@ -123,7 +146,10 @@ impl Control {
             tracing::error!("the site's files are refused: {problem}");
         }
         let since = self.files.stale().map_or_else(|| self.clock(), |s| s.since);
-        self.files.set_stale(Some(Stale { since, problems: problems.clone() }));
+        self.files.set_stale(Some(Stale {
+            since,
+            problems: problems.clone(),
+        }));
         Refusal::files(problems)
     }
 
@@ -134,8 +160,11 @@ impl Control {
             author: author.to_string(),
             manifest: serde_json::to_string(&files.manifest()).unwrap_or_default(),
         };
-        let contents =
-            files.files.values().map(|f| (f.digest.to_string(), f.bytes.clone())).collect();
+        let contents = files
+            .files
+            .values()
+            .map(|f| (f.digest.to_string(), f.bytes.clone()))
+            .collect();
         (row, contents)
     }
 
@@ -145,8 +174,15 @@ impl Control {
         revision: Option<(RevisionRow, RevisionFiles)>,
     ) -> Result<(), TellError> {
         let (done, wait) = oneshot::channel();
-        let publish = Command::Site { site: Arc::new(site), revision, done };
-        self.commands.send(publish).await.map_err(|_| TellError::Stopped)?;
+        let publish = Command::Site {
+            site: Arc::new(site),
+            revision,
+            done,
+        };
+        self.commands
+            .send(publish)
+            .await
+            .map_err(|_| TellError::Stopped)?;
         wait.await.map_err(|_| TellError::Stopped)?
     }
 
@@ -183,7 +219,11 @@ impl Control {
             "live" => self.site().revision.to_string(),
             other => other.to_string(),
         };
-        let found = self.store.revision(&digest).await.map_err(|e| Refusal::failed(e.to_string()))?;
+        let found = self
+            .store
+            .revision(&digest)
+            .await
+            .map_err(|e| Refusal::failed(e.to_string()))?;
         found.ok_or_else(|| {
             Refusal::new(Code::NotFound, format!("no revision begins with `{which}`"))
                 .help("farrier server revisions")
@@ -195,7 +235,11 @@ impl Control {
     /// # Errors
     /// If the store fails.
     pub async fn revisions(&self) -> Result<Vec<RevisionView>, Refusal> {
-        let rows = self.store.revisions(500).await.map_err(|e| Refusal::failed(e.to_string()))?;
+        let rows = self
+            .store
+            .revisions(500)
+            .await
+            .map_err(|e| Refusal::failed(e.to_string()))?;
         Ok(rows
             .into_iter()
             .map(|row| RevisionView {

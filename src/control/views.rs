@@ -8,7 +8,9 @@ use crate::boot::decide;
 use crate::lifecycle::expected_next;
 use crate::lifecycle::usual::usual;
 use crate::model::command::{EventPage, EventQuery, Selection, WhyRequest};
-use crate::model::view::{BuildView, EventView, LeaseView, ShowView, StatusView, StepView, SystemView, WhyView};
+use crate::model::view::{
+    BuildView, EventView, LeaseView, ShowView, StatusView, StepView, SystemView, WhyView,
+};
 use crate::model::{
     Build, ClientStage, Door, Facts, Firmware, MacAddr, Phase, Record, Refusal, System,
 };
@@ -100,7 +102,11 @@ impl Control {
         if let Some(at) = build.deadline {
             text.push_str(&format!(", by {at:.0}"));
         }
-        let beginnings = self.store.beginnings(&build.profile).await.unwrap_or_default();
+        let beginnings = self
+            .store
+            .beginnings(&build.profile)
+            .await
+            .unwrap_or_default();
         if let Some(usual) = usual(&beginnings).get(build.phase.word()) {
             text.push_str(&format!(" (usually after {} s)", usual.as_secs()));
         }
@@ -182,7 +188,11 @@ impl Control {
             firmware: facts.firmware.map(|f| f.word().to_string()),
             conversation: conversation
                 .into_iter()
-                .map(|(_, step)| StepView { time: step.time, door: step.door, text: step.text })
+                .map(|(_, step)| StepView {
+                    time: step.time,
+                    door: step.door,
+                    text: step.text,
+                })
                 .collect(),
             why: decision.why.to_string(),
             hint: decision.why.hint(system_name.as_ref()),

@@ -9,6 +9,7 @@
 pub mod allocate;
 pub mod boot;
 pub mod conversation;
+pub mod describe;
 pub mod encode;
 pub mod facts;
 pub mod place;
@@ -28,6 +29,7 @@ pub mod wire;
 
 pub use allocate::LeaseTable;
 pub use conversation::{Answer, Outcome, Silence, answer};
+pub use describe::describe;
 pub use encode::encode;
 pub use facts::facts;
 pub use place::Place;

@@ -41,6 +41,13 @@ pub struct Reply<'a> {
     pub limit: usize,
 }
 
+impl Reply<'_> {
+    /// Whether it acknowledges.
+    pub fn is_ack(&self) -> bool {
+        self.kind == MessageType::Ack
+    }
+}
+
 /// The value of an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value<'a> {

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use dhcproto::v4::{MessageType, OptionCode};
 
 use super::wire::{self, Header, Options};
-use crate::model::MacAddr;
+use crate::model::{Door, MacAddr};
 
 pub use super::wire::Malformed;
 
@@ -154,6 +154,14 @@ impl Request<'_> {
             .collect();
         let label = label.trim_matches('-');
         (!label.is_empty()).then(|| label.to_string())
+    }
+
+    /// Whether a conversation begins with this: a DISCOVER, and on port 4011 whatever is asked there.
+    pub fn begins(&self, door: Door) -> bool {
+        match door {
+            Door::Proxy => matches!(self.kind, MessageType::Request | MessageType::Inform),
+            _ => self.kind == MessageType::Discover,
+        }
     }
 
     /// Whether option 55 lists this code.

@@ -42,60 +42,109 @@ pub(super) fn cut(text: &str) -> Cut<'_> {
     let mut cut = Cut::default();
     // Where the part of this name is in `parts`, to join what is not written in one piece.
     let mut known: HashMap<&str, usize> = HashMap::new();
-    let mut owner: Option<usize> = None;
-    let mut start = 0;
-    let mut comments: Option<usize> = None;
-    let mut at = 0;
-    while at < text.len() {
-        let end = line_end(text, at);
-        let line = text[at..end].trim_start_matches([' ', '\t']);
-        match line.bytes().next() {
-            Some(b'#') => {
-                comments.get_or_insert(at);
-                at = end;
-            }
-            Some(b'[') => {
-                let next = system_of(line).map(|key| {
-                    *known.entry(key).or_insert_with(|| {
-                        cut.parts.push(Part {
-                            key,
-                            ranges: Vec::new(),
-                        });
-                        cut.parts.len() - 1
-                    })
-                });
-                if next != owner {
-                    let border = comments.unwrap_or(at);
-                    cut.push(owner, start..border);
-                    start = border;
-                    owner = next;
-                }
-                comments = None;
-                at = end;
-            }
-            Some(b'\r' | b'\n') | None => {
-                comments = None;
-                at = end;
-            }
-            Some(_) => {
-                comments = None;
-                at = value_end(text, at, end);
-            }
+    for (owner, range) in Pieces::new(text) {
+        let Some(key) = owner else {
+            cut.rest.push(range);
+            continue;
+        };
+        let part = *known.entry(key).or_insert(cut.parts.len());
+        if part == cut.parts.len() {
+            cut.parts.push(Part {
+                key,
+                ranges: Vec::with_capacity(1),
+            });
         }
+        cut.parts[part].ranges.push(range);
     }
-    cut.push(owner, start..text.len());
     cut
 }
 
-impl Cut<'_> {
-    fn push(&mut self, owner: Option<usize>, range: Range<usize>) {
-        if range.is_empty() {
-            return;
+/// Finds one system's piece without cutting the whole file: some passes of a plain search. None if
+/// it is not there in the usual spelling, or if only a whole cut can tell.
+pub(super) fn find(text: &str, key: &str) -> Option<Range<usize>> {
+    if text.contains("\"\"\"") || text.contains("'''") {
+        return None; // what looks like a header may be inside a string
+    }
+    let quote = if key.contains('.') { "\"" } else { "" };
+    let needle = format!("system.{quote}{key}{quote}");
+    let headers = text.match_indices(&needle).filter_map(|(at, _)| {
+        let start = text[..at].rfind('\n').map_or(0, |i| i + 1);
+        let line = text[start..line_end(text, at)].trim_start_matches([' ', '\t']);
+        let own = line.starts_with('[') && system_of(line) == Some(key);
+        own.then_some(start)
+    });
+    let headers: Vec<usize> = headers.collect();
+    let mut start = *headers.first()?;
+    while start > 0 {
+        let above = text[..start - 1].rfind('\n').map_or(0, |i| i + 1);
+        let line = text[above..start].trim_start_matches([' ', '\t']);
+        if !line.starts_with('#') {
+            break;
         }
-        match owner {
-            Some(part) => self.parts[part].ranges.push(range),
-            None => self.rest.push(range),
+        start = above;
+    }
+    let (_, piece) = Pieces::new(&text[start..]).next()?;
+    let range = start..start + piece.end;
+    headers.iter().all(|h| range.contains(h)).then_some(range)
+}
+
+/// The pieces of a file in order: whose tables, and where.
+struct Pieces<'a> {
+    text: &'a str,
+    /// How far it has been read.
+    at: usize,
+    /// Where the present piece began, and whose it is.
+    start: usize,
+    owner: Option<&'a str>,
+    /// Where the comments right above begin.
+    comments: Option<usize>,
+}
+
+impl<'a> Pieces<'a> {
+    fn new(text: &'a str) -> Self {
+        Pieces {
+            text,
+            at: 0,
+            start: 0,
+            owner: None,
+            comments: None,
         }
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = (Option<&'a str>, Range<usize>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = self.text;
+        while self.at < text.len() {
+            let at = self.at;
+            let end = line_end(text, at);
+            let line = text[at..end].trim_start_matches([' ', '\t']);
+            self.at = end;
+            match line.as_bytes().first() {
+                Some(b'#') => _ = self.comments.get_or_insert(at),
+                Some(b'[') => {
+                    let border = self.comments.take().unwrap_or(at);
+                    let owner = system_of(line);
+                    if owner == self.owner {
+                        continue;
+                    }
+                    let before = std::mem::replace(&mut self.owner, owner);
+                    let range = std::mem::replace(&mut self.start, border)..border;
+                    if !range.is_empty() {
+                        return Some((before, range));
+                    }
+                }
+                Some(b'\r' | b'\n') | None => self.comments = None,
+                Some(_) => {
+                    self.comments = None;
+                    self.at = value_end(text, at, end);
+                }
+            }
+        }
+        let range = std::mem::replace(&mut self.start, text.len())..text.len();
+        (!range.is_empty()).then_some((self.owner, range))
     }
 }
 
@@ -244,6 +293,21 @@ mod tests {
         );
         check("", "", &[]);
         check("[system]\na = {}\n", "[system]\na = {}\n", &[]);
+    }
+
+    #[test]
+    fn one_system_is_found_without_the_others() {
+        let file = "x = 1\n[system.a]\n1 = 1\n# b's\n # too\n[system.b]\n2 = [\n[3]]\n[system.b.vars]\n\n# c's\n[system.\"c.d\"]\n[system.e]\n[system.ab]\n[system.e.x]";
+        for key in ["a", "b", "c.d", "ab", "e", "f", "system"] {
+            let cut = cut(file);
+            let part = cut.parts.iter().find(|p| p.key == key);
+            let whole = part
+                .filter(|p| p.ranges.len() == 1)
+                .map(|p| p.ranges[0].clone());
+            assert_eq!(find(file, key), whole, "{key}");
+        }
+        let string = format!("x = {0}\n[system.a]\n{0}\n[system.a]\n", "\"\"\"");
+        assert_eq!(find(&string, "a"), None);
     }
 
     #[test]

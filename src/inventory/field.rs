@@ -105,14 +105,6 @@ impl<'a> Section<'a> {
         self.table.iter().filter_map(|(key, _)| self.get(key))
     }
 
-    pub(super) fn text(&self, key: &str) -> Option<&'a str> {
-        self.get(key)?.text()
-    }
-
-    pub(super) fn texts(&self, key: &str) -> Option<Vec<String>> {
-        self.get(key).map(|f| f.texts())
-    }
-
     pub(super) fn boolean(&self, key: &str) -> Option<bool> {
         self.get(key)?.boolean()
     }
@@ -183,12 +175,34 @@ impl<'a> Field<'a> {
         self.kind() == "a table"
     }
 
+    pub(super) fn is_tables(&self) -> bool {
+        matches!(self.node, Node::Tables(_))
+    }
+
+    /// The value as TOML, without what stands around it.
+    pub(super) fn shown(&self) -> String {
+        match self.node {
+            Node::Value(value) => value.to_string().trim().to_string(),
+            Node::Table(_) | Node::Tables(_) | Node::Nothing => String::new(),
+        }
+    }
+
     pub(super) fn is_text(&self) -> bool {
         matches!(self.node, Node::Value(Value::String(_)))
     }
 
     /// A string on one line.
     pub(super) fn text(&self) -> Option<&'a str> {
+        self.printable(|c| !c.is_control(), "a value is one line of text")
+    }
+
+    /// A string that may have several lines.
+    pub(super) fn lines(&self) -> Option<&'a str> {
+        let ok = |c: char| !c.is_control() || matches!(c, '\n' | '\t' | '\r');
+        self.printable(ok, "a value is text")
+    }
+
+    fn printable(&self, allowed: fn(char) -> bool, rule: &str) -> Option<&'a str> {
         let Node::Value(Value::String(text)) = self.node else {
             let help = match self.node {
                 Node::Value(value @ (Value::Integer(_) | Value::Float(_) | Value::Boolean(_))) => {
@@ -200,11 +214,11 @@ impl<'a> Field<'a> {
             return self.wrong_type("a string", help);
         };
         let text = text.value();
-        if let Some(control) = text.chars().find(|c| c.is_control()) {
+        if let Some(control) = text.chars().find(|c| !allowed(*c)) {
             self.error(
                 format!("`{}` holds the control character {control:?}", self.key),
                 "only printable characters here",
-                Some("remove it; a value is one line of text".to_string()),
+                Some(format!("remove it; {rule}")),
             );
             return None;
         }

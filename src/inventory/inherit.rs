@@ -192,7 +192,7 @@ impl Library<'_> {
                 )),
             }
         }
-        let mut answers = BTreeMap::new();
+        let mut answers: BTreeMap<String, super::profile::Placed<Answer>> = BTreeMap::new();
         for (_, folder) in chain {
             profile.vars = merge(&profile.vars, &folder.layer.vars);
             answers.extend(folder.layer.answers.clone());
@@ -208,6 +208,15 @@ impl Library<'_> {
             let inside = format!("{dir}/");
             profile.files.keys().any(|path| path.starts_with(&inside))
         };
+        for (answer, _) in answers.values_mut() {
+            // A name alone is a file's, or else a folder's.
+            if let Answer::Template { file } = answer
+                && !profile.files.contains_key(file)
+                && folder(file)
+            {
+                *answer = Answer::Folder { dir: file.clone() };
+            }
+        }
         if kind != ProfileKind::Base {
             for (answer, place) in answers.values() {
                 let (what, path, found) = match answer {
@@ -297,4 +306,60 @@ fn missing<'a>(
         ..place.clone()
     });
     super::field::with_help(problem, instead(path, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{FileSet, SourceFile, parse};
+
+    #[test]
+    fn a_profile_is_its_own_layer_over_its_parents() {
+        let mut files = FileSet::default()
+            .with("systems.toml", &b"[defaults]\nvars = { a = 0, z = 0 }\n"[..])
+            .with("boot/d.toml", &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\"\n[vars]\na = 1\nb = 1"[..])
+            .with("profiles/old/profile.toml", &b"kind = \"base\"\ndistro = \"d\"\ncmdline = \"quiet\"\n[vars]\nb = 2\nt = { x = 2, y = 2 }\n[answers]\nkept = \"one\"\nown = \"one\"\n[deadline]\nboot = \"1m\"\ninstall = \"2m\"\n[disk]\nserial = \"S\"\n[handoff]\nagent = \"steps\"\ntimeout = \"5m\""[..])
+            .with("profiles/old/one", &b"old"[..])
+            .with("profiles/old/steps/10-a", &b"old"[..])
+            .with("profiles/new/profile.toml", &b"kind = \"fai\"\ninherit = \"old\"\nattempts = 5\nmay_destroy = \"any\"\n[vars]\nt = { y = 3 }\n[answers]\nown = \"tree\"\n[deadline]\ninstall = \"3m\"\n[disk]\npath = \"/dev/sda\""[..])
+            .with("profiles/new/one", &b"new"[..])
+            .with("profiles/new/tree/a", &b"a"[..]);
+        let step = "profiles/old/steps/10-a".to_string();
+        files.files.insert(step, SourceFile::new(*b"old", true));
+        let parsed = parse(&files);
+        let site = parsed
+            .site
+            .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+        let new = &site.profiles["new"];
+        assert_eq!(new.kind, ProfileKind::Fai);
+        assert_eq!(new.distro.as_deref(), Some("d"));
+        assert_eq!(new.cmdline, "quiet");
+        let vars = serde_json::json!({"a": 1, "z": 0, "b": 2, "t": {"x": 2, "y": 3}});
+        assert_eq!(serde_json::to_value(&new.vars).expect("json"), vars);
+        let minutes = |d: Duration| d.as_secs() / 60;
+        let deadlines = new.deadlines;
+        assert_eq!(
+            (minutes(deadlines.boot), minutes(deadlines.install)),
+            (1, 3)
+        );
+        assert_eq!(deadlines.configure, Deadlines::default().configure);
+        assert_eq!(&*new.files["one"], b"new");
+        assert!(new.executable.contains("steps/10-a"));
+        let file = "one".to_string();
+        assert_eq!(new.answers["kept"], Answer::Template { file });
+        let dir = "tree".to_string();
+        assert_eq!(new.answers["own"], Answer::Folder { dir });
+        // A disk rule is one value: two rules that must both match help nobody.
+        assert_eq!(
+            (new.disk.serial.as_deref(), new.disk.path.as_deref()),
+            (None, Some("/dev/sda"))
+        );
+        let (dir, timeout) = ("steps".to_string(), Duration::from_secs(300));
+        assert_eq!(new.handoff, Handoff::Steps { dir, timeout });
+        assert_eq!(
+            (new.attempts, new.may_destroy.as_slice()),
+            (5, &["any".to_string()][..])
+        );
+        assert_eq!(site.profiles["old"].kind, ProfileKind::Base);
+    }
 }

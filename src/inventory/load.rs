@@ -193,8 +193,8 @@ fn whole<R>(
             return None;
         }
     };
-    let all = std::slice::from_ref(&(0..source.text.len())).to_vec();
-    let page = Page::new(&source, &all);
+    let all = 0..source.text.len();
+    let page = Page::new(&source, std::slice::from_ref(&all));
     let value = with_root(&page, source.text, read);
     problems.extend(page.into_problems());
     value
@@ -247,12 +247,12 @@ pub(super) fn read_folders(
         }
     }
     let mut folders = BTreeMap::new();
-    for (folder, mut contents) in by_folder {
+    for (folder, contents) in by_folder {
         let place = format!("profiles/{folder}");
         let Some(name) = name_of(&place, folder, problems) else {
             continue;
         };
-        let Some(own) = contents.remove("profile.toml") else {
+        let Some(own) = contents.get("profile.toml").copied() else {
             problems.push(
                 Diagnostic::error(format!("the profile `{name}` has no profile.toml"))
                     .at(nowhere(&place, "in this folder"))

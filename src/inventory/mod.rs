@@ -13,17 +13,22 @@ mod chunk;
 mod disk;
 mod distro;
 mod edit;
+#[cfg(test)]
+mod example;
 mod field;
 mod files;
 #[cfg(test)]
 mod golden;
 mod inherit;
 mod load;
+mod origin;
 mod profile;
 mod quick;
 mod read;
 mod register;
+mod request;
 mod report;
+mod request;
 #[cfg(test)]
 mod scale;
 mod select;
@@ -42,6 +47,7 @@ pub use cache::Cache;
 pub use edit::{Change, Edit, EditError};
 pub use files::{FileSet, Manifest, ManifestEntry, RebuildError, SourceFile};
 pub use load::{Parsed, parse};
+pub use origin::{BUILT_IN, Origin, origins};
 pub use read::{MAX_FILE, MAX_FILES, MAX_SYSTEMS_FILE, MAX_TOTAL, ReadError, read};
 pub use report::report;
 pub use request::{apply, edits};

@@ -14,7 +14,12 @@ use crate::model::{Name, Refusal, System};
 /// A `+=` or `-=` on something that is no list.
 pub fn edits(request: &EditRequest, selected: &[&System]) -> Result<Vec<Edit>, Refusal> {
     match request {
-        EditRequest::Add { name, macs, profile, changes } => Ok(vec![Edit::Add {
+        EditRequest::Add {
+            name,
+            macs,
+            profile,
+            changes,
+        } => Ok(vec![Edit::Add {
             name: name.clone(),
             macs: macs.clone(),
             profile: profile.clone(),
@@ -27,14 +32,22 @@ pub fn edits(request: &EditRequest, selected: &[&System]) -> Result<Vec<Edit>, R
         EditRequest::Set { changes, .. } => selected
             .iter()
             .map(|system| {
-                let assignments =
-                    changes.iter().map(|c| assignment(c, Some(system))).collect::<Result<_, _>>()?;
-                Ok(Edit::Set { name: system.name.clone(), assignments })
+                let assignments = changes
+                    .iter()
+                    .map(|c| assignment(c, Some(system)))
+                    .collect::<Result<_, _>>()?;
+                Ok(Edit::Set {
+                    name: system.name.clone(),
+                    assignments,
+                })
             })
             .collect(),
-        EditRequest::Remove { .. } => {
-            Ok(selected.iter().map(|s| Edit::Remove { name: s.name.clone() }).collect())
-        }
+        EditRequest::Remove { .. } => Ok(selected
+            .iter()
+            .map(|s| Edit::Remove {
+                name: s.name.clone(),
+            })
+            .collect()),
     }
 }
 
@@ -96,7 +109,10 @@ fn assignment(change: &Change, system: Option<&System>) -> Result<Assignment, Re
         (verb, value) => {
             let mut list = list_of(&change.key, system)?;
             let named = value.as_deref().unwrap_or("").split(',').map(str::trim);
-            for value in named.filter(|v| !v.is_empty()).map(|v| Value::String(v.to_string())) {
+            for value in named
+                .filter(|v| !v.is_empty())
+                .map(|v| Value::String(v.to_string()))
+            {
                 list.retain(|v| *v != value);
                 if verb == ChangeVerb::Push {
                     list.push(value);
@@ -105,12 +121,17 @@ fn assignment(change: &Change, system: Option<&System>) -> Result<Assignment, Re
             Some(toml(&Value::Array(list)))
         }
     };
-    Ok(Assignment { key: change.key.clone(), value })
+    Ok(Assignment {
+        key: change.key.clone(),
+        value,
+    })
 }
 
 fn list_of(key: &[String], system: Option<&System>) -> Result<Vec<Value>, Refusal> {
     let texts = |list: &[String]| list.iter().cloned().map(Value::String).collect();
-    let Some(system) = system else { return Ok(Vec::new()) };
+    let Some(system) = system else {
+        return Ok(Vec::new());
+    };
     match key {
         [key] if key == "tags" => Ok(texts(&system.tags)),
         [key] if key == "ssh_keys" => Ok(texts(&system.ssh_keys)),

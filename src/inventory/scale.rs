@@ -126,6 +126,9 @@ fn a_large_site_is_loaded_and_a_small_edit_of_it_is_cheap() {
     let second = cache.parse(&edited).site.expect("sound");
     say("loaded again after one edit", begun);
     let begun = Begun::now();
+    assert!(!super::origins(&edited, &second, &name).is_empty());
+    say("origins of one system", begun);
+    let begun = Begun::now();
     drop(first);
     say("dropped", begun);
 

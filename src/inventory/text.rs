@@ -167,6 +167,11 @@ impl<'a> Page<'a> {
         end
     }
 
+    /// The line, from 1, of an offset in the parsed text.
+    pub(super) fn line(&self, at: usize) -> usize {
+        self.source.line(self.offset(at))
+    }
+
     /// The place of a range of the parsed text.
     pub(super) fn span(&self, range: Range<usize>, label: impl Into<String>) -> Span {
         let start = self.offset(range.start);

@@ -14,7 +14,10 @@ pub(super) fn set(
     ip: Ipv4Addr,
     mac: MacAddr,
 ) -> io::Result<()> {
-    #[expect(unsafe_code, reason = "the kernel's structure has no other constructor")]
+    #[expect(
+        unsafe_code,
+        reason = "the kernel's structure has no other constructor"
+    )]
     // SAFETY: an `arpreq` of zeros is valid; every field is plain data.
     let mut request: libc::arpreq = unsafe { std::mem::zeroed() };
     request.arp_pa.sa_family = libc::AF_INET as libc::sa_family_t;

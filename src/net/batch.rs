@@ -168,14 +168,12 @@ fn send_some(fd: BorrowedFd<'_>, interface: u32, chunk: &[Outgoing]) -> io::Resu
             targets[i] = address(out.to);
             length = write_packet_info(&mut controls[i], interface, out.from);
         }
-        message(
-            &mut targets[i],
-            &mut iovecs[i],
-            &mut controls[i],
-            length,
-        )
+        message(&mut targets[i], &mut iovecs[i], &mut controls[i], length)
     });
-    #[expect(unsafe_code, reason = "nix's sendmmsg takes one control message for all")]
+    #[expect(
+        unsafe_code,
+        reason = "nix's sendmmsg takes one control message for all"
+    )]
     // SAFETY: the first `chunk.len()` headers, at most BATCH, point to addresses, iovecs and
     // control areas on this stack and to the bytes in `chunk`, which outlive the call.
     let count = unsafe {
@@ -198,7 +196,10 @@ fn message(
     control: &mut Control,
     length: usize,
 ) -> libc::mmsghdr {
-    #[expect(unsafe_code, reason = "the structure has private padding on some targets")]
+    #[expect(
+        unsafe_code,
+        reason = "the structure has private padding on some targets"
+    )]
     // SAFETY: a message header of zeros is valid: null pointers with zero lengths.
     let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
     header.msg_hdr.msg_name = std::ptr::from_mut(name).cast();
@@ -223,15 +224,17 @@ fn address(to: SocketAddrV4) -> libc::sockaddr_in {
 
 /// The destination and interface that IP_PKTINFO tells of a received message.
 fn packet_info(header: &libc::msghdr) -> (Ipv4Addr, u32) {
-    #[expect(unsafe_code, reason = "control messages are read through libc's macros")]
+    #[expect(
+        unsafe_code,
+        reason = "control messages are read through libc's macros"
+    )]
     // SAFETY: `header` was filled by the kernel, its control area is alive and aligned; the macros
     // stay within `msg_controllen`, and the payload is read unaligned only if its type says that
     // it is an `in_pktinfo`.
     unsafe {
         let mut message = libc::CMSG_FIRSTHDR(header);
         while !message.is_null() {
-            if (*message).cmsg_level == libc::IPPROTO_IP
-                && (*message).cmsg_type == libc::IP_PKTINFO
+            if (*message).cmsg_level == libc::IPPROTO_IP && (*message).cmsg_type == libc::IP_PKTINFO
             {
                 let info: libc::in_pktinfo =
                     std::ptr::read_unaligned(libc::CMSG_DATA(message).cast());
@@ -257,7 +260,10 @@ fn write_packet_info(control: &mut Control, interface: u32, from: Ipv4Addr) -> u
         ipi_addr: libc::in_addr { s_addr: 0 },
     };
     let size = mem::size_of::<libc::in_pktinfo>() as libc::c_uint;
-    #[expect(unsafe_code, reason = "control messages are written through libc's macros")]
+    #[expect(
+        unsafe_code,
+        reason = "control messages are written through libc's macros"
+    )]
     // SAFETY: the control area is aligned for a `cmsghdr` and larger than CMSG_SPACE of the
     // payload, which is written unaligned behind it.
     unsafe {

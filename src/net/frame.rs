@@ -31,7 +31,10 @@ impl RawSocket {
         socket.set_read_timeout(Some(patience))?;
         let raw = RawSocket { socket, interface };
         let address = raw.link(MacAddr([0; 6]));
-        #[expect(unsafe_code, reason = "socket2 has no constructor for packet addresses")]
+        #[expect(
+            unsafe_code,
+            reason = "socket2 has no constructor for packet addresses"
+        )]
         // SAFETY: the address is a whole `sockaddr_ll`, alive for the call, with its true size.
         let result = unsafe {
             libc::bind(
@@ -56,7 +59,10 @@ impl RawSocket {
     ) -> io::Result<()> {
         let packet = packet(from, to, payload)?;
         let address = self.link(mac);
-        #[expect(unsafe_code, reason = "socket2 has no constructor for packet addresses")]
+        #[expect(
+            unsafe_code,
+            reason = "socket2 has no constructor for packet addresses"
+        )]
         // SAFETY: packet and address are alive for the call and passed with their true sizes.
         let sent = unsafe {
             libc::sendto(
@@ -172,7 +178,9 @@ mod tests {
         for payload in [&b"odd"[..], b"even", b""] {
             let built = packet(from, to, payload).expect("short");
             assert_eq!(checksum(&[&built[..20]]), 0);
-            let length = u16::try_from(built.len() - 20).expect("short").to_be_bytes();
+            let length = u16::try_from(built.len() - 20)
+                .expect("short")
+                .to_be_bytes();
             let pseudo = [&built[12..20], &[0, 17], &length].concat();
             assert_eq!(checksum(&[&pseudo, &built[20..]]), 0);
             assert_eq!(udp_to(&built, 68), Some((*from.ip(), payload)));

@@ -164,10 +164,11 @@ mod tests {
         }
         assert!(ping(Ipv4Addr::LOCALHOST, Duration::from_secs(2)));
         let (told, answers) = std::sync::mpsc::channel();
-        let (prober, thread) = Prober::start(8, Duration::from_millis(50), move |ip, n: u8, used| {
-            told.send((ip, n, used)).expect("a listener");
-        })
-        .expect("a thread");
+        let (prober, thread) =
+            Prober::start(8, Duration::from_millis(50), move |ip, n: u8, used| {
+                told.send((ip, n, used)).expect("a listener");
+            })
+            .expect("a thread");
         assert_eq!(prober.ask(Ipv4Addr::LOCALHOST, 1), Ok(()));
         assert_eq!(prober.ask(Ipv4Addr::new(192, 0, 2, 1), 2), Ok(()));
         drop(prober);

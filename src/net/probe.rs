@@ -24,9 +24,7 @@ pub fn probe_dhcp(interface: &Interface) -> io::Result<Vec<OtherServer>> {
     let raw = RawSocket::listener(interface.index, Duration::from_millis(100))?;
     let random = *uuid::Uuid::new_v4().as_bytes();
     // locally administered, one machine's
-    let mac = MacAddr([
-        0x02, random[1], random[2], random[3], random[4], random[5],
-    ]);
+    let mac = MacAddr([0x02, random[1], random[2], random[3], random[4], random[5]]);
     let xid = u32::from_be_bytes([random[10], random[11], random[12], random[13]]);
     let ask = probe::discover(mac, xid);
     let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68);

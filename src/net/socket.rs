@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::arp;
 use super::batch::{self, Inbox, Outgoing};
 use super::frame::RawSocket;
 use super::interface::Interface;
-use super::arp;
 use crate::model::MacAddr;
 
 /// Room that the kernel is asked to keep for datagrams not yet read: a rack that powers on sends

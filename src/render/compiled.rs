@@ -7,7 +7,9 @@ use minijinja::Value;
 
 use crate::boot::Scope;
 use crate::boot::paths::Urls;
-use crate::model::{Answer, Diagnostic, Distro, Document, Handoff, Profile, Severity, Span, System};
+use crate::model::{
+    Answer, Diagnostic, Distro, Document, Handoff, Profile, Severity, Span, System,
+};
 
 use super::engine::{Engine, Files};
 use super::formats::fold_cmdline;
@@ -122,7 +124,10 @@ impl CompiledProfile {
         }
         if let Handoff::Steps { dir, .. } = &profile.handoff {
             let found = self.folder(dir, problems);
-            if !found.iter().any(|(path, _)| path.starts_with(|c: char| c.is_ascii_digit())) {
+            if !found
+                .iter()
+                .any(|(path, _)| path.starts_with(|c: char| c.is_ascii_digit()))
+            {
                 problems.push(self.about(dir, "no numbered step is in this folder").help(
                     "name them as `10-packages.sh`; or leave `[handoff]` out if nothing is to be run",
                 ));
@@ -176,22 +181,24 @@ impl CompiledProfile {
         let Some(bytes) = self.profile.files.get(&file) else {
             problems.push(
                 self.about(&file, format!("there is no file `{file}`"))
-                    .help("paths are relative to the profile's folder; what it inherits counts too"),
+                    .help(
+                        "paths are relative to the profile's folder; what it inherits counts too",
+                    ),
             );
             return None;
         };
         let executable = self.profile.executable.contains(&file);
         let text = std::str::from_utf8(bytes).ok();
-        let format = match Format::of(&path, self.profile.kind, text.unwrap_or("")) {
-            Ok(format) => format,
-            Err(word) => {
-                problems.push(self.about(&file, format!("`{word}` is no format")).help(format!(
-                    "one of {}",
-                    Format::ALL.map(Format::word).join(", ")
-                )));
-                return None;
-            }
-        };
+        let format =
+            match Format::of(&path, self.profile.kind, text.unwrap_or("")) {
+                Ok(format) => format,
+                Err(word) => {
+                    problems.push(self.about(&file, format!("`{word}` is no format")).help(
+                        format!("one of {}", Format::ALL.map(Format::word).join(", ")),
+                    ));
+                    return None;
+                }
+            };
         let template = file.ends_with(".j2");
         if template && text.is_none() {
             problems.push(self.about(&file, "a template must be text in UTF-8"));
@@ -241,7 +248,11 @@ impl CompiledProfile {
         {
             problems.push(self.diagnose(&error, CMDLINE, None));
         }
-        let pieces = self.documents.iter().flat_map(|d| &d.pieces).chain(&self.steps);
+        let pieces = self
+            .documents
+            .iter()
+            .flat_map(|d| &d.pieces)
+            .chain(&self.steps);
         let mut seen = std::collections::BTreeSet::new();
         for piece in pieces.filter(|p| p.fixed.is_none()) {
             let mut todo = vec![piece.file.clone()];
@@ -253,7 +264,10 @@ impl CompiledProfile {
                     continue; // said where it is included
                 };
                 for m in scan::misplaced(piece.format, &text) {
-                    problems.push(self.at_offset(&file, &text, m.at, m.length, m.message).help(m.help));
+                    problems.push(
+                        self.at_offset(&file, &text, m.at, m.length, m.message)
+                            .help(m.help),
+                    );
                 }
                 if let Some(engine) = self.engines.get(&piece.format)
                     && let Err(error) = engine.compile(&file)
@@ -383,7 +397,11 @@ impl CompiledProfile {
         if let Some(fixed) = &piece.fixed {
             return Some(std::borrow::Cow::Borrowed(fixed));
         }
-        match self.engines.get(&piece.format)?.render(&piece.file, context) {
+        match self
+            .engines
+            .get(&piece.format)?
+            .render(&piece.file, context)
+        {
             Ok(text) => {
                 let (file, _) = self.file_of(&piece.file);
                 let source = self.source_of(&piece.file);
@@ -412,13 +430,15 @@ impl CompiledProfile {
             server: place.server,
         };
         let mut add = |name: &str, bytes: Vec<u8>, secret: bool| {
-            documents.entry(name.to_string()).or_insert_with(|| Document {
-                name: name.to_string(),
-                content_type: "text/plain; charset=utf-8".to_string(),
-                bytes,
-                gzip: false,
-                secret,
-            });
+            documents
+                .entry(name.to_string())
+                .or_insert_with(|| Document {
+                    name: name.to_string(),
+                    content_type: "text/plain; charset=utf-8".to_string(),
+                    bytes,
+                    gzip: false,
+                    secret,
+                });
         };
         let report = urls.report(Scope::Report.placeholder());
         add(handoff::FIRST_BOOT, handoff::first_boot(&report), false);
@@ -437,9 +457,10 @@ impl CompiledProfile {
         }
         match handoff::bundle(agent, timeout, &steps) {
             Ok(bytes) => add(handoff::BUNDLE, bytes, true),
-            Err(step) => problems.push(
-                self.about(&step, "a line of this step reads like the end of a file in a bundle"),
-            ),
+            Err(step) => problems.push(self.about(
+                &step,
+                "a line of this step reads like the end of a file in a bundle",
+            )),
         }
     }
 
@@ -467,11 +488,18 @@ impl CompiledProfile {
             .enumerate()
             .find(|(_, line)| line.trim_start().starts_with("cmdline"));
         // a long string's text begins on the line after its opening quotes
-        let before = found.map_or(0, |(at, line)| at + usize::from(line.trim_end().ends_with("\"\"\"")));
+        let before = found.map_or(0, |(at, line)| {
+            at + usize::from(line.trim_end().ends_with("\"\"\""))
+        });
         (file, before)
     }
 
-    fn diagnose(&self, error: &minijinja::Error, template: &str, context: Option<&Value>) -> Diagnostic {
+    fn diagnose(
+        &self,
+        error: &minijinja::Error,
+        template: &str,
+        context: Option<&Value>,
+    ) -> Diagnostic {
         let sources = Sources {
             text_of: &|name| self.text_of(name),
             file_of: &|name| self.file_of(name),
@@ -491,7 +519,14 @@ impl CompiledProfile {
         })
     }
 
-    fn at_offset(&self, file: &str, text: &str, at: usize, length: usize, message: &str) -> Diagnostic {
+    fn at_offset(
+        &self,
+        file: &str,
+        text: &str,
+        at: usize,
+        length: usize,
+        message: &str,
+    ) -> Diagnostic {
         let begin = text[..at].rfind('\n').map_or(0, |n| n + 1);
         let line = text[..at].matches('\n').count() + 1;
         Diagnostic::error(message).at(Span {

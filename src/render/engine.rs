@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::ValueKind;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use minijinja::{
+    AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value,
+};
 
 use super::Format;
 use super::filters;
@@ -158,11 +160,16 @@ fn write(
         ValueKind::Undefined => Ok(()),
         ValueKind::None => Err(refused(Refused {
             reason: "there is no value here".to_string(),
-            help: Some("say what stands for it: `{{ VALUE or \"..\" }}`, or ask with `{% if VALUE %}`".to_string()),
+            help: Some(
+                "say what stands for it: `{{ VALUE or \"..\" }}`, or ask with `{% if VALUE %}`"
+                    .to_string(),
+            ),
         })),
         _ => Err(refused(Refused {
             reason: "a list or a table cannot be printed".to_string(),
-            help: Some("loop over it, or use `join(\",\")`, `sh`, `json`, `yaml` or `toml`".to_string()),
+            help: Some(
+                "loop over it, or use `join(\",\")`, `sh`, `json`, `yaml` or `toml`".to_string(),
+            ),
         })),
     }
 }

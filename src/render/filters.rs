@@ -9,9 +9,7 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::Format;
 use super::engine::refused;
-use super::formats::{
-    Refused, json_quoted, no_escape, shell_quoted, toml_quoted, xml_escaped,
-};
+use super::formats::{Refused, json_quoted, no_escape, shell_quoted, toml_quoted, xml_escaped};
 
 pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
     let at_home = move |home: bool, text: String| {
@@ -37,7 +35,10 @@ pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
         Ok(at_home(format.speaks_shell(), text))
     });
     environment.add_filter("json", move |value: Value| -> Result<Value, Error> {
-        Ok(at_home(format == Format::Json || format == Format::Yaml, json(&value)?))
+        Ok(at_home(
+            format == Format::Json || format == Format::Yaml,
+            json(&value)?,
+        ))
     });
     environment.add_filter("yaml", move |value: Value| -> Result<Value, Error> {
         Ok(at_home(format == Format::Yaml, json(&value)?))
@@ -51,7 +52,10 @@ pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
     });
     environment.add_filter("text", move |value: Value| -> Result<Value, Error> {
         let text = scalar(&value, "text")?;
-        if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+        if text
+            .chars()
+            .any(|c| c.is_control() && c != '\n' && c != '\t')
+        {
             return Err(refused(Refused {
                 reason: "a control character cannot stand in text".to_string(),
                 help: None,
@@ -77,10 +81,14 @@ fn scalar(value: &Value, filter: &str) -> Result<String, Error> {
         ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
         ValueKind::None => Err(refused(Refused {
             reason: format!("there is no value here for the filter `{filter}`"),
-            help: Some(format!("say what stands for it: `{{{{ (VALUE or \"..\") | {filter} }}}}`")),
+            help: Some(format!(
+                "say what stands for it: `{{{{ (VALUE or \"..\") | {filter} }}}}`"
+            )),
         })),
         _ => Err(refused(Refused {
-            reason: format!("the filter `{filter}` takes single values, not a list or a table in one"),
+            reason: format!(
+                "the filter `{filter}` takes single values, not a list or a table in one"
+            ),
             help: None,
         })),
     }
@@ -89,9 +97,10 @@ fn scalar(value: &Value, filter: &str) -> Result<String, Error> {
 /// The texts of a list, or of one value.
 fn each(value: &Value, filter: &str) -> Result<Vec<String>, Error> {
     match value.kind() {
-        ValueKind::Seq | ValueKind::Iterable => {
-            value.try_iter()?.map(|item| scalar(&item, filter)).collect()
-        }
+        ValueKind::Seq | ValueKind::Iterable => value
+            .try_iter()?
+            .map(|item| scalar(&item, filter))
+            .collect(),
         _ => Ok(vec![scalar(value, filter)?]),
     }
 }

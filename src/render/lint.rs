@@ -91,7 +91,10 @@ pub(super) fn check(format: Format, secret: bool, text: &str, findings: &mut Fin
         match byte {
             b'\r' if !carriage_return => {
                 carriage_return = true;
-                findings.error(line_of(at), "a carriage return; save the file with Unix line ends");
+                findings.error(
+                    line_of(at),
+                    "a carriage return; save the file with Unix line ends",
+                );
             }
             b'\0' => findings.error(line_of(at), "a NUL character"),
             b'{' | b'@' if !template_mark => {
@@ -121,7 +124,10 @@ pub(super) fn check(format: Format, secret: bool, text: &str, findings: &mut Fin
                     .iter()
                     .any(|scope| text[at..].starts_with(scope.placeholder()))
                 {
-                    findings.warning(line_of(at), "`FARRIER-` begins no token that will be filled in");
+                    findings.warning(
+                        line_of(at),
+                        "`FARRIER-` begins no token that will be filled in",
+                    );
                 }
             }
             b'C' if text[at..].starts_with("CHANGEME") || text[at..].starts_with("CHANGE_ME") => {
@@ -158,7 +164,11 @@ mod tests {
             (Format::Shell, "a\n@@name@@\n", "`@@`"),
             (Format::Plain, "a\nb\r\n", "carriage"),
             (Format::Shell, "a\nx=CHANGEME\n", "CHANGEME"),
-            (Format::Plain, "a\n-----BEGIN RSA PRIVATE KEY-----\n", "private key"),
+            (
+                Format::Plain,
+                "a\n-----BEGIN RSA PRIVATE KEY-----\n",
+                "private key",
+            ),
             (Format::Plain, "a\nFARRIER-REPORT-TOKN", "begins no token"),
         ] {
             let found = found(format, false, text);
@@ -173,7 +183,10 @@ mod tests {
         let text = Scope::Secret.placeholder();
         assert_eq!(found(Format::Shell, false, text).len(), 1);
         assert_eq!(found(Format::Shell, true, text).len(), 0);
-        assert_eq!(found(Format::Shell, false, Scope::Read.placeholder()).len(), 0);
+        assert_eq!(
+            found(Format::Shell, false, Scope::Read.placeholder()).len(),
+            0
+        );
     }
 
     #[test]

@@ -76,6 +76,13 @@ mod tests {
                 (long.clone(), 0o644, 1)
             ]
         );
-        assert!(pack(&[Packed { path: "../x", executable: false, bytes: b"" }]).is_err());
+        assert!(
+            pack(&[Packed {
+                path: "../x",
+                executable: false,
+                bytes: b""
+            }])
+            .is_err()
+        );
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use minijinja::Value;
 use super::filters::from_json;
+use minijinja::Value;
 
 use crate::boot::Scope;
 use crate::boot::paths::Urls;
@@ -115,7 +115,10 @@ fn of_system(system: &System, place: &Place) -> Value {
         ("mac", optional(system.first().map(|i| i.mac))),
         ("macs", macs.collect()),
         ("ip", optional(ip)),
-        ("prefix", network.map_or(Value::from(()), |n| Value::from(n.prefix_len()))),
+        (
+            "prefix",
+            network.map_or(Value::from(()), |n| Value::from(n.prefix_len())),
+        ),
         ("netmask", optional(network.map(|n| n.netmask()))),
         ("router", optional(subnet.and_then(|s| s.router))),
         ("dns", addresses(&dns)),
@@ -124,7 +127,10 @@ fn of_system(system: &System, place: &Place) -> Value {
             "static",
             Value::from(ip.is_some() && system.first().is_some_and(|i| i.static_ip)),
         ),
-        ("ssh_keys", system.ssh_keys.iter().map(|k| text(k)).collect()),
+        (
+            "ssh_keys",
+            system.ssh_keys.iter().map(|k| text(k)).collect(),
+        ),
         ("tags", system.tags.iter().map(|t| text(t)).collect()),
         ("firmware", Value::from(firmware(place.firmware))),
         ("interfaces", interfaces.collect()),

@@ -388,7 +388,9 @@ impl Reader for Quoting {
         self.quote.filter(|_| !self.comment).map(|_| {
             (
                 "values come with their own quotes here, and this stands inside quotes",
-                format!("take the quotes away and build the text: `{{{{ \"..\" ~ {expression} }}}}`"),
+                format!(
+                    "take the quotes away and build the text: `{{{{ \"..\" ~ {expression} }}}}`"
+                ),
             )
         })
     }
@@ -450,10 +452,22 @@ mod tests {
         for (source, want) in [
             ("d-i x/y string {{ a }}\n", 0),
             ("d-i preseed/late_command string echo {{ a }} || true\n", 1),
-            ("d-i preseed/late_command string echo {{ a | sh }} || true\n", 0),
-            ("d-i preseed/late_command string echo \"{{ a | sh }}\" || true\n", 1),
-            ("d-i preseed/late_command string \\\n  echo {{ a }} \\\n || true\n", 1),
-            ("d-i preseed/late_command string wget {{ url.report }}/x || true\n", 0),
+            (
+                "d-i preseed/late_command string echo {{ a | sh }} || true\n",
+                0,
+            ),
+            (
+                "d-i preseed/late_command string echo \"{{ a | sh }}\" || true\n",
+                1,
+            ),
+            (
+                "d-i preseed/late_command string \\\n  echo {{ a }} \\\n || true\n",
+                1,
+            ),
+            (
+                "d-i preseed/late_command string wget {{ url.report }}/x || true\n",
+                0,
+            ),
             ("# d-i preseed/late_command string {{ a }}\n", 0),
         ] {
             assert_eq!(count(Format::Preseed, source), want, "{source}");
@@ -479,7 +493,8 @@ mod tests {
 
     #[test]
     fn included_names_are_found() {
-        let source = "{% include 'a.sh.j2' %}{%- from \"m.j2\" import x %}{% if \"no\" %}{% endif %}";
+        let source =
+            "{% include 'a.sh.j2' %}{%- from \"m.j2\" import x %}{% if \"no\" %}{% endif %}";
         assert_eq!(references(source), vec!["a.sh.j2", "m.j2"]);
     }
 }

@@ -79,7 +79,10 @@ fn explain(error: &Error, expression: &str, context: Option<&Value>) -> (String,
         ),
         ErrorKind::TemplateNotFound => (
             format!("a file it includes is not there: {}", lower(detail)),
-            Some("names are relative to the profile's folder; what it inherits counts too".to_string()),
+            Some(
+                "names are relative to the profile's folder; what it inherits counts too"
+                    .to_string(),
+            ),
         ),
         ErrorKind::UnknownFilter => (
             format!("no such filter: {detail}"),

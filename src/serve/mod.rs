@@ -4,6 +4,7 @@
 //! tells the waist, and writes the answer down. It decides nothing. Sockets are bound by the caller
 //! and handed in.
 
+pub mod dhcp;
 pub mod hot;
 pub mod http;
 pub mod script;

@@ -1,8 +1,14 @@
-//! it
+//! The house from outside: its walls, its doors, its machines.
 
+mod architecture;
 mod artefacts;
+mod cli;
+mod fai;
 mod http;
 mod loader;
+mod mirror;
+mod rack;
+mod render;
 mod standin;
 mod tftp;
 mod upstream;

@@ -76,7 +76,9 @@ impl Drop for Upstream {
 }
 
 impl Upstream {
-    pub(crate) async fn start(handler: impl Fn(&Asked) -> Script + Send + Sync + 'static) -> Upstream {
+    pub(crate) async fn start(
+        handler: impl Fn(&Asked) -> Script + Send + Sync + 'static,
+    ) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         let asked = Arc::new(Mutex::new(Vec::new()));

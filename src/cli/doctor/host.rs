@@ -42,7 +42,11 @@ pub(super) fn server(status: Option<&StatusView>) -> Finding {
                 "farrier check",
             ),
         },
-        None => Finding::warn("server", "none answers on the control socket", "farrier serve"),
+        None => Finding::warn(
+            "server",
+            "none answers on the control socket",
+            "farrier serve",
+        ),
     }
 }
 
@@ -94,9 +98,7 @@ fn effective() -> u64 {
 fn limits() -> Finding {
     let what = "limits";
     match getrlimit(Resource::RLIMIT_NOFILE) {
-        Ok((_, hard)) if hard >= FILES => {
-            Finding::ok(what, format!("{hard} open files at most"))
-        }
+        Ok((_, hard)) if hard >= FILES => Finding::ok(what, format!("{hard} open files at most")),
         Ok((_, hard)) => Finding::warn(
             what,
             format!("only {hard} open files at most; 400 machines want {FILES}"),
@@ -116,7 +118,10 @@ fn state(state: &Path) -> Finding {
         Err(error) => Finding::fail(
             what,
             format!("`{shown}` cannot be written: {error}"),
-            format!("run as its owner, or choose another with `--state DIR` (owner of `{}`)", near.display()),
+            format!(
+                "run as its owner, or choose another with `--state DIR` (owner of `{}`)",
+                near.display()
+            ),
         ),
     }
 }
@@ -133,7 +138,7 @@ fn space(state: &Path) -> Finding {
     let near = existing(state);
     match statvfs(near) {
         Ok(found) => {
-            let free = found.blocks_available() as u64 * found.fragment_size() as u64;
+            let free = found.blocks_available() * found.fragment_size();
             let message = format!("{} free for `{}`", bytes(free), state.display());
             if free >= SPACE {
                 Finding::ok(what, message)
@@ -141,7 +146,10 @@ fn space(state: &Path) -> Finding {
                 Finding::warn(
                     what,
                     message,
-                    format!("free {}; the mirror cache stops growing before the disk is full", bytes(SPACE)),
+                    format!(
+                        "free {}; the mirror cache stops growing before the disk is full",
+                        bytes(SPACE)
+                    ),
                 )
             }
         }
@@ -153,7 +161,9 @@ fn space(state: &Path) -> Finding {
 fn clock(now: SystemTime, site: &Path) -> Finding {
     let what = "clock";
     let fix = "timedatectl set-ntp true";
-    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     if since < EARLIEST {
         return Finding::fail(what, "this host's clock is years behind", fix);
     }
@@ -167,7 +177,10 @@ fn clock(now: SystemTime, site: &Path) -> Finding {
     {
         return Finding::warn(
             what,
-            format!("the site's files are from {} s in the future", ahead.as_secs()),
+            format!(
+                "the site's files are from {} s in the future",
+                ahead.as_secs()
+            ),
             fix,
         );
     }

@@ -4,17 +4,14 @@ mod finding;
 mod host;
 mod network;
 mod ports;
-mod probe;
 mod site;
-
-use std::time::Duration;
 
 use clap::Args;
 
 use super::client::Pairs;
-use super::{Exit, Session};
-use crate::model::view::{DistroView, StatusView};
+use super::{Exit, Session, progress};
 use crate::model::Refusal;
+use crate::model::view::{DistroView, StatusView};
 use finding::{Finding, Level};
 
 /// Look for what would stop a machine from booting, and say the fix.
@@ -26,20 +23,17 @@ pub struct Doctor {
     /// Exit 2 if anything is not well
     #[arg(long)]
     strict: bool,
-    /// How long to listen for another DHCP server
-    #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = super::time::parse_duration)]
-    listen: Duration,
 }
 
 impl Doctor {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
-        let status: Option<StatusView> =
-            session.client.get("/v1/status", &Pairs::new()).await.ok();
+        let status: Option<StatusView> = session.client.get("/v1/status", &Pairs::new()).await.ok();
         let distros: Option<Vec<DistroView>> = match &status {
             Some(_) => session.client.get("/v1/distros", &Pairs::new()).await.ok(),
             None => None,
         };
+        let spinner = progress::spinner(&session.printer, "looking".to_string());
         let mut findings = vec![host::server(status.as_ref())];
         findings.extend(host::all(&session.place, status.is_some()));
         let (site, found) = site::load(&session.place);
@@ -47,9 +41,10 @@ impl Doctor {
         if let Some(site) = &site {
             findings.extend(network::interfaces(site));
             findings.extend(ports::all(site, status.as_ref()));
-            findings.extend(network::other_servers(site, self.listen, status.is_some()).await);
+            findings.extend(network::other_servers(site).await);
             findings.extend(site::artefacts(site, &session.place, distros.as_deref()));
         }
+        spinner.finish_and_clear();
         print(session, &findings);
         let bad = findings.iter().any(|f| f.level != Level::Ok);
         Ok(if self.strict && bad {
@@ -61,11 +56,11 @@ impl Doctor {
 }
 
 fn print(session: &Session, findings: &[Finding]) {
-    session
-        .printer
-        .list_with(findings, |f| f.what.to_string(), |colour| {
-            findings.iter().map(|f| f.line(colour)).collect()
-        });
+    session.printer.list_with(
+        findings,
+        |f| f.what.to_string(),
+        |colour| findings.iter().map(|f| f.line(colour)).collect(),
+    );
     let count = |level| findings.iter().filter(|f| f.level == level).count();
     let (warnings, failures) = (count(Level::Warn), count(Level::Fail));
     session.printer.talk(&match (failures, warnings) {

@@ -1,53 +1,26 @@
 //! Interfaces, addresses, and other DHCP servers.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::time::Duration;
-
-use nix::ifaddrs::getifaddrs;
-use nix::net::if_::InterfaceFlags;
 
 use super::finding::Finding;
 use crate::model::{DhcpMode, Site};
-
-/// One of this host's interfaces.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Interface {
-    /// Its name.
-    pub(super) name: String,
-    /// Its IPv4 addresses.
-    pub(super) addresses: Vec<Ipv4Addr>,
-    /// It is switched on and has a carrier.
-    pub(super) up: bool,
-}
+use crate::net::{self, Interface, OtherServer};
 
 /// This host's interfaces but the loopback.
 pub(super) fn present() -> Vec<Interface> {
-    let mut found: BTreeMap<String, Interface> = BTreeMap::new();
-    for entry in getifaddrs().into_iter().flatten() {
-        if entry.flags.contains(InterfaceFlags::IFF_LOOPBACK) {
-            continue;
-        }
-        let running = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
-        let interface = found
-            .entry(entry.interface_name.clone())
-            .or_insert_with(|| Interface {
-                name: entry.interface_name.clone(),
-                addresses: Vec::new(),
-                up: entry.flags.contains(running),
-            });
-        if let Some(address) = entry.address.as_ref().and_then(|a| a.as_sockaddr_in()) {
-            interface.addresses.push(address.ip());
-        }
-    }
-    found.into_values().collect()
+    let mut all = net::interfaces().unwrap_or_default();
+    all.retain(|i| !i.loopback);
+    all
 }
 
 /// Where Farrier would answer: the interfaces named, else those with an address of a subnet.
 pub(super) fn answering<'a>(site: &Site, all: &'a [Interface]) -> Vec<&'a Interface> {
     all.iter()
         .filter(|i| match site.server.interfaces.as_slice() {
-            [] => i.addresses.iter().any(|ip| site.subnet_of(*ip).is_some()),
+            [] => i
+                .addresses
+                .iter()
+                .any(|a| site.subnet_of(a.addr()).is_some()),
             named => named.contains(&i.name),
         })
         .collect()
@@ -92,11 +65,21 @@ fn judge(site: &Site, all: &[Interface]) -> Vec<Finding> {
         }
     }
     let answering = answering(site, all);
+    for interface in answering.iter().filter(|i| i.up) {
+        let name = &interface.name;
+        if carrier(name) == Some(false) {
+            findings.push(Finding::warn(
+                what,
+                format!("`{name}` has no carrier"),
+                "look at its cable and the switch",
+            ));
+        }
+    }
     for subnet in &site.subnets {
         let here: Vec<String> = answering
             .iter()
-            .flat_map(|i| i.addresses.iter().map(move |ip| (ip, &i.name)))
-            .filter(|(ip, _)| subnet.network.contains(*ip))
+            .flat_map(|i| i.addresses.iter().map(move |a| (a.addr(), &i.name)))
+            .filter(|(ip, _)| subnet.network.contains(ip))
             .map(|(ip, name)| format!("{ip} on `{name}`"))
             .collect();
         findings.push(if !here.is_empty() {
@@ -114,13 +97,25 @@ fn judge(site: &Site, all: &[Interface]) -> Vec<Finding> {
     findings
 }
 
-/// Whether someone else hands out addresses where Farrier would.
-pub(super) async fn other_servers(site: &Site, listen: Duration, served: bool) -> Vec<Finding> {
+/// Whether someone else hands out addresses where Farrier would: asks for one without wanting it, on
+/// all interfaces at once.
+pub(super) async fn other_servers(site: &Site) -> Vec<Finding> {
     let all = present();
+    let asked: Vec<_> = answering(site, &all)
+        .into_iter()
+        .map(|interface| {
+            let asked = interface.clone();
+            let found = tokio::task::spawn_blocking(move || net::probe_dhcp(&asked));
+            (interface, found)
+        })
+        .collect();
     let mut findings = Vec::new();
-    for interface in answering(site, &all) {
-        let found = super::probe::servers(&interface.name, listen).await;
-        findings.push(other(site.dhcp, interface, served, found));
+    for (interface, found) in asked {
+        let found = match found.await {
+            Ok(found) => found.map_err(|e| e.to_string()),
+            Err(cut_off) => Err(cut_off.to_string()),
+        };
+        findings.push(other(site.dhcp, interface, found));
     }
     findings
 }
@@ -128,8 +123,7 @@ pub(super) async fn other_servers(site: &Site, listen: Duration, served: bool) -
 fn other(
     mode: DhcpMode,
     interface: &Interface,
-    served: bool,
-    found: Result<Vec<Ipv4Addr>, String>,
+    found: Result<Vec<OtherServer>, String>,
 ) -> Finding {
     let what = "dhcp";
     let name = &interface.name;
@@ -143,40 +137,52 @@ fn other(
             );
         }
     };
-    let others: Vec<String> = found
-        .iter()
-        .filter(|ip| !interface.addresses.contains(ip))
-        .map(ToString::to_string)
-        .collect();
-    match (mode, others.is_empty()) {
-        (DhcpMode::Full, false) => Finding::fail(
+    let own: Vec<Ipv4Addr> = interface.addresses.iter().map(|a| a.addr()).collect();
+    let strangers = found.iter().filter(|s| !own.contains(&s.server));
+    let (givers, helpers): (Vec<&OtherServer>, Vec<&OtherServer>) =
+        strangers.partition(|s| s.offered.is_some());
+    let names = |list: &[&OtherServer]| {
+        let names: Vec<String> = list.iter().map(|s| s.server.to_string()).collect();
+        names.join(", ")
+    };
+    match mode {
+        DhcpMode::Off => Finding::ok(what, "off: Farrier opens no DHCP socket"),
+        _ if !helpers.is_empty() => Finding::warn(
             what,
-            format!("{} also hands out addresses on `{name}`", others.join(", ")),
+            format!("{} also gives boot data on `{name}`", names(&helpers)),
+            "switch that off: a machine takes whichever answer comes first",
+        ),
+        DhcpMode::Full if !givers.is_empty() => Finding::fail(
+            what,
+            format!("{} also hands out addresses on `{name}`", names(&givers)),
             "switch that off, or set `mode = \"proxy\"` under `[dhcp]` in farrier.toml",
         ),
-        (DhcpMode::Full, true) => Finding::ok(what, format!("no other server answers on `{name}`")),
-        (DhcpMode::Proxy, false) => Finding::ok(
+        DhcpMode::Full => Finding::ok(what, format!("no other server answers on `{name}`")),
+        DhcpMode::Proxy if !givers.is_empty() => Finding::ok(
             what,
-            format!("{} hands out addresses on `{name}`, Farrier adds boot data", others.join(", ")),
+            format!(
+                "{} hands out addresses on `{name}`, Farrier adds boot data",
+                names(&givers)
+            ),
         ),
-        (DhcpMode::Proxy, true) if served => {
-            Finding::warn(
-                what,
-                format!("nobody hands out addresses on `{name}`"),
-                "start the other DHCP server, or set `mode = \"full\"`",
-            )
-        }
-        (DhcpMode::Proxy, true) => Finding::warn(
+        DhcpMode::Proxy => Finding::warn(
             what,
             format!("nobody hands out addresses on `{name}`, and proxy mode does not either"),
-            "start the other DHCP server, or set `mode = \"full\"`",
+            "start the other DHCP server, or set `mode = \"full\"` under `[dhcp]`",
         ),
-        (DhcpMode::Off, _) => Finding::ok(what, "off: Farrier opens no DHCP socket"),
     }
+}
+
+/// Whether a cable is in; none if the kernel does not say.
+fn carrier(name: &str) -> Option<bool> {
+    let text = std::fs::read_to_string(format!("/sys/class/net/{name}/carrier")).ok()?;
+    Some(text.trim() == "1")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::finding::Level;
     use super::*;
     use crate::model::Subnet;
@@ -200,8 +206,11 @@ mod tests {
     fn host(name: &str, address: &str, up: bool) -> Interface {
         Interface {
             name: name.to_string(),
+            index: 1,
+            mac: None,
             addresses: address.parse().into_iter().collect(),
             up,
+            loopback: false,
         }
     }
 
@@ -211,24 +220,47 @@ mod tests {
             let worst = judge(site, all).iter().map(|f| f.level as u8).max();
             assert_eq!(worst, Some(level as u8), "{all:?}");
         };
-        check(&site(&[]), &[host("eth1", "10.77.0.1", true)], Level::Ok);
-        check(&site(&[]), &[host("eth1", "192.0.2.1", true)], Level::Warn);
-        check(&site(&["eth9"]), &[host("eth1", "10.77.0.1", true)], Level::Fail);
-        check(&site(&["eth1"]), &[host("eth1", "10.77.0.1", false)], Level::Fail);
+        check(&site(&[]), &[host("eth1", "10.77.0.1/24", true)], Level::Ok);
+        check(
+            &site(&[]),
+            &[host("eth1", "192.0.2.1/24", true)],
+            Level::Warn,
+        );
+        check(
+            &site(&["eth9"]),
+            &[host("eth1", "10.77.0.1/24", true)],
+            Level::Fail,
+        );
+        check(
+            &site(&["eth1"]),
+            &[host("eth1", "10.77.0.1/24", false)],
+            Level::Fail,
+        );
         check(&site(&["eth1"]), &[host("eth1", "", true)], Level::Fail);
         check(&Site::default(), &[], Level::Fail);
     }
 
     #[test]
     fn a_second_server_is_a_fault_in_full_mode_only() {
-        let eth1 = host("eth1", "10.77.0.1", true);
-        let stranger = || Ok(vec![Ipv4Addr::new(10, 77, 0, 254)]);
-        let ourselves = || Ok(vec![Ipv4Addr::new(10, 77, 0, 1)]);
-        let level = |mode, found| other(mode, &eth1, true, found).level;
-        assert_eq!(level(DhcpMode::Full, stranger()), Level::Fail);
-        assert_eq!(level(DhcpMode::Full, ourselves()), Level::Ok);
-        assert_eq!(level(DhcpMode::Proxy, stranger()), Level::Ok);
-        assert_eq!(level(DhcpMode::Proxy, ourselves()), Level::Warn);
-        assert_eq!(level(DhcpMode::Full, Err("no right".to_string())), Level::Warn);
+        let eth1 = host("eth1", "10.77.0.1/24", true);
+        let answer = |last, gives: bool| {
+            let server = Ipv4Addr::new(10, 77, 0, last);
+            let offered = gives.then_some(Ipv4Addr::new(10, 77, 0, 99));
+            Ok(vec![OtherServer { server, offered }])
+        };
+        let level = |mode, found| other(mode, &eth1, found).level;
+        assert_eq!(level(DhcpMode::Full, answer(254, true)), Level::Fail);
+        assert_eq!(level(DhcpMode::Full, answer(254, false)), Level::Warn);
+        assert_eq!(
+            level(DhcpMode::Full, answer(1, true)),
+            Level::Ok,
+            "that is us"
+        );
+        assert_eq!(level(DhcpMode::Proxy, answer(254, true)), Level::Ok);
+        assert_eq!(level(DhcpMode::Proxy, answer(1, false)), Level::Warn);
+        assert_eq!(
+            level(DhcpMode::Full, Err("no right".to_string())),
+            Level::Warn
+        );
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn all(site: &Site, status: Option<&StatusView>) -> Vec<Finding> {
     let all = present();
     let mut addresses: Vec<Ipv4Addr> = answering(site, &all)
         .iter()
-        .flat_map(|i| i.addresses.clone())
+        .flat_map(|i| i.addresses.iter().map(|a| a.addr()))
         .collect();
     if addresses.is_empty() {
         addresses.push(Ipv4Addr::UNSPECIFIED);
@@ -128,7 +128,9 @@ fn owner(kind: Kind, port: u16) -> Option<(u32, String)> {
     let inodes = inodes(&text, kind, port);
     let socket = |link: &std::path::Path| {
         let target = link.to_string_lossy().into_owned();
-        inodes.iter().any(|inode| target == format!("socket:[{inode}]"))
+        inodes
+            .iter()
+            .any(|inode| target == format!("socket:[{inode}]"))
     };
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|n| n.parse().ok()) else {

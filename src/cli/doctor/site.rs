@@ -29,7 +29,11 @@ pub(super) fn load(place: &Place) -> (Option<Site>, Vec<Finding>) {
                 ));
             }
             for warning in &loaded.warnings {
-                findings.push(Finding::warn(what, warning.message.clone(), "farrier check"));
+                findings.push(Finding::warn(
+                    what,
+                    warning.message.clone(),
+                    "farrier check",
+                ));
             }
             (Some(loaded.site), findings)
         }
@@ -83,7 +87,10 @@ pub(super) fn artefacts(
         })
         .collect();
     if findings.is_empty() {
-        findings.push(Finding::ok(what, "all kernels, initrds and loaders are here"));
+        findings.push(Finding::ok(
+            what,
+            "all kernels, initrds and loaders are here",
+        ));
     }
     findings
 }

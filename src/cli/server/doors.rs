@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::Chosen;
 use crate::cli::Place;
 use crate::control::{Control, Places};
-use crate::model::Refusal;
+use crate::model::{DhcpMode, Refusal};
 use crate::serve::http::{self, MachinePlane};
-use crate::serve::{Hot, tftp};
+use crate::serve::{Hot, dhcp, tftp};
 
 /// Boot artefacts held in memory: some distros' kernels and initrds, and every loader.
 const HOT_BYTES: u64 = 512 << 20;
@@ -21,11 +21,15 @@ pub(super) struct Doors {
     api: http::api::Door,
     machine: Option<http::Running>,
     tftp: Vec<tftp::Running>,
+    dhcp: Option<dhcp::Running>,
 }
 
 impl Doors {
     /// Closes them: no new conversation begins, then requests under way may finish.
     pub(super) async fn close(self) {
+        if let Some(dhcp) = self.dhcp {
+            dhcp.stop();
+        }
         for door in self.tftp {
             door.stop();
         }
@@ -45,7 +49,10 @@ pub(super) async fn open(
     let site = control.site();
     let tally = control.tally();
     let addresses = chosen.addresses();
-    control.set_places(Places { addresses: addresses.clone(), http_port: site.server.http_port });
+    control.set_places(Places {
+        addresses: addresses.clone(),
+        http_port: site.server.http_port,
+    });
 
     let socket = place.socket();
     let listener = http::api::listen(&socket)
@@ -65,14 +72,17 @@ pub(super) async fn open(
         tally.door_opened(format!("http {}:{http_port}", address.ip));
         listeners.push(listener);
     }
-    control.set_places(Places { addresses: addresses.clone(), http_port });
+    control.set_places(Places {
+        addresses: addresses.clone(),
+        http_port,
+    });
     let machine = if listeners.is_empty() {
         None
     } else {
         let plane = Arc::new(MachinePlane {
             waist: control.clone(),
             hot: hot.clone(),
-            mirrors: Arc::new(http::NoMirrors),
+            mirrors: super::mirrors::mirrors(control, &place.state)?,
         });
         let started = http::accept::start(listeners, http::router(plane), http::Limits::default());
         Some(started.map_err(|e| cannot("HTTP", "its sockets", &e))?)
@@ -83,15 +93,42 @@ pub(super) async fn open(
         let at = SocketAddrV4::new(address.ip, site.server.tftp_port);
         let failed = |e: io::Error| cannot("TFTP", &at.to_string(), &e);
         let sockets = tftp::bind(at, TFTP_SHARDS).map_err(failed)?;
-        let running = tftp::start(sockets, control.clone(), hot.clone(), tftp::Limits::default())
-            .map_err(failed)?;
+        let running = tftp::start(
+            sockets,
+            control.clone(),
+            hot.clone(),
+            tftp::Limits::default(),
+        )
+        .map_err(failed)?;
         for bound in running.addresses() {
             tally.door_opened(format!("tftp {bound}"));
         }
         tftps.push(running);
     }
 
-    Ok(Doors { api, machine, tftp: tftps })
+    let dhcp = match site.dhcp {
+        DhcpMode::Off => None,
+        mode if chosen.interfaces.is_empty() => {
+            tracing::warn!(?mode, "no DHCP door is opened: there is no interface for it");
+            None
+        }
+        _ => {
+            let sockets = dhcp::open(&site, &chosen.interfaces)
+                .map_err(|e| Refusal::failed(e.to_string()))?;
+            let running = dhcp::start(control, sockets)
+                .map_err(|e| cannot("DHCP", "its sockets", &e))?;
+            for door in running.doors() {
+                tally.door_opened(door.clone());
+            }
+            Some(running)
+        }
+    };
+    Ok(Doors {
+        api,
+        machine,
+        tftp: tftps,
+        dhcp,
+    })
 }
 
 fn listen(at: SocketAddrV4) -> io::Result<tokio::net::TcpListener> {

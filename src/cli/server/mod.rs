@@ -2,6 +2,7 @@
 
 mod doors;
 mod log;
+mod mirrors;
 mod places;
 
 use std::sync::Arc;
@@ -27,9 +28,15 @@ pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal>
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     raise_file_limit();
     let clock: Clock = Arc::new(Timestamp::now);
-    let options = Options { site: place.site.clone(), state: place.state.clone(), clock };
+    let options = Options {
+        site: place.site.clone(),
+        state: place.state.clone(),
+        clock,
+    };
     let control = Control::open(options).await.map_err(|e| {
-        let cause = std::error::Error::source(&e).map(|c| format!(": {c}")).unwrap_or_default();
+        let cause = std::error::Error::source(&e)
+            .map(|c| format!(": {c}"))
+            .unwrap_or_default();
         Refusal::failed(format!("{e}{cause}"))
     })?;
     let _lock = only_server(place)?;
@@ -80,9 +87,14 @@ async fn reload(control: &Arc<Control>) {
 fn watch(control: &Arc<Control>, place: &Place) -> Result<Watch, Refusal> {
     let watched = control.clone();
     let runtime = tokio::runtime::Handle::current();
-    Watch::start(&place.site, Some(control.site().revision), WatchTimes::default(), move || {
-        runtime.block_on(reload(&watched));
-    })
+    Watch::start(
+        &place.site,
+        Some(control.site().revision),
+        WatchTimes::default(),
+        move || {
+            runtime.block_on(reload(&watched));
+        },
+    )
     .map_err(|e| Refusal::failed(format!("the site's files cannot be watched: {e}")))
 }
 

@@ -40,10 +40,14 @@ pub(crate) fn choose(site: &Site) -> Result<Chosen, Refusal> {
     let listed = &site.server.interfaces;
     if listed.is_empty() {
         let near = |a: &Ipv4Net| site.subnets.iter().any(|s| s.network.contains(&a.addr()));
-        let chosen: Vec<Interface> =
-            all.into_iter().filter(|i| i.up && i.addresses.iter().any(near)).collect();
+        let chosen: Vec<Interface> = all
+            .into_iter()
+            .filter(|i| i.up && i.addresses.iter().any(near))
+            .collect();
         if chosen.is_empty() {
-            tracing::warn!("no interface has an address in a subnet of the site, so no machine is answered; declare `[[subnet]]` or `[server] interfaces` in farrier.toml");
+            tracing::warn!(
+                "no interface has an address in a subnet of the site, so no machine is answered; declare `[[subnet]]` or `[server] interfaces` in farrier.toml"
+            );
         }
         return Ok(Chosen { interfaces: chosen });
     }
@@ -58,12 +62,18 @@ pub(crate) fn choose(site: &Site) -> Result<Chosen, Refusal> {
                 let names: Vec<&str> = all.iter().map(|i| i.name.as_str()).collect();
                 return refused(
                     "does not exist",
-                    format!("`[server] interfaces` in farrier.toml; here are {}", names.join(", ")),
+                    format!(
+                        "`[server] interfaces` in farrier.toml; here are {}",
+                        names.join(", ")
+                    ),
                 );
             }
             Some(i) if !i.up => return refused("is down", format!("ip link set {name} up")),
             Some(i) if i.addresses.is_empty() => {
-                return refused("has no IPv4 address", format!("ip addr add ADDRESS/24 dev {name}"));
+                return refused(
+                    "has no IPv4 address",
+                    format!("ip addr add ADDRESS/24 dev {name}"),
+                );
             }
             Some(i) => chosen.push(i.clone()),
         }

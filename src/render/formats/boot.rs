@@ -9,7 +9,11 @@ pub(super) fn escape(format: Format, value: &str, out: &mut dyn Write) -> Result
     if shell::is_bare(value) {
         return put(out, value);
     }
-    let name = if format == Format::Grub { "GRUB" } else { "iPXE" };
+    let name = if format == Format::Grub {
+        "GRUB"
+    } else {
+        "iPXE"
+    };
     Err(Refused::because(format!(
         "{} has characters that a script of {name} cannot hold",
         shown(value)

@@ -66,7 +66,10 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
     if let Some(c) = text.chars().find(|c| c.is_control() || !c.is_ascii()) {
         findings.error(
             1,
-            format!("the character U+{:04X} cannot stand on a kernel command line", u32::from(c)),
+            format!(
+                "the character U+{:04X} cannot stand on a kernel command line",
+                u32::from(c)
+            ),
         );
     }
     for (bad, why) in [
@@ -79,7 +82,10 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
         ("'", "loaders disagree on what it means"),
     ] {
         if text.contains(bad) {
-            findings.error(1, format!("`{bad}` cannot stand on a kernel command line: {why}"));
+            findings.error(
+                1,
+                format!("`{bad}` cannot stand on a kernel command line: {why}"),
+            );
         }
     }
     // What follows `---` or `--` is for the installed system or init, but it is handed to init too.
@@ -98,7 +104,10 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
         );
     }
     if text.split(' ').any(|word| word == "inst.ks") {
-        findings.error(1, "`inst.ks` without a value makes the installer look for an NFS server");
+        findings.error(
+            1,
+            "`inst.ks` without a value makes the installer look for an NFS server",
+        );
     }
 }
 

@@ -23,7 +23,11 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
         match (word, open) {
             ("%end", None) => findings.error(number + 1, "`%end` without a section"),
             ("%end", Some(_)) => open = None,
-            ("%packages" | "%pre" | "%pre-install" | "%post" | "%onerror" | "%addon" | "%certificate", None) => {
+            (
+                "%packages" | "%pre" | "%pre-install" | "%post" | "%onerror" | "%addon"
+                | "%certificate",
+                None,
+            ) => {
                 open = Some((number + 1, word));
             }
             ("%traceback", _) => {

@@ -186,7 +186,6 @@ impl Format {
         matches!(self, Format::Shell | Format::Preseed | Format::Kickstart)
     }
 
-
     /// Checks a rendered document.
     pub(super) fn lint(self, text: &str, findings: &mut Findings<'_>) {
         match self {
@@ -280,10 +279,7 @@ mod tests {
             assert_eq!(of(name, text), Ok(want), "{name} {text}");
         }
         assert_eq!(of("motd", "{# format: shel #}"), Err("shel".to_string()));
-        assert_eq!(
-            Format::of("x.cfg", ProfileKind::Fai, ""),
-            Ok(Format::Plain)
-        );
+        assert_eq!(Format::of("x.cfg", ProfileKind::Fai, ""), Ok(Format::Plain));
     }
 
     #[test]
@@ -307,7 +303,10 @@ mod tests {
             ] {
                 assert!(put(format, value).is_err(), "{format:?} {value:?}");
             }
-            assert_eq!(put(format, "web-01.x:80/y"), Ok("web-01.x:80/y".to_string()));
+            assert_eq!(
+                put(format, "web-01.x:80/y"),
+                Ok("web-01.x:80/y".to_string())
+            );
         }
         assert_eq!(put(Format::Json, "a\"\n"), Ok("\"a\\\"\\n\"".to_string()));
         assert_eq!(put(Format::Xml, "]]>"), Ok("]]&gt;".to_string()));

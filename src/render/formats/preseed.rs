@@ -107,7 +107,10 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
         joined.clear();
     }
     if !joined.is_empty() {
-        findings.error(begun, "the last line ends with a backslash and is never finished");
+        findings.error(
+            begun,
+            "the last line ends with a backslash and is never finished",
+        );
     }
     if let (Some(line), false) = (get_hostname, has_hostname) {
         findings.warning(
@@ -128,12 +131,18 @@ fn parse<'a>(text: &'a str, line: usize, findings: &mut Findings<'_>) -> Option<
     };
     let (owner, question, kind) = (word(), word(), word());
     if kind.is_empty() {
-        findings.error(line, "a line needs an owner, a question, a type and a value");
+        findings.error(
+            line,
+            "a line needs an owner, a question, a type and a value",
+        );
         return None;
     }
     let name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
     if !owner.chars().all(name) {
-        findings.error(line, format!("the owner `{owner}` is no package; it is mostly `d-i`"));
+        findings.error(
+            line,
+            format!("the owner `{owner}` is no package; it is mostly `d-i`"),
+        );
         return None;
     }
     if !question.contains('/') {
@@ -158,10 +167,16 @@ fn check(entry: &Entry<'_>, findings: &mut Findings<'_>) {
         value,
     } = *entry;
     if !TYPES.contains(&kind) {
-        findings.error(line, format!("`{kind}` is no type of debconf's; did you mean `string`?"));
+        findings.error(
+            line,
+            format!("`{kind}` is no type of debconf's; did you mean `string`?"),
+        );
     }
     if matches!(kind, "boolean" | "seen") && !matches!(value, "true" | "false") {
-        findings.error(line, format!("a {kind} is `true` or `false`, not {}", shown(value)));
+        findings.error(
+            line,
+            format!("a {kind} is `true` or `false`, not {}", shown(value)),
+        );
     }
     if value.contains("\\n") {
         findings.warning(line, "debconf turns `\\n` in a value into a line break");
@@ -247,8 +262,14 @@ mod tests {
             ("d-i x/y boolean yes", "`true` or `false`"),
             ("d-i tasksel/first multiselect standard", "owner"),
             ("d-i preseed/late_command string sh /tmp/x", "dialog"),
-            ("d-i preseed/url/checksum string e3b0c44298fc1c149afbf4c8996fb924", ""),
-            ("d-i preseed/url/checksum string e3b0c44298fc1c149afbf4c8996fb92427ae41e4", "MD5"),
+            (
+                "d-i preseed/url/checksum string e3b0c44298fc1c149afbf4c8996fb924",
+                "",
+            ),
+            (
+                "d-i preseed/url/checksum string e3b0c44298fc1c149afbf4c8996fb92427ae41e4",
+                "MD5",
+            ),
             ("d-i passwd/root-password password hunter2", "readable"),
             ("d-i passwd/root-password-crypted password $1$x$y", "MD5"),
             ("d-i netcfg/get_hostname string a", "netcfg/hostname"),
@@ -258,7 +279,10 @@ mod tests {
             match found(&text).first() {
                 Some((number, message)) => {
                     assert_eq!(*number, 2, "{line}");
-                    assert!(!part.is_empty() && message.contains(part), "{line}: {message}");
+                    assert!(
+                        !part.is_empty() && message.contains(part),
+                        "{line}: {message}"
+                    );
                 }
                 None => assert!(part.is_empty(), "{line}: nothing found"),
             }

@@ -63,12 +63,18 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
                 Some((opened, line)) => {
                     findings.error(
                         line_of(start),
-                        format!("`</{}>` where `</{opened}>` is due (line {line})", closing.trim()),
+                        format!(
+                            "`</{}>` where `</{opened}>` is due (line {line})",
+                            closing.trim()
+                        ),
                     );
                     return;
                 }
                 None => {
-                    findings.error(line_of(start), format!("`</{}>` closes nothing", closing.trim()));
+                    findings.error(
+                        line_of(start),
+                        format!("`</{}>` closes nothing", closing.trim()),
+                    );
                     return;
                 }
             }
@@ -85,7 +91,10 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
     if let Some((name, line)) = open.pop() {
         findings.error(line, format!("`<{name}>` is never closed"));
     } else if roots != 1 {
-        findings.error(1, format!("an XML document has one root element, not {roots}"));
+        findings.error(
+            1,
+            format!("an XML document has one root element, not {roots}"),
+        );
     }
 }
 

@@ -24,10 +24,16 @@ const END: &str = "--END-OF-FARRIER-FILE--";
 static PLACE_ALL: LazyLock<String> = LazyLock::new(|| {
     let mut out = PLACE.to_string();
     let mut file = |path: &str, mode: &str, text: &str| {
-        out.push_str(&format!("\ncat >\"$target{path}\" <<'{END}'\n{text}{END}\nchmod {mode} \"$target{path}\"\n"));
+        out.push_str(&format!(
+            "\ncat >\"$target{path}\" <<'{END}'\n{text}{END}\nchmod {mode} \"$target{path}\"\n"
+        ));
     };
     file("/usr/lib/farrier/first-boot", "0755", SCRIPT);
-    file("/etc/systemd/system/farrier-first-boot.service", "0644", UNIT);
+    file(
+        "/etc/systemd/system/farrier-first-boot.service",
+        "0644",
+        UNIT,
+    );
     out.push_str(
         "
 ln -sf ../farrier-first-boot.service \\

@@ -26,9 +26,6 @@ mod range;
 mod reply;
 mod report;
 
-#[cfg(test)]
-mod tests;
-
 pub use accept::{Limits, Peer, Running};
 pub use machine::{MachinePlane, router};
 pub use mirror::{Found, Mirrors, Missing, NoMirrors};

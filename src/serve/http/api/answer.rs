@@ -25,8 +25,10 @@ impl<T: Serialize> IntoResponse for Json<T> {
                 body.push(b'\n');
                 json(StatusCode::OK, body)
             }
-            Err(error) => No(Refusal::failed(format!("the answer cannot be written: {error}")))
-                .into_response(),
+            Err(error) => No(Refusal::failed(format!(
+                "the answer cannot be written: {error}"
+            )))
+            .into_response(),
         }
     }
 }
@@ -43,8 +45,8 @@ impl From<Refusal> for No {
 
 impl IntoResponse for No {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.code.status())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status =
+            StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut body = serde_json::to_vec(&self.0).unwrap_or_default();
         body.push(b'\n');
         json(status, body)
@@ -75,9 +77,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Asked<T> {
                 format!("the request's body cannot be read: {}", e.body_text()),
             ))
         })?;
-        serde_json::from_slice(&bytes)
-            .map(Asked)
-            .map_err(|e| No(Refusal::new(Code::Usage, format!("the request cannot be read: {e}"))))
+        serde_json::from_slice(&bytes).map(Asked).map_err(|e| {
+            No(Refusal::new(
+                Code::Usage,
+                format!("the request cannot be read: {e}"),
+            ))
+        })
     }
 }
 

@@ -12,9 +12,7 @@ use crate::control::Control;
 use crate::model::command::{
     CancelReport, CancelRequest, Change, EditReport, FlagReport, ReloadReport,
 };
-use crate::model::{
-    Code, EditRequest, FlagRequest, MacAddr, Name, Purpose, Refusal, Selection,
-};
+use crate::model::{Code, EditRequest, FlagRequest, MacAddr, Name, Purpose, Refusal, Selection};
 
 type Shared = State<Arc<Control>>;
 type Who = Extension<Operator>;

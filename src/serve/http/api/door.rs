@@ -87,7 +87,7 @@ pub fn start(listener: UnixListener, app: Router) -> Door {
     Door { stop, accepting }
 }
 
-async fn accept(listener: UnixListener, app: Router, mut stopped: watch::Receiver<bool>) {
+async fn accept(listener: UnixListener, app: Router, stopped: watch::Receiver<bool>) {
     let server = nix::unistd::geteuid().as_raw();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
@@ -107,7 +107,7 @@ async fn accept(listener: UnixListener, app: Router, mut stopped: watch::Receive
                 }
             },
             Some(_ended) = connections.join_next() => {}
-            () = closed(&mut stopped) => break,
+            () = over(stopped.clone()) => break,
         }
     }
     drop(listener);
@@ -117,8 +117,8 @@ async fn accept(listener: UnixListener, app: Router, mut stopped: watch::Receive
     }
 }
 
-/// Until the door is to close, or whoever could close it is gone.
-async fn closed(stopped: &mut watch::Receiver<bool>) {
+/// Until the door closes (or whoever could close it is gone).
+async fn over(mut stopped: watch::Receiver<bool>) {
     let _closed_either_way = stopped.wait_for(|stop| *stop).await.is_ok();
 }
 

@@ -47,5 +47,9 @@ pub(super) async fn fetch(
             Some(Ok::<_, Infallible>(Bytes::from(text)))
         })
     });
-    ([(CONTENT_TYPE, "application/jsonl")], Body::from_stream(stream)).into_response()
+    (
+        [(CONTENT_TYPE, "application/jsonl")],
+        Body::from_stream(stream),
+    )
+        .into_response()
 }

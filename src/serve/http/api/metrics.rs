@@ -45,7 +45,11 @@ fn text(status: &StatusView) -> Result<String, std::fmt::Error> {
     registry.register("attention", "Things that need a person", attention);
     let stale: Gauge = Gauge::default();
     stale.set(i64::from(status.stale.is_some()));
-    registry.register("files_refused", "Newer files are on disk and were refused", stale);
+    registry.register(
+        "files_refused",
+        "Newer files are on disk and were refused",
+        stale,
+    );
     let started: Gauge = Gauge::default();
     started.set(status.started.as_second());
     registry.register("start_time_seconds", "When the server started", started);

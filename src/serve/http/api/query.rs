@@ -91,7 +91,12 @@ mod tests {
 
     #[test]
     fn every_key_must_mean_something() {
-        let mut query = pairs(&[("tag", "web"), ("select", "a"), ("tag", "b"), ("phase", "failed")]);
+        let mut query = pairs(&[
+            ("tag", "web"),
+            ("select", "a"),
+            ("tag", "b"),
+            ("phase", "failed"),
+        ]);
         let selection = query.selection().expect("a selection");
         assert_eq!(selection.tags, ["web", "b"]);
         assert_eq!(selection.phases, [Phase::Failed]);

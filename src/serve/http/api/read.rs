@@ -59,7 +59,10 @@ pub(super) async fn why(
     let request = WhyRequest {
         subject,
         arch: query.one("arch")?,
-        stage: query.one::<String>("stage")?.map(|s| stage(&s)).transpose()?,
+        stage: query
+            .one::<String>("stage")?
+            .map(|s| stage(&s))
+            .transpose()?,
     };
     query.end()?;
     Ok(Json(control.why(&request).await?))

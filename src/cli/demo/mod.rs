@@ -1,0 +1,3 @@
+//! `farrier demo`: one command from nothing to a machine that is ready.
+
+pub mod rack;

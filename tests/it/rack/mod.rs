@@ -1,0 +1,47 @@
+//! The real program with real clients and real firmware, in private racks.
+//!
+//! Every scenario needs root and tools; what this host lacks is said in a line that no runner hides,
+//! and the scenario is skipped. Scenarios that install for minutes run with `FARRIER_TEST=all`.
+
+mod own_disk;
+mod recipes;
+
+use std::io::Write;
+
+use farrier::cli::demo::rack::tools::{self, Need};
+
+/// Whether a scenario can run here; says so if not. `heavy` ones must be asked for.
+pub(crate) fn can_run(scenario: &str, lists: &[&[Need]], heavy: bool) -> bool {
+    let why = if heavy && std::env::var_os("FARRIER_TEST").is_none_or(|v| v != "all") {
+        "it takes minutes; run it with FARRIER_TEST=all".to_string()
+    } else if !tools::is_root() {
+        "it needs root".to_string()
+    } else {
+        let missing = tools::missing(lists);
+        if missing.is_empty() {
+            return true;
+        }
+        format!(
+            "install {} (`cargo xtask test` does)",
+            tools::packages(&missing).join(" ")
+        )
+    };
+    skipped(scenario, &why);
+    false
+}
+
+/// Says that a scenario did not run: on stderr, past the runner's capture, and for `cargo xtask test`
+/// in the file it names.
+fn skipped(scenario: &str, why: &str) {
+    let line = format!("SKIPPED {scenario}: {why}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    if let Some(path) = std::env::var_os("FARRIER_SKIPPED") {
+        let file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path);
+        if let Ok(mut file) = file {
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+}
