@@ -30,7 +30,7 @@ fn rendered(profile: &str, system: &System) -> Rendered {
 /// Path, mode and text of every file in the configuration space.
 fn space(rendered: &Rendered) -> BTreeMap<String, (u32, String)> {
     let packed = rendered.documents["config.tar.gz"].bytes.as_slice();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(packed));
+    let mut archive = tar::Archive::new(packed);
     let mut found = BTreeMap::new();
     for entry in archive.entries().expect("entries") {
         let mut entry = entry.expect("an entry");
