@@ -13,6 +13,7 @@ mod disk;
 mod download;
 mod errand;
 mod error;
+mod fai;
 mod fetch;
 mod gather;
 mod loaders;

@@ -6,6 +6,7 @@
 )]
 
 mod debian;
+mod fai;
 mod first_boot;
 mod hostile;
 mod installer;
