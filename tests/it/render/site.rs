@@ -65,7 +65,10 @@ pub(super) fn shipped(name: &str) -> Profile {
         for path in walk(&folder) {
             let key = path.strip_prefix(&folder).expect("below").display();
             let bytes = std::fs::read(&path).expect("a file");
-            let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+            let mode = std::fs::metadata(&path)
+                .expect("a file")
+                .permissions()
+                .mode();
             if mode & 0o111 != 0 {
                 made.executable.insert(key.to_string());
             }
