@@ -13,12 +13,9 @@ use crate::model::{Code, Refusal};
 
 /// `farrier distro VERB`.
 #[derive(Debug, Subcommand)]
-pub enum DistroCommand {
-    /// List distros and what of them is on this server
+pub(super) enum DistroCommand {
     Ls(DistroLs),
-    /// Fetch what is missing, check its digests, keep it
     Fetch(DistroFetch),
-    /// Declare a distro: writes boot/NAME.toml
     Add(distro_add::DistroAdd),
 }
 

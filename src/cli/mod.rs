@@ -52,9 +52,9 @@ mod why;
 
 use std::process::ExitCode;
 
+use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
 
-pub use arguments::{Arguments, Command};
 pub use place::{Place, PlaceError};
 pub use reference::reference;
 pub use session::Session;
