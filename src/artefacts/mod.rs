@@ -24,7 +24,7 @@ pub mod relay;
 mod shelf;
 mod unpack;
 
-pub use compose::{compose, draft};
+pub use compose::compose;
 pub use error::ArtefactError;
 pub use fetch::{Outcome, Renew};
 pub use loaders::{LoaderState, loader_package};

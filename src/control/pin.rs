@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Control, Snapshot};
 use crate::model::{
-    ArtefactIndex, ArtefactRef, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind, Refusal, Site, System,
+    ArtefactIndex, ArtefactRef, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind, Refusal,
+    Site, System,
 };
 use crate::render::{self, Place};
 

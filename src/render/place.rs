@@ -8,7 +8,9 @@ use minijinja::Value;
 
 use crate::boot::Scope;
 use crate::boot::paths::Urls;
-use crate::model::{ArtefactRef, Digest, Distro, Firmware, PlannedFile, Profile, ProfileKind, Subnet, System};
+use crate::model::{
+    ArtefactRef, Digest, Distro, Firmware, PlannedFile, Profile, ProfileKind, Subnet, System,
+};
 
 /// Where a machine reaches this server, and what is known of it besides its entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +148,11 @@ fn artefacts(distro: &Distro, place: &Place, urls: &Urls) -> Value {
                 distro: distro.name.to_string(),
                 name: name.clone(),
             },
-            digest: place.artefacts.get(name).copied().unwrap_or(Digest([0; 32])),
+            digest: place
+                .artefacts
+                .get(name)
+                .copied()
+                .unwrap_or(Digest([0; 32])),
             size: 0,
         };
         (name.clone(), text(&urls.artefact(&file)))

@@ -33,7 +33,10 @@ fn a_boot_tree_is_built_resumed_and_leaves_nothing_else_behind() {
     let heard = steps.clone();
     let report: farrier::artefacts::Report = Arc::new(move |p: Progress| {
         if p.step == Step::Building {
-            heard.lock().expect("a list").push((std::time::Instant::now(), p.done));
+            heard
+                .lock()
+                .expect("a list")
+                .push((std::time::Instant::now(), p.done));
         }
     });
     // given up in the midst of the first step, then begun again
@@ -44,17 +47,33 @@ fn a_boot_tree_is_built_resumed_and_leaves_nothing_else_behind() {
     });
     assert!(early.is_err(), "it cannot be that fast");
     let work = state.join("artefacts/fai-6/work");
-    assert!(!work.join("stage-fai/tmp").exists(), "what was half done is gone");
+    assert!(
+        !work.join("stage-fai/tmp").exists(),
+        "what was half done is gone"
+    );
     let begun = std::time::Instant::now();
     let made = runtime
         .block_on(shelf.fetch(&distro(), Path::new("/"), Renew::All, &report))
         .expect("built");
     for (name, outcome) in &made {
-        let Outcome::Fetched(record) = outcome else { panic!("{name} was not made") };
+        let Outcome::Fetched(record) = outcome else {
+            panic!("{name} was not made")
+        };
         println!("{name}: {} bytes", record.size);
     }
-    println!("{:?}", steps.lock().expect("a list").iter().map(|(at, n)| (at.saturating_duration_since(begun), n)).collect::<Vec<_>>());
+    println!(
+        "{:?}",
+        steps
+            .lock()
+            .expect("a list")
+            .iter()
+            .map(|(at, n)| (at.saturating_duration_since(begun), n))
+            .collect::<Vec<_>>()
+    );
     assert!(!work.join("stage-fai").exists());
     let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
-    assert!(!mounts.contains(&*state.to_string_lossy()), "nothing stays mounted");
+    assert!(
+        !mounts.contains(&*state.to_string_lossy()),
+        "nothing stays mounted"
+    );
 }

@@ -74,14 +74,22 @@ impl Host {
             ));
         }
         let format = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN) $(TRUSTED)";
-        let targets = say("apt-get", &["indextargets", "--format", format, "Created-By: Packages"]).await?;
+        let targets = say(
+            "apt-get",
+            &["indextargets", "--format", format, "Created-By: Packages"],
+        )
+        .await?;
         let sources = sources(&targets, &release);
         if sources.is_empty() {
             return Err(failed(format!(
                 "apt has no signed source of Debian's `{release}`; run `apt-get update`, or add one to /etc/apt/sources.list.d"
             )));
         }
-        let proxy = say("apt-config", &["dump", "--format", "%v", "Acquire::http::Proxy"]).await?;
+        let proxy = say(
+            "apt-config",
+            &["dump", "--format", "%v", "Acquire::http::Proxy"],
+        )
+        .await?;
         let proxy = Some(proxy.trim().to_string()).filter(|p| p.starts_with("http"));
         Ok(Host {
             release,
@@ -141,7 +149,10 @@ fn sources(targets: &str, release: &str) -> String {
     found
         .into_iter()
         .map(|((suite, uri), components)| {
-            format!("deb [signed-by={KEYRING}] {uri} {suite} {}\n", components.join(" "))
+            format!(
+                "deb [signed-by={KEYRING}] {uri} {suite} {}\n",
+                components.join(" ")
+            )
         })
         .collect()
 }
@@ -171,7 +182,10 @@ mod tests {
             )
         );
         assert_eq!(sources(targets, "sid"), "");
-        assert_eq!(sources("http://m/ bookworm-updates main Debian yes", "bookworm"), "");
+        assert_eq!(
+            sources("http://m/ bookworm-updates main Debian yes", "bookworm"),
+            ""
+        );
     }
 
     #[test]

@@ -193,7 +193,8 @@ async fn seed(host: &Host, stage: &mut Stage) -> Result<(), ArtefactError> {
     let conf = stage.write("50-farrier.conf", include_str!("files/dracut.conf"))?;
     let tar = stage.path("part.tar");
     let mut args = mmdebstrap(host, stage, SEED)?;
-    let hook = r#"install -D -m 644 "$FARRIER_DRACUT" "$1"/usr/lib/dracut/dracut.conf.d/50-farrier.conf"#;
+    let hook =
+        r#"install -D -m 644 "$FARRIER_DRACUT" "$1"/usr/lib/dracut/dracut.conf.d/50-farrier.conf"#;
     args.push(format!("--customize-hook={hook}").into());
     args.push("--dpkgopt=force-unsafe-io".into());
     args.extend([host.release.clone().into(), tar.clone().into()]);
@@ -245,7 +246,10 @@ async fn nfsroot(stage: &mut Stage) -> Result<(), ArtefactError> {
     let conf = stage.fresh("fai")?;
     let apt = conf.join("apt/apt.conf.d");
     fs::create_dir_all(&apt).map_err(ArtefactError::file("create", &apt))?;
-    stage.write("fai/apt/apt.conf.d/99farrier", include_str!("files/apt.conf"))?;
+    stage.write(
+        "fai/apt/apt.conf.d/99farrier",
+        include_str!("files/apt.conf"),
+    )?;
     stage.write("fai/NFSROOT", include_str!("files/NFSROOT"))?;
     stage.write("fai/fai.conf", "LOGUSER=\n")?;
     let settings = format!(
@@ -330,18 +334,27 @@ async fn furnish(stage: &mut Stage) -> Result<(), ArtefactError> {
     ] {
         remove(&root.join(path))?;
     }
-    for path in ["var/lib/apt/lists/partial", "var/cache/apt/archives/partial", "var/tmp/debs"] {
+    for path in [
+        "var/lib/apt/lists/partial",
+        "var/cache/apt/archives/partial",
+        "var/tmp/debs",
+    ] {
         let at = root.join(path);
         fs::create_dir_all(&at).map_err(ArtefactError::file("create", &at))?;
     }
-    copy(&stage.path("base.tar.zst"), &root.join("var/tmp/base.tar.zst"))?;
+    copy(
+        &stage.path("base.tar.zst"),
+        &root.join("var/tmp/base.tar.zst"),
+    )?;
     for deb in listed(&stage.path("debs"))? {
         if let Some(name) = deb.file_name() {
             copy(&deb, &root.join("var/tmp/debs").join(name))?;
         }
     }
     let version = modules.file_name().map(OsString::from).unwrap_or_default();
-    stage.run("chroot", &[root.into(), "depmod".into(), version], &[]).await?;
+    stage
+        .run("chroot", &[root.into(), "depmod".into(), version], &[])
+        .await?;
     stage.done("furnished")
 }
 

@@ -38,7 +38,10 @@ impl Stage {
         recipe: &str,
         proxy: Option<String>,
     ) -> Result<Stage, ArtefactError> {
-        if dir.to_string_lossy().contains(|c: char| !c.is_ascii_graphic() || "'\"\\$`*?[".contains(c)) {
+        if dir
+            .to_string_lossy()
+            .contains(|c: char| !c.is_ascii_graphic() || "'\"\\$`*?[".contains(c))
+        {
             return Err(failed(format!(
                 "FAI's programs cannot work below `{}`; use a state directory without blanks and quotes in its path",
                 dir.display()
@@ -51,9 +54,11 @@ impl Stage {
         };
         let at = stage.path(RECIPE);
         let same = fs::read_to_string(&at).is_ok_and(|before| before == recipe);
-        let fresh = fs::metadata(&at)
-            .and_then(|m| m.modified())
-            .is_ok_and(|t| SystemTime::now().duration_since(t).is_ok_and(|age| age < STALE));
+        let fresh = fs::metadata(&at).and_then(|m| m.modified()).is_ok_and(|t| {
+            SystemTime::now()
+                .duration_since(t)
+                .is_ok_and(|age| age < STALE)
+        });
         if !(same && fresh) {
             remove_all(dir).map_err(ArtefactError::file("empty", dir))?;
         }
@@ -120,10 +125,19 @@ impl Stage {
             .append(true)
             .open(&path)
             .map_err(ArtefactError::file("open", &path))?;
-        let both = log.try_clone().map_err(ArtefactError::file("open", &path))?;
+        let both = log
+            .try_clone()
+            .map_err(ArtefactError::file("open", &path))?;
         let begin = log.metadata().map_or(0, |m| m.len());
         let status = Command::new("unshare")
-            .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", program])
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                program,
+            ])
             .args(args)
             .current_dir(&self.dir)
             .env("LC_ALL", "C")
@@ -213,7 +227,11 @@ fn after(path: &Path, begin: u64) -> String {
 
 /// What a failed command said last, errors before anything else.
 fn last_words(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    let lines: Vec<&str> = log
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
     let errors: Vec<&str> = lines
         .iter()
         .copied()

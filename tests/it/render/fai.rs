@@ -41,7 +41,10 @@ fn space(rendered: &Rendered) -> BTreeMap<String, (u32, String)> {
         let mode = entry.header().mode().expect("a mode");
         let mut text = String::new();
         entry.read_to_string(&mut text).expect("text");
-        found.insert(path.trim_start_matches("./").to_string(), (mode & 0o777, text));
+        found.insert(
+            path.trim_start_matches("./").to_string(),
+            (mode & 0o777, text),
+        );
     }
     found
 }
@@ -67,7 +70,10 @@ fn fai_finds_its_configuration_space() {
     let rendered = rendered("fai", &system("web01"));
     let space = space(&rendered);
     for (path, (mode, text)) in &space {
-        assert!(!text.contains("{{") && !text.contains("{%"), "{path} is a template still");
+        assert!(
+            !text.contains("{{") && !text.contains("{%"),
+            "{path} is a template still"
+        );
         let folder = path.split('/').next().unwrap_or("");
         let runs = match folder {
             "class" => !path.ends_with(".var"),
@@ -80,16 +86,27 @@ fn fai_finds_its_configuration_space() {
             parses(path, text);
         }
     }
-    for path in ["disk_config/FARRIER_BIOS", "disk_config/FARRIER_EFI", "farrier.env"] {
+    for path in [
+        "disk_config/FARRIER_BIOS",
+        "disk_config/FARRIER_EFI",
+        "farrier.env",
+    ] {
         assert!(space.contains_key(path), "{path}");
     }
     let classes = &space["class/50-farrier"].1;
     assert!(classes.contains("echo FARRIER\n"), "{classes}");
-    assert!(classes.contains("'RACK_12'") || classes.contains("echo RACK_12"), "{classes}");
+    assert!(
+        classes.contains("'RACK_12'") || classes.contains("echo RACK_12"),
+        "{classes}"
+    );
     assert!(!classes.contains("FARRIER_PACKAGES"), "{classes}");
     let artefact = "/a/000000000000/fai-6/squash.img";
     assert!(rendered.cmdline.contains(artefact), "{}", rendered.cmdline);
-    assert!(rendered.cmdline.contains("/config.tar.gz monserver="), "{}", rendered.cmdline);
+    assert!(
+        rendered.cmdline.contains("/config.tar.gz monserver="),
+        "{}",
+        rendered.cmdline
+    );
 }
 
 #[test]
@@ -116,7 +133,10 @@ fn values_reach_the_configuration_space() {
 #[test]
 fn a_whole_disk_configuration_can_be_given() {
     let own = "disk_config disk1 disklabel:gpt\nprimary / 100% xfs rw\n";
-    let space = space(&rendered("fai", &with_vars("db01", json!({ "disk_config": own }))));
+    let space = space(&rendered(
+        "fai",
+        &with_vars("db01", json!({ "disk_config": own })),
+    ));
     assert_eq!(space["disk_config/FARRIER_EFI"].1.trim(), own.trim());
 }
 
@@ -127,7 +147,10 @@ fn rescue_starts_sshd_and_reports() {
     let (mode, script) = &space["hooks/rescue"];
     assert_eq!(mode & 0o111, 0o111);
     parses("hooks/rescue", script);
-    assert!(script.contains("sleep 3600"), "no shell on the console unless asked for");
+    assert!(
+        script.contains("sleep 3600"),
+        "no shell on the console unless asked for"
+    );
     assert!(rendered.cmdline.contains("FAI_ACTION=rescue"));
     let keys = &rendered.documents["authorized_keys"].bytes;
     for key in &system("web01").ssh_keys {

@@ -65,7 +65,10 @@ pub(super) fn shipped(name: &str) -> Profile {
         for path in walk(&folder) {
             let key = path.strip_prefix(&folder).expect("below").display();
             let bytes = std::fs::read(&path).expect("a file");
-            let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
+            let mode = std::fs::metadata(&path)
+                .expect("a file")
+                .permissions()
+                .mode();
             if mode & 0o111 != 0 {
                 made.executable.insert(key.to_string());
             }
@@ -86,7 +89,7 @@ pub(super) fn shipped(name: &str) -> Profile {
             made.answers.insert(answer.clone(), answer_of);
         }
     }
-    if let Some(dir) = own["handoff"]["dir"].as_str() {
+    if let Some(dir) = own["handoff"]["steps"].as_str() {
         made.handoff = Handoff::Steps {
             dir: dir.to_string(),
             timeout: Duration::from_secs(600),
@@ -175,7 +178,11 @@ pub(super) fn value(text: &str) -> Value {
 }
 
 /// Runs a program on an input; none if it is not installed, which is said loudly.
-pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> Option<(bool, String, String)> {
+pub(super) fn run(
+    program: &str,
+    arguments: &[&str],
+    input: &str,
+) -> Option<(bool, String, String)> {
     use std::io::Write;
     let child = Command::new(program)
         .args(arguments)
