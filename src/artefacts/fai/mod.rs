@@ -178,8 +178,9 @@ async fn base(host: &Host, stage: &mut Stage) -> Result<(), ArtefactError> {
     }
     args.extend([host.release.clone().into(), tar.clone().into()]);
     args.push(stage.path("sources.list").into());
-    let debs = ("FARRIER_DEBS", debs.as_os_str());
-    stage.run("mmdebstrap", &args, &[debs]).await?;
+    let tmp = stage.path("tmp");
+    let environment = [("FARRIER_DEBS", debs.as_os_str()), ("TMPDIR", tmp.as_os_str())];
+    stage.run("mmdebstrap", &args, &environment).await?;
     compress(stage, &tar, 12).await?;
     stage.keep("part.tar.zst", "base.tar.zst")
 }
@@ -198,8 +199,9 @@ async fn seed(host: &Host, stage: &mut Stage) -> Result<(), ArtefactError> {
     args.push("--dpkgopt=force-unsafe-io".into());
     args.extend([host.release.clone().into(), tar.clone().into()]);
     args.push(stage.path("sources.list").into());
-    let conf = ("FARRIER_DRACUT", conf.as_os_str());
-    stage.run("mmdebstrap", &args, &[conf]).await?;
+    let tmp = stage.path("tmp");
+    let environment = [("FARRIER_DRACUT", conf.as_os_str()), ("TMPDIR", tmp.as_os_str())];
+    stage.run("mmdebstrap", &args, &environment).await?;
     compress(stage, &tar, 3).await?;
     stage.keep("part.tar.zst", "seed.tar.zst")
 }

@@ -20,6 +20,8 @@ const RECIPE: &str = "recipe";
 const LOG: &str = "log";
 /// Lines of the log that an error repeats.
 const LAST_WORDS: usize = 4;
+/// Characters of each.
+const WIDEST: usize = 240;
 
 /// The directory. Dropped before [`Stage::clear`], it removes what is half done.
 #[derive(Debug)]
@@ -139,7 +141,8 @@ impl Stage {
             .args(args)
             .current_dir(&self.dir)
             .env("LC_ALL", "C")
-            .env("TMPDIR", self.path("tmp"))
+            // it would be handed on into the roots being made, where it does not exist
+            .env_remove("TMPDIR")
             .env("DEBIAN_FRONTEND", "noninteractive")
             .envs(self.proxy.iter().map(|p| ("http_proxy", p)))
             .envs(environment.iter().copied())
@@ -237,7 +240,10 @@ fn last_words(log: &str) -> String {
     let told = if errors.is_empty() { &lines } else { &errors };
     let from = told.len().saturating_sub(LAST_WORDS);
     match told.get(from..) {
-        Some(last) if !last.is_empty() => last.join("; "),
+        Some(last) if !last.is_empty() => {
+            let short: Vec<String> = last.iter().map(|l| l.chars().take(WIDEST).collect()).collect();
+            short.join("; ")
+        }
         _ => "it said nothing".to_string(),
     }
 }
