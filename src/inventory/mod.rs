@@ -26,7 +26,6 @@ mod profile;
 mod quick;
 mod read;
 mod register;
-mod request;
 mod report;
 mod request;
 #[cfg(test)]
