@@ -3,8 +3,12 @@
 //! Every scenario needs root and tools; what this host lacks is said in a line that no runner hides,
 //! and the scenario is skipped. Scenarios that install for minutes run with `FARRIER_TEST=all`.
 
+mod failures;
 mod own_disk;
+mod phantom;
 mod recipes;
+mod scenario;
+mod site;
 
 use std::io::Write;
 
