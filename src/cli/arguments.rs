@@ -104,6 +104,7 @@ pub enum Color {
 /// arguments are.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    Demo(super::demo::Demo),
     #[command(after_help = "The same as: farrier server serve")]
     Serve(serve::Serve),
     #[command(after_help = "The same as: farrier server doctor")]
@@ -216,6 +217,8 @@ impl Command {
             Command::Status(verb) | Command::Server(ServerCommand::Status(verb)) => {
                 verb.run(session).await
             }
+            // It waits for machines and processes, not for sockets.
+            Command::Demo(verb) => tokio::task::block_in_place(|| verb.run(session)),
             Command::Ls(verb) => verb.run(session).await,
             Command::Add(verb) => verb.run(session).await,
             Command::Set(verb) => verb.run(session).await,

@@ -59,7 +59,11 @@ pub fn start(listeners: Vec<TcpListener>, waist: Arc<dyn Waist>) -> io::Result<R
     for listener in listeners {
         loops.spawn(accept(listener, waist.clone(), stopped.clone()));
     }
-    Ok(Running { addresses: addresses?, stop, loops })
+    Ok(Running {
+        addresses: addresses?,
+        stop,
+        loops,
+    })
 }
 
 async fn accept(listener: TcpListener, waist: Arc<dyn Waist>, mut stopped: watch::Receiver<bool>) {
@@ -107,10 +111,16 @@ async fn hear(mut stream: TcpStream, from: IpAddr, waist: &dyn Waist) {
     // What came in time is used; a line that dribbles is not waited for.
     let _in_time = tokio::time::timeout(PATIENCE, reading).await.is_ok();
     drop(stream);
-    let IpAddr::V4(from) = from.to_canonical() else { return };
-    let Some(mac) = waist.holder(from) else { return };
+    let IpAddr::V4(from) = from.to_canonical() else {
+        return;
+    };
+    let Some(mac) = waist.holder(from) else {
+        return;
+    };
     let text = String::from_utf8_lossy(&line);
-    let Some((stage, detail)) = progress(text.lines().next().unwrap_or("")) else { return };
+    let Some((stage, detail)) = progress(text.lines().next().unwrap_or("")) else {
+        return;
+    };
     waist.observe(mac, Door::Http, format!("FAI monitor: {detail}"));
     if let Some(system) = waist.site().by_mac.get(&mac) {
         waist.note(Event {
@@ -149,15 +159,33 @@ mod tests {
     #[test]
     fn lines_of_the_protocol_are_steps() {
         for (line, stage, detail) in [
-            ("web01 TASKBEGIN partition", "partition", "FAI partition began"),
+            (
+                "web01 TASKBEGIN partition",
+                "partition",
+                "FAI partition began",
+            ),
             ("web01 TASKEND extrbase 0", "extrbase", "FAI extrbase done"),
-            ("web01 TASKERROR instsoft 471", "instsoft", "FAI instsoft ended with code 471"),
-            ("web01 HOOK partition.DEFAULT 0", "partition-default", "FAI partition.DEFAULT hook"),
+            (
+                "web01 TASKERROR instsoft 471",
+                "instsoft",
+                "FAI instsoft ended with code 471",
+            ),
+            (
+                "web01 HOOK partition.DEFAULT 0",
+                "partition-default",
+                "FAI partition.DEFAULT hook",
+            ),
         ] {
             let (got, said) = progress(line).expect(line);
             assert_eq!((got.as_str(), said.as_str()), (stage, detail));
         }
-        for line in ["", "web01", "web01 check", "web01 VARIABLE x", "GET / HTTP/1.0"] {
+        for line in [
+            "",
+            "web01",
+            "web01 check",
+            "web01 VARIABLE x",
+            "GET / HTTP/1.0",
+        ] {
             assert_eq!(progress(line), None, "{line}");
         }
     }

@@ -179,7 +179,10 @@ async fn base(host: &Host, stage: &mut Stage) -> Result<(), ArtefactError> {
     args.extend([host.release.clone().into(), tar.clone().into()]);
     args.push(stage.path("sources.list").into());
     let tmp = stage.path("tmp");
-    let environment = [("FARRIER_DEBS", debs.as_os_str()), ("TMPDIR", tmp.as_os_str())];
+    let environment = [
+        ("FARRIER_DEBS", debs.as_os_str()),
+        ("TMPDIR", tmp.as_os_str()),
+    ];
     stage.run("mmdebstrap", &args, &environment).await?;
     compress(stage, &tar, 12).await?;
     stage.keep("part.tar.zst", "base.tar.zst")
@@ -200,7 +203,10 @@ async fn seed(host: &Host, stage: &mut Stage) -> Result<(), ArtefactError> {
     args.extend([host.release.clone().into(), tar.clone().into()]);
     args.push(stage.path("sources.list").into());
     let tmp = stage.path("tmp");
-    let environment = [("FARRIER_DRACUT", conf.as_os_str()), ("TMPDIR", tmp.as_os_str())];
+    let environment = [
+        ("FARRIER_DRACUT", conf.as_os_str()),
+        ("TMPDIR", tmp.as_os_str()),
+    ];
     stage.run("mmdebstrap", &args, &environment).await?;
     compress(stage, &tar, 3).await?;
     stage.keep("part.tar.zst", "seed.tar.zst")

@@ -241,7 +241,10 @@ fn last_words(log: &str) -> String {
     let from = told.len().saturating_sub(LAST_WORDS);
     match told.get(from..) {
         Some(last) if !last.is_empty() => {
-            let short: Vec<String> = last.iter().map(|l| l.chars().take(WIDEST).collect()).collect();
+            let short: Vec<String> = last
+                .iter()
+                .map(|l| l.chars().take(WIDEST).collect())
+                .collect();
             short.join("; ")
         }
         _ => "it said nothing".to_string(),

@@ -47,7 +47,11 @@ file = "boot/phantom/initrd.gz"
 "#;
 
 /// A site with one profile, `phantom`, whose kernel is a text: everything but the machine is real.
-pub(crate) fn phantom(rack: &Rack, deadlines: Deadlines, more: &str) -> Result<ServerSettings, RackError> {
+pub(crate) fn phantom(
+    rack: &Rack,
+    deadlines: Deadlines,
+    more: &str,
+) -> Result<ServerSettings, RackError> {
     let site = rack.dir().join("site");
     let put = |path: &str, text: &str| {
         let path = site.join(path);
