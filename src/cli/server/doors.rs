@@ -137,9 +137,6 @@ pub(super) async fn open(
                 .map_err(|e| Refusal::failed(e.to_string()))?;
             let running =
                 dhcp::start(control, sockets).map_err(|e| cannot("DHCP", "its sockets", &e))?;
-            for door in running.doors() {
-                tally.door_opened(door.clone());
-            }
             Some(running)
         }
     };
