@@ -11,7 +11,7 @@ use crate::model::{Code, EditRequest, FlagRequest, MacAddr, Name, Purpose, Refus
 /// Writes its entry to systems.toml, keeping comments and order. Nothing is installed until it is
 /// flagged with rebuild.
 #[derive(Debug, Args)]
-pub struct Add {
+pub(super) struct Add {
     /// Its name, which is also its host name
     #[arg(value_name = "NAME")]
     name: Name,

@@ -10,7 +10,7 @@ use crate::model::command::ReloadReport;
 ///
 /// The server does so by itself when a file is saved; this does not return before it has.
 #[derive(Debug, Args)]
-pub struct Apply {
+pub(super) struct Apply {
     /// Only say what would change
     #[arg(long)]
     dry_run: bool,

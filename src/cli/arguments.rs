@@ -38,7 +38,7 @@ pub(super) struct Arguments {
 /// Options of every verb.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Global options")]
-pub struct Global {
+pub(super) struct Global {
     /// The site: the directory that holds systems.toml
     #[arg(
         long,
@@ -76,7 +76,7 @@ pub struct Global {
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(super) enum Output {
     /// One line for each object
     Table,
     /// The same with more columns
@@ -91,7 +91,7 @@ pub enum Output {
 
 /// Whether output is coloured. Colour never carries meaning alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(super) enum Color {
     /// On a terminal, unless NO_COLOR is set
     Auto,
     /// Always

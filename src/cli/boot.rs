@@ -11,7 +11,7 @@ use crate::model::{Code, Purpose, Refusal, Selection};
 ///
 /// Nothing is installed and the system's build is left alone; the boot after it is from its own disk.
 #[derive(Debug, Args)]
-pub struct Boot {
+pub(super) struct Boot {
     /// Systems, then the profile
     #[arg(value_name = "NAME", num_args = 1.., required = true)]
     words: Vec<String>,

@@ -14,7 +14,7 @@ use crate::model::command::{CancelOutcome, CancelReport, CancelRequest};
 /// A flag that no machine has used yet is simply gone. A build that is writing its disk is asked about:
 /// the machine boots its own disk from then on, whatever is on it.
 #[derive(Debug, Args)]
-pub struct Cancel {
+pub(super) struct Cancel {
     #[command(flatten)]
     select: SelectArguments,
     #[command(flatten)]

@@ -17,7 +17,7 @@ use crate::render::CompiledProfile;
 ///
 /// Renders every system. Changes nothing and asks no server.
 #[derive(Debug, Args)]
-pub struct Check {}
+pub(super) struct Check {}
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@ use crate::model::Refusal;
 
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
-pub struct Completion {
+pub(super) struct Completion {
     /// The shell
     #[arg(value_name = "SHELL")]
     shell: Shell,

@@ -21,13 +21,13 @@ pub(super) enum DistroCommand {
 
 /// List distros and what of them is on this server.
 #[derive(Debug, Args)]
-pub struct DistroLs {}
+pub(super) struct DistroLs {}
 
 /// Fetch what is missing, check its digests, keep it.
 ///
 /// An interrupted fetch goes on where it stopped.
 #[derive(Debug, Args)]
-pub struct DistroFetch {
+pub(super) struct DistroFetch {
     /// Distros
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -111,6 +111,9 @@ pub(super) async fn fetch(session: &Session, name: &str) -> Result<DistroView, R
     let ended = if session.has_server().await {
         through_server(session, name, show).await
     } else {
+        session
+            .printer
+            .talk("no server runs here; a later one finds what is fetched now");
         offline::fetch(&session.place, name, show).await
     };
     bars.lock().unwrap_or_else(PoisonError::into_inner).done();
@@ -140,45 +143,4 @@ async fn through_server(
         )
         .help(format!("farrier distro fetch {name}"))),
     }
-}
-
-/// Fetches with no server running: a server that starts later finds everything there.
-async fn fetch_here(session: &Session, name: &str) -> Result<DistroView, Refusal> {
-    // The one TLS provider; a second call changes nothing.
-    let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    session
-        .printer
-        .talk("no server is running here; fetching into the state directory");
-    let clock: crate::control::Clock = std::sync::Arc::new(crate::model::Timestamp::now);
-    let options = crate::control::Options {
-        site: session.place.site.clone(),
-        state: session.place.state.clone(),
-        clock,
-    };
-    let control = crate::control::Control::open(options)
-        .await
-        .map_err(|e| Refusal::failed(e.to_string()))?;
-    control.load().await?;
-    let name = name
-        .parse()
-        .map_err(|e: crate::model::name::NameError| Refusal::new(Code::Usage, e.to_string()))?;
-    let bars = std::sync::Arc::new(std::sync::Mutex::new(progress::FetchBars::new(
-        &session.printer,
-    )));
-    let shown = bars.clone();
-    let fetched = control
-        .fetch(
-            &name,
-            std::sync::Arc::new(move |p| {
-                shown
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .show(&p);
-            }),
-        )
-        .await;
-    bars.lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .done();
-    fetched
 }

@@ -16,7 +16,7 @@ use crate::model::{ArtefactSource, Code, Distro, Name, Refusal};
 /// this host's apt downloads and Farrier unpacks without installing it. Append #sha256=HEX to a URL or
 /// path to have the digest checked.
 #[derive(Debug, Args)]
-pub struct DistroAdd {
+pub(super) struct DistroAdd {
     /// Its name
     #[arg(value_name = "NAME")]
     name: Name,

@@ -13,7 +13,7 @@ use crate::model::{Code, Refusal, Timestamp};
 
 /// List what happened.
 #[derive(Debug, Args)]
-pub struct Events {
+pub(super) struct Events {
     #[command(flatten)]
     select: SelectArguments,
     /// Only from this time on: 2h (ago), 2026-11-20, 2026-11-20T12:00

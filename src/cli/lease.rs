@@ -17,7 +17,7 @@ pub(super) enum LeaseCommand {
 
 /// List addresses and who holds them.
 #[derive(Debug, Args)]
-pub struct LeaseLs {
+pub(super) struct LeaseLs {
     #[command(flatten)]
     select: SelectArguments,
 }

@@ -11,7 +11,7 @@ use crate::model::{Refusal, Timestamp};
 
 /// List systems.
 #[derive(Debug, Args)]
-pub struct Ls {
+pub(super) struct Ls {
     #[command(flatten)]
     select: SelectArguments,
 }

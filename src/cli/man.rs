@@ -10,7 +10,7 @@ use crate::model::Refusal;
 
 /// Write man pages: farrier.1 and one for each verb.
 #[derive(Debug, Args)]
-pub struct Man {
+pub(super) struct Man {
     /// Directory to write them to; without it the main page goes to stdout
     #[arg(value_name = "DIR")]
     directory: Option<PathBuf>,

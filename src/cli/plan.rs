@@ -22,7 +22,7 @@ use crate::store;
 /// Lists changed files, and the systems that would be sent other bytes. Changes nothing. Exit 2 if
 /// there is a difference. Without a server the last revision that was in force counts.
 #[derive(Debug, Args)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Compare with this revision instead of the one in force
     #[arg(long, value_name = "REV", default_value = "live")]
     against: String,

@@ -49,7 +49,7 @@ impl<T> Column<T> {
 
 impl Printer {
     /// As the global options and the environment say.
-    pub fn new(global: &Global) -> Printer {
+    pub(super) fn new(global: &Global) -> Printer {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
             || std::env::var_os("TERM").is_some_and(|v| v == "dumb");
         let colour = |terminal: bool| match global.color {

@@ -17,7 +17,7 @@ pub(super) enum ProfileCommand {
 
 /// List profiles as the files declare them.
 #[derive(Debug, Args)]
-pub struct ProfileLs {}
+pub(super) struct ProfileLs {}
 
 /// A profile as `profile ls` prints it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -14,7 +14,7 @@ use crate::model::{FlagRequest, Purpose, Refusal};
 /// Prints what would be destroyed and asks. Refuses an empty selection, a protected system, a build
 /// under way and a count that does not match.
 #[derive(Debug, Args)]
-pub struct Rebuild {
+pub(super) struct Rebuild {
     #[command(flatten)]
     select: SelectArguments,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use crate::model::{Code, Firmware, Name, Refusal};
 ///
 /// Tokens are placeholders. With one DOCUMENT its bytes alone are printed, ready for a pipe.
 #[derive(Debug, Args)]
-pub struct Render {
+pub(super) struct Render {
     /// Its name, or a MAC
     #[arg(value_name = "NAME")]
     name: String,

@@ -17,11 +17,11 @@ pub(super) enum RevisionCommand {
 
 /// List revisions, newest first.
 #[derive(Debug, Args)]
-pub struct RevisionLs {}
+pub(super) struct RevisionLs {}
 
 /// Print one revision, with its files.
 #[derive(Debug, Args)]
-pub struct RevisionShow {
+pub(super) struct RevisionShow {
     /// Its digest, the beginning of it, or "live"
     #[arg(value_name = "REV", default_value = "live")]
     revision: String,

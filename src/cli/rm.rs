@@ -12,7 +12,7 @@ use crate::model::{EditRequest, Refusal};
 /// The machine itself is left alone: it boots its own disk. Refuses a protected system and one whose
 /// build is under way.
 #[derive(Debug, Args)]
-pub struct Rm {
+pub(super) struct Rm {
     #[command(flatten)]
     select: SelectArguments,
     #[command(flatten)]

@@ -9,7 +9,7 @@ use crate::model::Refusal;
 ///
 /// Prints one line on stdout when every door is open, and tells systemd. Runs in the foreground.
 #[derive(Debug, Args)]
-pub struct Serve {}
+pub(super) struct Serve {}
 
 impl Serve {
     /// Runs it.

@@ -26,7 +26,7 @@ impl Session {
     ///
     /// # Errors
     /// The site that was named is no directory.
-    pub fn new(global: &Global) -> Result<Session, Refusal> {
+    pub(super) fn new(global: &Global) -> Result<Session, Refusal> {
         let current = std::env::current_dir()
             .map_err(|e| Refusal::failed(format!("the current directory cannot be read: {e}")))?;
         let place = Place::resolve(global.site.as_deref(), global.state.as_deref(), &current)

@@ -10,7 +10,7 @@ use crate::model::{Code, EditRequest, Refusal, Selection};
 ///
 /// key=value replaces, key+=value adds to a list, key-=value takes from a list, key= removes.
 #[derive(Debug, Args)]
-pub struct Set {
+pub(super) struct Set {
     /// Systems, then KEY=VALUE
     #[arg(value_name = "NAME|KEY=VALUE", required = true)]
     words: Vec<String>,

@@ -10,7 +10,7 @@ use crate::model::{Refusal, Timestamp};
 
 /// Show one system: declared, known, next.
 #[derive(Debug, Args)]
-pub struct Show {
+pub(super) struct Show {
     /// Its name, or a MAC
     #[arg(value_name = "NAME")]
     name: String,

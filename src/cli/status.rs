@@ -9,7 +9,7 @@ use crate::model::{Phase, Refusal, Timestamp};
 
 /// Say what the server is doing and what needs a person.
 #[derive(Debug, Args)]
-pub struct Status {}
+pub(super) struct Status {}
 
 impl Status {
     /// Runs it.

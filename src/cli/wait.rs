@@ -17,7 +17,7 @@ use crate::model::{Code, Phase, Refusal, Selection};
 /// Exit 0 when all reached it, 1 when none did and their builds ended otherwise, 5 when some did,
 /// 6 when the time is over.
 #[derive(Debug, Args)]
-pub struct Wait {
+pub(super) struct Wait {
     #[command(flatten)]
     select: SelectArguments,
     /// The phase to wait for; give it again for "or"

@@ -15,7 +15,7 @@ use crate::model::{Phase, Refusal, Selection, Timestamp};
 
 /// Follow builds as they happen, until interrupted or until a phase is reached.
 #[derive(Debug, Args)]
-pub struct Watch {
+pub(super) struct Watch {
     #[command(flatten)]
     select: SelectArguments,
     /// Stop when all are in this phase (or can no longer reach it)

@@ -12,7 +12,7 @@ use crate::model::{Action, Code, Refusal};
 /// Prints the chain: what was seen of it, the record that matched, the decision and its reason, what
 /// is expected next. With --arch and --stage for a machine that has not asked yet.
 #[derive(Debug, Args)]
-pub struct Why {
+pub(super) struct Why {
     /// A system's name, or any MAC
     #[arg(value_name = "NAME")]
     name: Option<String>,

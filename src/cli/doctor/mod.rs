@@ -19,7 +19,7 @@ use finding::{Finding, Level};
 /// Looks at interfaces, ports, other DHCP servers, missing artefacts, the clock, limits and rights.
 /// Changes nothing.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(in crate::cli) struct Doctor {
     /// Exit 2 if anything is not well
     #[arg(long)]
     strict: bool,
