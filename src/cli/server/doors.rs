@@ -109,14 +109,17 @@ pub(super) async fn open(
     let dhcp = match site.dhcp {
         DhcpMode::Off => None,
         mode if chosen.interfaces.is_empty() => {
-            tracing::warn!(?mode, "no DHCP door is opened: there is no interface for it");
+            tracing::warn!(
+                ?mode,
+                "no DHCP door is opened: there is no interface for it"
+            );
             None
         }
         _ => {
             let sockets = dhcp::open(&site, &chosen.interfaces)
                 .map_err(|e| Refusal::failed(e.to_string()))?;
-            let running = dhcp::start(control, sockets)
-                .map_err(|e| cannot("DHCP", "its sockets", &e))?;
+            let running =
+                dhcp::start(control, sockets).map_err(|e| cannot("DHCP", "its sockets", &e))?;
             for door in running.doors() {
                 tally.door_opened(door.clone());
             }
