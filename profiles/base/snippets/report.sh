@@ -115,7 +115,8 @@ farrier_property() {
     udevadm info --query=property --name="$2" 2>/dev/null | sed -n "s/^$1=//p" | head -n 1
 }
 
-# farrier_contents DEVICE SYS: what a disk and its partitions hold, by the names blkid has for it.
+# farrier_contents DEVICE SYS: what a disk and its partitions hold, by the names blkid has for it. A
+# protective MBR is what a GPT leaves when it was wiped.
 farrier_contents() {
     farrier_found=$(
         for farrier_node in "$1" "$2"/*/partition; do
@@ -125,7 +126,7 @@ farrier_contents() {
             [ -b "$farrier_node" ] || continue
             blkid -p -o value -s TYPE "$farrier_node" 2>/dev/null
             blkid -p -o value -s PTTYPE "$farrier_node" 2>/dev/null
-        done | tr -d ' ' | sort -u | sed '/^$/d'
+        done | tr -d ' ' | sed -e '/^$/d' -e 's/^PMBR$/gpt/' | sort -u
     )
     if [ -n "$farrier_found" ]; then
         # one line, with commas

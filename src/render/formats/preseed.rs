@@ -71,6 +71,8 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
     let mut begun = 0;
     let mut has_hostname = false;
     let mut get_hostname = None;
+    let mut packages = None;
+    let mut can_fetch = false;
     for (index, line) in text.lines().enumerate() {
         let number = index + 1;
         if line.ends_with(' ') || line.ends_with('\t') {
@@ -102,6 +104,12 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
             if entry.question == "netcfg/get_hostname" {
                 get_hostname = Some(entry.line);
             }
+            if matches!(entry.question, "pkgsel/include" | "tasksel/first") {
+                packages = Some(entry.line);
+                // the standard system has wget
+                let mut words = entry.value.split([' ', ',']);
+                can_fetch |= words.any(|word| matches!(word, "curl" | "wget" | "standard"));
+            }
             check(&entry, findings);
         }
         joined.clear();
@@ -110,6 +118,12 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
         findings.error(
             begun,
             "the last line ends with a backslash and is never finished",
+        );
+    }
+    if let (Some(line), false) = (packages, can_fetch) {
+        findings.warning(
+            line,
+            "neither curl nor wget is installed, and the first boot needs one of them",
         );
     }
     if let (Some(line), false) = (get_hostname, has_hostname) {
@@ -247,6 +261,7 @@ mod tests {
         let text = "# a comment\n\nd-i debian-installer/locale string en_US.UTF-8\n\
             d-i partman-auto/expert_recipe string \\\n  root :: \\\n  500 1000 -1 ext4 .\n\
             tasksel tasksel/first multiselect\n\
+            d-i pkgsel/include string openssh-server curl\n\
             d-i passwd/root-password-crypted password !\n\
             d-i preseed/late_command string sh /tmp/late.sh || true\n";
         assert_eq!(found(text), vec![]);
@@ -274,6 +289,7 @@ mod tests {
             ("d-i passwd/root-password-crypted password $1$x$y", "MD5"),
             ("d-i netcfg/get_hostname string a", "netcfg/hostname"),
             ("d-i x/y string a \\", "never finished"),
+            ("d-i pkgsel/include string vim", "neither curl nor wget"),
         ] {
             let text = format!("# one\n{line}\n");
             match found(&text).first() {

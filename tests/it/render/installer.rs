@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use farrier::render::Rendered;
+use serde_json::json;
 
 use super::debian::{lay_out, machines, rendered, text};
 use super::first_boot::Server;
-use super::site::{place, system};
+use super::site::{place, with_vars};
 
 /// The installer's initrd unpacked, to be entered with chroot; none if it is not there.
 struct Installer {
@@ -129,7 +130,13 @@ fn serving(
     });
     let mut at = place();
     at.server = server.address;
-    let rendered = rendered(&system("web01"), &at);
+    let rendered = rendered(
+        &with_vars(
+            "web01",
+            json!({"security": "http://mirror.example/debian-security"}),
+        ),
+        &at,
+    );
     documents.set(rendered.clone()).expect("set once");
     (server, rendered)
 }
