@@ -1,8 +1,10 @@
 # Sourced before FAI's last task: the installation is complete. It is reported when the disk is
 # consistent, not before.
 farrier_scrub
-farrier_post log "$LOGDIR/fai.log"
-farrier_post log "$LOGDIR/scripts.log"
+for log in fai scripts; do
+    tail -c 60000 "$LOGDIR/$log.log" >"$LOGDIR/farrier-tail"
+    farrier_post log "$LOGDIR/farrier-tail"
+done
 cd /
 umount_target
 if mountpoint -q "$target"; then

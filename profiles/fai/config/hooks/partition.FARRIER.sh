@@ -25,7 +25,7 @@ farrier_contents() {
         for node in $(lsblk -nrpo PATH "$disk"); do
             wipefs --noheadings --output TYPE "$node" 2>/dev/null
             blkid -p -o value -s TYPE -s PTTYPE "$node" 2>/dev/null
-        done | tr -d ' ' | grep . | sort -u | paste -sd, -
+        done | tr -d ' ' | grep . | grep -vx PMBR | sort -u | paste -sd, -
     )
     if [ -n "$found" ]; then
         printf '%s' "$found"
@@ -64,27 +64,22 @@ farrier_disks() {
     done
 }
 
-# Ask for the disk. Sets farrier_disk, or does not come back.
-farrier_ask() {
-    local code
+# Learn which disk may be written. Sets farrier_disk, or does not come back.
+farrier_permission() {
     udevadm settle --timeout=30
     farrier_disks >"$LOGDIR/farrier-disks"
     echo "Disks of this machine:"
     cat "$LOGDIR/farrier-disks"
     [ -s "$LOGDIR/farrier-disks" ] || die "This machine shows no disk that can be written."
-    code=$(
-        . "$FAI/farrier.env"
-        curl --silent --show-error --output "$LOGDIR/farrier-answer" --write-out '%{http_code}' \
-            --retry 12 --retry-connrefused --retry-delay 5 --connect-timeout 10 --max-time 60 \
-            --header 'Content-Type: text/plain' --data-binary "@$LOGDIR/farrier-disks" "$FARRIER_REPORT/disks"
-    )
+    local code
+    code=$(farrier_ask disks "$LOGDIR/farrier-disks" "$LOGDIR/farrier-answer" 24)
     case $code in
         200) ;;
         409) die "Refused: $(head -c 2000 "$LOGDIR/farrier-answer")" ;;
         *) die "Asking for a disk was answered with HTTP status $code." ;;
     esac
     farrier_disk=$(sed -n 's/^disk=//p' "$LOGDIR/farrier-answer" | head -n 1)
-    grep -q "^path=$(farrier_encode "$farrier_disk") " "$LOGDIR/farrier-disks" ||
+    grep -qF "path=$(farrier_encode "$farrier_disk") " "$LOGDIR/farrier-disks" ||
         die "Farrier named the disk '$farrier_disk', which this machine did not report."
     [ -b "$farrier_disk" ] || die "$farrier_disk is not a block device."
 }
@@ -107,7 +102,7 @@ farrier_release() {
     udevadm settle --timeout=30
 }
 
-farrier_ask
+farrier_permission
 farrier_progress partition
 farrier_release "$farrier_disk"
 # setup-storage sees this disk and no other.
