@@ -4,10 +4,10 @@
 use farrier::cli::demo::rack::{Patience, Rack, RackError, tools};
 use farrier::model::Phase;
 
+use super::can_run;
 use super::phantom::{Asker, Phantom, STEP, Told, Transfer};
 use super::scenario::{add_and_flag, in_order, times};
 use super::site::{Deadlines, PATIENT, serve_phantom};
-use super::can_run;
 
 const NEEDS: &[&[tools::Need]] = &[tools::NETWORK, tools::LOADERS];
 
@@ -38,8 +38,14 @@ fn a_machine_becomes_ready_and_is_rebuilt() -> Done {
         machine.must_report(&installer, "end", "")?;
         assert_eq!(server.phase("web01")?, Phase::Installed);
         assert_eq!(machine.boot()?, Told::OwnDisk, "installed");
-        let handoff = handoff.trim().strip_prefix("handoff=").expect("a URL").to_string();
-        machine.first_boot(&handoff, "ok")?.must_be(200, "the result")?;
+        let handoff = handoff
+            .trim()
+            .strip_prefix("handoff=")
+            .expect("a URL")
+            .to_string();
+        machine
+            .first_boot(&handoff, "ok")?
+            .must_be(200, "the result")?;
         assert_eq!(server.phase("web01")?, Phase::Ready);
         assert_eq!(machine.boot()?, Told::OwnDisk, "ready");
         in_order(
@@ -121,7 +127,9 @@ fn every_phase_ends() -> Done {
             if phase == Phase::Configuring {
                 let url = handoff.trim().strip_prefix("handoff=").expect("a URL");
                 let key = "key=0123456789abcdef0123456789abcdef\n";
-                machine.http(&format!("{url}/bundle"), Some(key))?.must_be(200, "bundle")?;
+                machine
+                    .http(&format!("{url}/bundle"), Some(key))?
+                    .must_be(200, "bundle")?;
             }
         }
         assert_eq!(server.phase(name)?, phase);
@@ -142,12 +150,20 @@ fn a_failure_is_told_and_ends_it() -> Done {
     let machine = Phantom::new(&rack, "web01")?;
     add_and_flag(&server, "web01", machine.mac(), "phantom")?;
     let installer = machine.start_installer()?;
-    machine.must_report(&installer, "fail/partition", "line one\nno room on /dev/vda")?;
+    machine.must_report(
+        &installer,
+        "fail/partition",
+        "line one\nno room on /dev/vda",
+    )?;
     let view = server.show("web01")?;
     assert_eq!(view.phase, Phase::Failed);
     let build = view.build.expect("a build");
     assert_eq!(build.stage.as_deref(), Some("partition"));
-    assert!(build.reason.is_some_and(|r| r.contains("no room on /dev/vda")));
+    assert!(
+        build
+            .reason
+            .is_some_and(|r| r.contains("no room on /dev/vda"))
+    );
     assert_eq!(machine.boot()?, Told::OwnDisk, "failed");
     assert_eq!(
         machine.report(&installer, "end", "")?.status,
@@ -161,7 +177,9 @@ fn a_failure_is_told_and_ends_it() -> Done {
     let handoff = machine.must_report(&installer, "handoff", "")?;
     machine.must_report(&installer, "end", "")?;
     let url = handoff.trim().strip_prefix("handoff=").expect("a URL");
-    machine.first_boot(url, "failed")?.must_be(200, "the result")?;
+    machine
+        .first_boot(url, "failed")?
+        .must_be(200, "the result")?;
     assert_eq!(server.phase("web02")?, Phase::Failed);
     assert_eq!(machine.boot()?, Told::OwnDisk, "its agent failed");
     Ok(())
@@ -222,7 +240,10 @@ fn power_cuts() -> Done {
     let installer = machine.start_installer()?;
     machine.must_report(&installer, "disks", &machine.disks())?;
     later_boot();
-    assert!(matches!(machine.boot()?, Told::Script(_)), "allowed to write again");
+    assert!(
+        matches!(machine.boot()?, Told::Script(_)),
+        "allowed to write again"
+    );
     Ok(())
 }
 
@@ -265,9 +286,15 @@ fn killed_in_every_phase() -> Done {
     let handoff = machine.must_report(&installer, "handoff", "")?;
     machine.must_report(&installer, "end", "")?;
     again(&mut server, Phase::Installed)?;
-    let url = handoff.trim().strip_prefix("handoff=").expect("a URL").to_string();
+    let url = handoff
+        .trim()
+        .strip_prefix("handoff=")
+        .expect("a URL")
+        .to_string();
     let key = "key=0123456789abcdef0123456789abcdef\n";
-    machine.http(&format!("{url}/bundle"), Some(key))?.must_be(200, "bundle")?;
+    machine
+        .http(&format!("{url}/bundle"), Some(key))?
+        .must_be(200, "bundle")?;
     again(&mut server, Phase::Configuring)?;
     machine.first_boot(&url, "ok")?.must_be(200, "the result")?;
     again(&mut server, Phase::Ready)?;
@@ -321,7 +348,11 @@ fn a_neighbour_gets_nothing_of_anothers() -> Done {
     let script = format!("http://10.77.0.1/ipxe/{}", victim.mac().dashed());
     let reply = thief.http(&script, None)?;
     assert!(!reply.text().contains("\nkernel "), "{}", reply.text());
-    assert_eq!(server.phase("victim")?, Phase::Armed, "a neighbour used up its flag");
+    assert_eq!(
+        server.phase("victim")?,
+        Phase::Armed,
+        "a neighbour used up its flag"
+    );
     let installer = victim.start_installer()?;
     for (url, body) in [
         (installer.answers().to_string(), None),

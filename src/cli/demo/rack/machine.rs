@@ -162,7 +162,7 @@ impl Machine {
         // The first attempt to boot anything comes after the options were written.
         until(
             "the firmware's first boot attempt",
-            Patience::seconds(60),
+            Patience::seconds(180),
             || serial.tail(),
             || {
                 let text = serial.text();
@@ -192,7 +192,8 @@ impl Machine {
             "-accel",
             "tcg,thread=multi",
             "-cpu",
-            "max",
+            // The string instructions are slow where each byte is emulated.
+            "max,-erms,-fsrm",
             "-smp",
             "2",
             "-nodefaults",

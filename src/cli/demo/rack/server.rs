@@ -28,7 +28,7 @@ pub struct ServerSettings {
 #[derive(Debug)]
 pub struct Server {
     settings: ServerSettings,
-    namespace: String,
+    namespace: Option<String>,
     dir: PathBuf,
     process: Option<Process>,
     ready: String,
@@ -53,9 +53,25 @@ impl Server {
         dir: &Path,
         settings: ServerSettings,
     ) -> Result<Server, RackError> {
+        Server::started(Some(namespace.name().to_string()), dir, settings)
+    }
+
+    /// Starts it on this host itself, outside of any rack: for a site without doors.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_outside(dir: &Path, settings: ServerSettings) -> Result<Server, RackError> {
+        Server::started(None, dir, settings)
+    }
+
+    fn started(
+        namespace: Option<String>,
+        dir: &Path,
+        settings: ServerSettings,
+    ) -> Result<Server, RackError> {
         let mut server = Server {
             settings,
-            namespace: namespace.name().to_string(),
+            namespace,
             dir: dir.to_path_buf(),
             process: None,
             ready: String::new(),
@@ -274,17 +290,23 @@ impl Server {
         format!("{events}{machine}{}", self.tail())
     }
 
-    fn command(&self, arguments: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new("ip");
+    /// `farrier` with these arguments, for this server, in its namespace.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let program = &self.settings.program;
+        let mut command = match &self.namespace {
+            None => std::process::Command::new(program),
+            Some(namespace) => {
+                let mut command = std::process::Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+        };
         command
-            .args(["netns", "exec", &self.namespace])
-            .arg(&self.settings.program)
             .arg("--site")
             .arg(&self.settings.site)
             .arg("--state")
             .arg(&self.settings.state)
-            .args(arguments)
-            .env("FARRIER_NO_PROGRESS", "1");
+            .args(arguments);
         command
     }
 }

@@ -71,7 +71,8 @@ pub(super) fn converse(
         detail: e.to_string(),
     };
     let socket = open(interface).map_err(failed)?;
-    let xid = Instant::now().elapsed().subsec_nanos() ^ u32::from_be_bytes([mac.0[2], mac.0[3], mac.0[4], mac.0[5]])
+    let xid = Instant::now().elapsed().subsec_nanos()
+        ^ u32::from_be_bytes([mac.0[2], mac.0[3], mac.0[4], mac.0[5]])
         ^ (std::process::id() << 8)
         ^ (asker as u32);
     for _ in 0..TRIES {
@@ -115,7 +116,12 @@ fn exchange(
         socket.set_read_timeout(Some(left))?;
         let length = match socket.recv(&mut buffer) {
             Ok(length) => length,
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) =>
+            {
                 return Ok(None);
             }
             Err(e) => return Err(e),

@@ -134,7 +134,9 @@ impl Phantom {
     /// A power-on that must lead to the installer: kernel and initrds are fetched, then its answers.
     pub(crate) fn start_installer(&self) -> Result<Installer, RackError> {
         let Told::Script(script) = self.boot()? else {
-            return Err(RackError::Missing("the machine was not told to install".into()));
+            return Err(RackError::Missing(
+                "the machine was not told to install".into(),
+            ));
         };
         self.fetch_kernel(&script)?;
         self.installer(&script)
@@ -154,13 +156,16 @@ impl Phantom {
     /// What an installer does first: it asks for an address and fetches its answers.
     pub(crate) fn installer(&self, script: &str) -> Result<Installer, RackError> {
         self.dhcp(Asker::System)?;
-        let word = script.split_whitespace().find_map(|w| w.strip_prefix("answers="));
+        let word = script
+            .split_whitespace()
+            .find_map(|w| w.strip_prefix("answers="));
         let answers = word.ok_or_else(|| {
             RackError::Missing(format!("no `answers=` on the command line:\n{script}"))
         })?;
         let text = self.http(answers, None)?.must_be(200, answers)?.text();
         let report = text.lines().find_map(|l| l.strip_prefix("report="));
-        let report = report.ok_or_else(|| RackError::Missing(format!("no report URL in {text}")))?;
+        let report =
+            report.ok_or_else(|| RackError::Missing(format!("no report URL in {text}")))?;
         Ok(Installer {
             answers: answers.to_string(),
             report: report.to_string(),

@@ -49,7 +49,12 @@ fn transfer(server: Ipv4Addr, name: &str) -> std::io::Result<Transfer> {
     loop {
         let (length, from) = match socket.recv_from(&mut buffer) {
             Ok(received) => received,
-            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ) =>
+            {
                 tries += 1;
                 match &last {
                     Some((ack, to)) if tries < 4 => {
