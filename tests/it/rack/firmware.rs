@@ -32,7 +32,7 @@ fn reports_in(scenario: &str, firmware: Firmware, wanted: &[&str]) -> Result<(),
         |e| e.kind == "installer-started",
     )?;
     in_order(&server, "web01", 1, wanted);
-    times(&server, "web01", 1, "boot-began", 1);
+    times(&server, "web01", 1, "flagged", 1);
     let view = server.show("web01")?;
     assert_eq!(view.phase, Phase::Installing);
     assert_eq!(
