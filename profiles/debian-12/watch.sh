@@ -9,6 +9,7 @@ log=${FARRIER_LOG:-/var/log/syslog}
 tick=${FARRIER_TICK:-5}
 seen=0
 quiet=0
+dialog=0
 beat=0
 stage=setup
 failed=
@@ -25,7 +26,22 @@ word() {
     esac
 }
 
+# Whether the installer waits for a key. Its debconf reads from the component it runs (read, on some
+# other descriptor) until it shows a dialog: then it waits for descriptor 0 (pselect6, one
+# descriptor; 270 is its number on x86-64, 72 on arm64). Seen in Debian 12's text frontend.
+at_a_dialog() {
+    for pid in $(pidof debconf); do
+        read -r call <"${FARRIER_PROC:-/proc}/$pid/syscall" || continue
+        case $call in
+            "270 0x1 "* | "72 0x1 "*) return 0 ;;
+        esac
+    done 2>/dev/null
+    return 1
+}
+
 fail() {
+    # a person who sits at the console turned this off
+    [ "${SILENCE:-20}" -gt 0 ] || return 0
     farrier_fail "$stage" "$log" "$1"
     farrier_leave
 }
@@ -59,7 +75,15 @@ while [ ! -e stop ]; do
         -e "s/.*main-menu.*\(Configuring '[^']*' failed with error code [0-9]*\).*/\1/p" \
         -e 's/.*\(error: exiting on error [a-z/_-]*\).*/\1/p' new | head -n 1)
     [ -z "$failed" ] || fail "$failed"
-    if [ "$quiet" -ge "$((${SILENCE:-20} * 60))" ]; then
+    if at_a_dialog; then
+        dialog=$((dialog + tick))
+    else
+        dialog=0
+    fi
+    if [ "$dialog" -ge "${FARRIER_DIALOG:-60}" ]; then
+        fail "the installer shows a dialog that nobody answers"
+    fi
+    if [ "${SILENCE:-20}" -gt 0 ] && [ "$quiet" -ge "$((${SILENCE:-20} * 60))" ]; then
         fail "nothing was logged for ${SILENCE:-20} minutes: the installer probably waits at a question"
     fi
     if [ "$beat" -le 0 ]; then

@@ -2,69 +2,7 @@
 
 use std::fmt::Write;
 
-use super::error::ArtefactError;
-use super::shelf::check_name;
-use crate::model::{ArtefactSource, Distro, Name};
-
-/// Makes a distro of sources, guessing what their names leave open: an artefact is named as its
-/// file, the kernel is the first whose name says so (else the first), `*.efi` next to a `*.bin`
-/// kernel is the one for UEFI, and what has `initr` in its name is an initrd.
-///
-/// # Errors
-/// A name no URL can carry, two artefacts of one name, or none at all.
-pub fn draft(
-    name: Name,
-    sources: Vec<(Option<String>, ArtefactSource)>,
-    mirror: Option<String>,
-) -> Result<Distro, ArtefactError> {
-    let mut named = Vec::new();
-    for (given, source) in sources {
-        let artefact = given.unwrap_or_else(|| file_name(&source).to_string());
-        check_name(&name, &artefact)?;
-        if named.iter().any(|(n, _)| *n == artefact) {
-            return Err(ArtefactError::Twice(artefact));
-        }
-        named.push((artefact, source));
-    }
-    let is_initrd = |n: &str| n.contains("initr") || n.contains("ramdisk") || n.ends_with(".cpio");
-    let is_kernel = |n: &str| {
-        ["linux", "vmlinu", "kernel", "bzImage"]
-            .iter()
-            .any(|k| n.contains(k))
-    };
-    let bootable = || named.iter().map(|(n, _)| n).filter(|n| !is_initrd(n));
-    let kernel = bootable()
-        .find(|n| is_kernel(n))
-        .or_else(|| bootable().find(|n| !n.ends_with(".efi")))
-        .or_else(|| bootable().next())
-        .cloned()
-        .ok_or_else(|| ArtefactError::NoKernel(name.to_string()))?;
-    let kernel_uefi = bootable()
-        .find(|n| n.ends_with(".efi") && **n != kernel && kernel.ends_with(".bin"))
-        .cloned();
-    let initrds = named
-        .iter()
-        .map(|(n, _)| n.clone())
-        .filter(|n| is_initrd(n))
-        .collect();
-    Ok(Distro {
-        kernel,
-        kernel_uefi,
-        initrds,
-        mirror,
-        name,
-        artefacts: named.into_iter().collect(),
-    })
-}
-
-fn file_name(source: &ArtefactSource) -> &str {
-    let path = match source {
-        ArtefactSource::Deb { path, .. } | ArtefactSource::File { path, .. } => path.as_str(),
-        ArtefactSource::Url { url, .. } => url.split(['?', '#']).next().unwrap_or_default(),
-        ArtefactSource::Built { builder } => builder,
-    };
-    path.rsplit('/').next().unwrap_or(path)
-}
+use crate::model::{ArtefactSource, Distro};
 
 /// Writes a distro as a person would write it.
 pub fn compose(distro: &Distro) -> String {
@@ -134,31 +72,41 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn deb(path: &str) -> ArtefactSource {
-        let (package, path) = ("p".to_string(), path.to_string());
-        ArtefactSource::Deb { package, path }
-    }
-
-    fn name(text: &str) -> Name {
-        text.parse().expect("a name")
-    }
-
     #[test]
     fn a_distro_is_written_as_a_person_would() {
-        let sources = vec![
-            (None, deb("usr/lib/di/initrd.gz")),
-            (None, deb("usr/lib/di/linux")),
-            (
-                Some("extra".into()),
-                ArtefactSource::Url {
-                    url: "https://h/x?\"\\".into(),
-                    sha256: Some("ab".into()),
-                },
-            ),
+        let deb = |path: &str| ArtefactSource::Deb {
+            package: "p".to_string(),
+            path: path.to_string(),
+        };
+        let extra = ArtefactSource::Url {
+            url: "https://h/x?\"\\".into(),
+            sha256: Some("ab".into()),
+        };
+        let built = ArtefactSource::Built {
+            builder: "fai".into(),
+        };
+        let local = ArtefactSource::File {
+            path: "../x\n".into(),
+            sha256: None,
+        };
+        let sources = [
+            ("initrd.gz", deb("usr/lib/di/initrd.gz")),
+            ("linux", deb("usr/lib/di/linux")),
+            ("linux.efi", local),
+            ("extra", extra),
+            ("squash", built),
         ];
-        let distro = draft(name("d"), sources, Some("debian".into())).expect("a distro");
+        let distro = Distro {
+            name: "d".parse().expect("a name"),
+            artefacts: sources.map(|(n, s)| (n.to_string(), s)).into(),
+            kernel: "linux".into(),
+            kernel_uefi: Some("linux.efi".into()),
+            initrds: vec!["initrd.gz".into(), "extra".into()],
+            mirror: Some("debian".into()),
+        };
         let expected = r#"kernel = "linux"
-initrds = ["initrd.gz"]
+kernel_uefi = "linux.efi"
+initrds = ["initrd.gz", "extra"]
 mirror = "debian"
 
 [artefact.extra]
@@ -172,40 +120,13 @@ path = "usr/lib/di/initrd.gz"
 [artefact.linux]
 deb = "p"
 path = "usr/lib/di/linux"
+
+[artefact."linux.efi"]
+file = "../x\u000A"
+
+[artefact.squash]
+builder = "fai"
 "#;
         assert_eq!(compose(&distro), expected);
-    }
-
-    #[test]
-    fn roles_are_guessed_from_names() {
-        let check = |paths: &[&str], kernel: &str, uefi: Option<&str>, initrds: &[&str]| {
-            let sources = paths.iter().map(|p| (None, deb(p))).collect();
-            let distro = draft(name("d"), sources, None).expect("a distro");
-            assert_eq!(distro.kernel, kernel, "{paths:?}");
-            assert_eq!(distro.kernel_uefi.as_deref(), uefi, "{paths:?}");
-            assert_eq!(distro.initrds, initrds, "{paths:?}");
-        };
-        let memtest = ["boot/memtest86+x64.efi", "boot/memtest86+x64.bin"];
-        let (bin, efi) = ("memtest86+x64.bin", "memtest86+x64.efi");
-        check(&memtest, bin, Some(efi), &[]);
-        check(
-            &["x/squash.img", "x/vmlinuz-6.1", "x/initrd.img"],
-            "vmlinuz-6.1",
-            None,
-            &["initrd.img"],
-        );
-        check(&["a/tool.efi"], "tool.efi", None, &[]);
-        let initramfs = [(None, deb("x/initramfs"))];
-        assert!(
-            draft(name("d"), initramfs.into(), None).is_err(),
-            "no kernel"
-        );
-        let twice = vec![(None, deb("a/linux")), (None, deb("b/linux"))];
-        let error = draft(name("d"), twice, None)
-            .expect_err("twice")
-            .to_string();
-        assert!(error.contains("`linux`"), "{error}");
-        let bad = vec![(None, deb("a/.hidden"))];
-        assert!(draft(name("d"), bad, None).is_err());
     }
 }

@@ -29,12 +29,6 @@ pub enum ArtefactError {
         "`{0}` is no name for an artefact; use letters, digits and `-_.:+~`, not beginning with a dot"
     )]
     Name(String),
-    /// Two artefacts of one name.
-    #[error("two artefacts would be named `{0}`; give one another name, as in `NAME=...`")]
-    Twice(String),
-    /// A distro without a kernel.
-    #[error("distro `{0}` would have no kernel; give the source of one")]
-    NoKernel(String),
     /// Not the name of a Debian package.
     #[error(
         "`{0}` is no name of a Debian package; write `name`, `name=version`, `name:arch` or `name/suite`"

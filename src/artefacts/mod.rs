@@ -13,6 +13,7 @@ mod disk;
 mod download;
 mod errand;
 mod error;
+mod fai;
 mod fetch;
 mod gather;
 mod loaders;
@@ -23,7 +24,7 @@ pub mod relay;
 mod shelf;
 mod unpack;
 
-pub use compose::{compose, draft};
+pub use compose::compose;
 pub use error::ArtefactError;
 pub use fetch::{Outcome, Renew};
 pub use loaders::{LoaderState, loader_package};

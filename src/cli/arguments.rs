@@ -21,19 +21,18 @@ use crate::model::Refusal;
         Wherever a NAME is wanted, a MAC in any spelling, a node set such as web[01-20], \
         a quoted glob, -l TAG or - (names on stdin) does too.",
     max_term_width = 80,
-    disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 there is a difference, 3 not found, \
         4 refused by a guard, 5 partly failed, 6 timed out, 7 server unreachable, 64 usage."
 )]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// What every verb understands.
     #[command(flatten)]
     pub global: Global,
     /// The verb.
     #[command(subcommand)]
-    pub command: Command,
+    pub(super) command: Command,
 }
 
 /// Options of every verb.
@@ -101,118 +100,99 @@ pub enum Color {
     Never,
 }
 
-/// The verbs. Everyday ones are here; each is also under its noun.
+/// The verbs. Everyday ones are here; each is also under its noun. What a verb does is said where its
+/// arguments are.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Answer machines: DHCP, TFTP, HTTP and this program's own requests
+pub(super) enum Command {
+    Demo(super::demo::Demo),
+    #[command(after_help = "The same as: farrier server serve")]
     Serve(serve::Serve),
-    /// Look for what would stop a machine from booting, and say the fix
+    #[command(after_help = "The same as: farrier server doctor")]
     Doctor(doctor::Doctor),
-    /// Say what the server is doing and what needs a person
+    #[command(after_help = "The same as: farrier server status")]
     Status(status::Status),
-    /// List systems (system ls)
+    #[command(after_help = "The same as: farrier system ls")]
     Ls(ls::Ls),
-    /// Declare a system (system add)
+    #[command(after_help = "The same as: farrier system add")]
     Add(add::Add),
-    /// Change values of systems (system set)
+    #[command(after_help = "The same as: farrier system set")]
     Set(set::Set),
-    /// Remove systems from the files (system rm)
+    #[command(after_help = "The same as: farrier system rm")]
     Rm(rm::Rm),
-    /// Show one system: declared, known, next (system show)
+    #[command(after_help = "The same as: farrier system show")]
     Show(show::Show),
-    /// Flag systems: the next network boot installs them (system rebuild)
+    #[command(after_help = "The same as: farrier system rebuild")]
     Rebuild(rebuild::Rebuild),
-    /// Call off flags and builds (system cancel)
+    #[command(after_help = "The same as: farrier system cancel")]
     Cancel(cancel::Cancel),
-    /// Boot another profile once, such as rescue or memtest (system boot)
+    #[command(after_help = "The same as: farrier system boot")]
     Boot(boot::Boot),
-    /// Say what a machine would be told now, and why (system why)
+    #[command(after_help = "The same as: farrier system why")]
     Why(why::Why),
-    /// Follow builds as they happen (system watch)
+    #[command(after_help = "The same as: farrier system watch")]
     Watch(watch::Watch),
-    /// Wait until systems reach a phase (system wait)
+    #[command(after_help = "The same as: farrier system wait")]
     Wait(wait::Wait),
-    /// List what happened (event ls)
+    #[command(after_help = "The same as: farrier event ls")]
     Events(events::Events),
-    /// Print what a system would be sent (system render)
+    #[command(after_help = "The same as: farrier system render")]
     Render(render::Render),
-    /// Check the site's files
     Check(check::Check),
-    /// Compare the site's files with what the server has in force
     Plan(plan::Plan),
-    /// Put the site's files in force now
     Apply(apply::Apply),
     /// Systems: machines as declared
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     System(SystemCommand),
     /// Profiles: how to make a system what it should be
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Profile(profile::ProfileCommand),
     /// Distros: kernels, initrds and loaders
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Distro(distro::DistroCommand),
     /// Leases: addresses and who holds them
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Lease(lease::LeaseCommand),
     /// Events: what happened
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Event(EventCommand),
     /// Revisions: what was in force, and when
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Revision(revision::RevisionCommand),
     /// The server itself
-    #[command(subcommand)]
+    #[command(subcommand, disable_help_subcommand = true)]
     Server(ServerCommand),
-    /// Print a completion script for a shell
     Completion(completion::Completion),
-    /// Write man pages
     Man(man::Man),
 }
 
 /// `farrier system VERB`.
 #[derive(Debug, Subcommand)]
-pub enum SystemCommand {
-    /// List systems
+pub(super) enum SystemCommand {
     Ls(ls::Ls),
-    /// Declare a system
     Add(add::Add),
-    /// Change values of systems
     Set(set::Set),
-    /// Remove systems from the files
     Rm(rm::Rm),
-    /// Show one system: declared, known, next
     Show(show::Show),
-    /// Flag systems: the next network boot installs them
     Rebuild(rebuild::Rebuild),
-    /// Call off flags and builds
     Cancel(cancel::Cancel),
-    /// Boot another profile once, such as rescue or memtest
     Boot(boot::Boot),
-    /// Say what a machine would be told now, and why
     Why(why::Why),
-    /// Follow builds as they happen
     Watch(watch::Watch),
-    /// Wait until systems reach a phase
     Wait(wait::Wait),
-    /// Print what a system would be sent
     Render(render::Render),
 }
 
 /// `farrier event VERB`.
 #[derive(Debug, Subcommand)]
-pub enum EventCommand {
-    /// List what happened
+pub(super) enum EventCommand {
     Ls(events::Events),
 }
 
 /// `farrier server VERB`.
 #[derive(Debug, Subcommand)]
-pub enum ServerCommand {
-    /// Answer machines
+pub(super) enum ServerCommand {
     Serve(serve::Serve),
-    /// Say what the server is doing and what needs a person
     Status(status::Status),
-    /// Look for what would stop a machine from booting
     Doctor(doctor::Doctor),
 }
 
@@ -237,6 +217,8 @@ impl Command {
             Command::Status(verb) | Command::Server(ServerCommand::Status(verb)) => {
                 verb.run(session).await
             }
+            // It waits for machines and processes, not for sockets.
+            Command::Demo(verb) => tokio::task::block_in_place(|| verb.run(session)),
             Command::Ls(verb) => verb.run(session).await,
             Command::Add(verb) => verb.run(session).await,
             Command::Set(verb) => verb.run(session).await,

@@ -13,12 +13,9 @@ use crate::model::{Code, Refusal};
 
 /// `farrier distro VERB`.
 #[derive(Debug, Subcommand)]
-pub enum DistroCommand {
-    /// List distros and what of them is on this server
+pub(super) enum DistroCommand {
     Ls(DistroLs),
-    /// Fetch what is missing, check its digests, keep it
     Fetch(DistroFetch),
-    /// Declare a distro: writes boot/NAME.toml
     Add(distro_add::DistroAdd),
 }
 
@@ -149,7 +146,9 @@ async fn through_server(
 async fn fetch_here(session: &Session, name: &str) -> Result<DistroView, Refusal> {
     // The one TLS provider; a second call changes nothing.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    session.printer.talk("no server is running here; fetching into the state directory");
+    session
+        .printer
+        .talk("no server is running here; fetching into the state directory");
     let clock: crate::control::Clock = std::sync::Arc::new(crate::model::Timestamp::now);
     let options = crate::control::Options {
         site: session.place.site.clone(),
@@ -163,16 +162,23 @@ async fn fetch_here(session: &Session, name: &str) -> Result<DistroView, Refusal
     let name = name
         .parse()
         .map_err(|e: crate::model::name::NameError| Refusal::new(Code::Usage, e.to_string()))?;
-    let bars = std::sync::Arc::new(std::sync::Mutex::new(progress::FetchBars::new(&session.printer)));
+    let bars = std::sync::Arc::new(std::sync::Mutex::new(progress::FetchBars::new(
+        &session.printer,
+    )));
     let shown = bars.clone();
     let fetched = control
         .fetch(
             &name,
             std::sync::Arc::new(move |p| {
-                shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner).show(&p);
+                shown
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .show(&p);
             }),
         )
         .await;
-    bars.lock().unwrap_or_else(std::sync::PoisonError::into_inner).done();
+    bars.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .done();
     fetched
 }

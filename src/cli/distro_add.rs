@@ -1,12 +1,14 @@
 //! `farrier distro add`: declare a distro by writing its file.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
-use toml_edit::{Array, DocumentMut, Item, Table, value};
 
 use super::{Exit, Session, offline};
+use crate::artefacts::compose;
 use crate::inventory::{Change, EditLock};
 use crate::model::command::ReloadReport;
-use crate::model::{Code, Name, Refusal};
+use crate::model::{ArtefactSource, Code, Distro, Name, Refusal};
 
 /// Declare a distro: writes boot/NAME.toml.
 ///
@@ -96,65 +98,67 @@ impl DistroAdd {
 
     /// The file's text.
     fn file(&self) -> Result<String, Refusal> {
-        let mut document = DocumentMut::new();
-        let mut artefacts = Table::new();
-        artefacts.set_implicit(true);
-        let mut add = |base: &str, source: &str| -> Result<String, Refusal> {
-            artefacts.insert(base, Item::Table(table(source)?));
-            Ok(base.to_string())
+        let mut artefacts = BTreeMap::new();
+        let mut add = |name: &str, text: &str| -> Result<String, Refusal> {
+            artefacts.insert(name.to_string(), source(text)?);
+            Ok(name.to_string())
         };
-        document["kernel"] = value(add("linux", &self.kernel)?);
-        if let Some(source) = &self.kernel_uefi {
-            document["kernel_uefi"] = value(add("linux-uefi", source)?);
-        }
-        let mut initrds = Array::new();
-        for (i, source) in self.initrds.iter().enumerate() {
-            let base = match i {
+        let kernel = add("linux", &self.kernel)?;
+        let kernel_uefi = self
+            .kernel_uefi
+            .as_deref()
+            .map(|text| add("linux-uefi", text))
+            .transpose()?;
+        let mut initrds = Vec::new();
+        for (i, text) in self.initrds.iter().enumerate() {
+            let name = match i {
                 0 => "initrd".to_string(),
                 n => format!("initrd{}", n + 1),
             };
-            initrds.push(add(&base, source)?);
+            initrds.push(add(&name, text)?);
         }
-        if !initrds.is_empty() {
-            document["initrds"] = value(initrds);
-        }
-        if let Some(mirror) = &self.mirror {
-            document["mirror"] = value(mirror.as_str());
-        }
-        document.insert("artefact", Item::Table(artefacts));
-        Ok(document.to_string())
+        Ok(compose(&Distro {
+            name: self.name.clone(),
+            artefacts,
+            kernel,
+            kernel_uefi,
+            initrds,
+            mirror: self.mirror.clone(),
+        }))
     }
 }
 
-/// One source as a table of `boot/NAME.toml`.
-fn table(source: &str) -> Result<Table, Refusal> {
-    let mut table = Table::new();
-    if let Some(rest) = source.strip_prefix("deb:") {
+/// One source as typed.
+fn source(text: &str) -> Result<ArtefactSource, Refusal> {
+    if let Some(rest) = text.strip_prefix("deb:") {
         let (package, path) = rest.split_once(':').ok_or_else(|| {
             Refusal::new(
                 Code::Usage,
-                format!("`{source}` names no file of the package"),
+                format!("`{text}` names no file of the package"),
             )
             .help("write deb:PACKAGE:PATH, such as deb:memtest86+:boot/memtest86+x64.bin")
         })?;
-        table.insert("deb", value(package));
-        table.insert("path", value(path.trim_start_matches('/')));
-        return Ok(table);
+        return Ok(ArtefactSource::Deb {
+            package: package.to_string(),
+            path: path.trim_start_matches('/').to_string(),
+        });
     }
-    let (place, digest) = match source.split_once("#sha256=") {
-        Some((place, digest)) => (place, Some(digest)),
-        None => (source, None),
+    let (place, digest) = match text.split_once("#sha256=") {
+        Some((place, digest)) => (place.to_string(), Some(digest.to_string())),
+        None => (text.to_string(), None),
     };
-    let key = if place.starts_with("http://") || place.starts_with("https://") {
-        "url"
+    let remote = place.starts_with("http://") || place.starts_with("https://");
+    Ok(if remote {
+        ArtefactSource::Url {
+            url: place,
+            sha256: digest,
+        }
     } else {
-        "file"
-    };
-    table.insert(key, value(place));
-    if let Some(digest) = digest {
-        table.insert("sha256", value(digest));
-    }
-    Ok(table)
+        ArtefactSource::File {
+            path: place,
+            sha256: digest,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -179,17 +183,17 @@ mod tests {
         initrds = ["initrd", "initrd2"]
         mirror = "debian"
 
-        [artefact.linux]
-        url = "https://mirror.example/linux"
-        sha256 = "00ff"
-
         [artefact.initrd]
         deb = "pkg"
         path = "usr/lib/initrd.gz"
 
         [artefact.initrd2]
         file = "/srv/more.gz"
+
+        [artefact.linux]
+        url = "https://mirror.example/linux"
+        sha256 = "00ff"
         "#);
-        assert_eq!(table("deb:pkg").expect_err("no path").code, Code::Usage);
+        assert_eq!(source("deb:pkg").expect_err("no path").code, Code::Usage);
     }
 }

@@ -11,8 +11,7 @@ use crate::model::{Refusal, Timestamp};
 
 /// `farrier lease VERB`.
 #[derive(Debug, Subcommand)]
-pub enum LeaseCommand {
-    /// List addresses and who holds them
+pub(super) enum LeaseCommand {
     Ls(LeaseLs),
 }
 

@@ -33,6 +33,7 @@ mod printer;
 mod profile;
 mod progress;
 mod rebuild;
+mod reference;
 mod render;
 mod revision;
 mod rm;
@@ -51,10 +52,11 @@ mod why;
 
 use std::process::ExitCode;
 
+use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
 
-pub use arguments::{Arguments, Command};
 pub use place::{Place, PlaceError};
+pub use reference::reference;
 pub use session::Session;
 
 /// How a verb ended if it was not refused.

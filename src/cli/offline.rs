@@ -285,6 +285,7 @@ pub(super) fn ground(
         ip,
         firmware,
         epoch: 1,
+        artefacts: std::collections::BTreeMap::new(),
     }
 }
 

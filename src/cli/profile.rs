@@ -11,8 +11,7 @@ use crate::model::{Name, ProfileKind, Refusal};
 
 /// `farrier profile VERB`.
 #[derive(Debug, Subcommand)]
-pub enum ProfileCommand {
-    /// List profiles as the files declare them
+pub(super) enum ProfileCommand {
     Ls(ProfileLs),
 }
 

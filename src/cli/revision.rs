@@ -10,10 +10,8 @@ use crate::model::command::RevisionView;
 
 /// `farrier revision VERB`.
 #[derive(Debug, Subcommand)]
-pub enum RevisionCommand {
-    /// List revisions, newest first
+pub(super) enum RevisionCommand {
     Ls(RevisionLs),
-    /// Print one revision, with its files
     Show(RevisionShow),
 }
 

@@ -45,11 +45,14 @@ impl Set {
             changes: changes.clone(),
             dry_run,
         };
-        let plan = edit::make(session, &request(true)).await?;
-        if plan.systems.len() > 1 {
-            session.printer.talk(edit::table(session, &plan).trim_end());
-            let names: Vec<String> = plan.systems.iter().map(|s| s.name.to_string()).collect();
-            self.agree.ask(session, "set", &names)?;
+        // One system that is named is not asked about, so it is not worked out twice either.
+        if !selection.names_one() {
+            let plan = edit::make(session, &request(true)).await?;
+            if plan.systems.len() > 1 {
+                session.printer.talk(edit::table(session, &plan).trim_end());
+                let names: Vec<String> = plan.systems.iter().map(|s| s.name.to_string()).collect();
+                self.agree.ask(session, "set", &names)?;
+            }
         }
         let report = edit::make(session, &request(false)).await?;
         Ok(edit::print(session, &report))

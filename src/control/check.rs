@@ -57,10 +57,11 @@ fn of_profile(
             return all(problems.first().map_or_else(String::new, |p| p.to_string()));
         }
     };
+    let index = control.artefacts();
     systems
         .par_iter()
         .filter_map(|system| {
-            let place = control.place(site, system, 1);
+            let place = control.place(site, system, distro, &index, 1);
             let problems = compiled.render(system, distro, &place).err()?;
             let first = problems
                 .first()

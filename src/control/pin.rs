@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Control, Snapshot};
 use crate::model::{
-    ArtefactRef, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind, Refusal, Site, System,
+    ArtefactIndex, ArtefactRef, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind, Refusal,
+    Site, System,
 };
 use crate::render::{self, Place};
 
@@ -23,7 +24,11 @@ impl Control {
     ) -> Result<Pinned, Refusal> {
         let site = &snapshot.site;
         let distro = distro_of(site, profile)?;
-        let place = self.place(site, system, epoch);
+        // documents may point at any of them
+        for name in distro.artefacts.keys() {
+            planned(snapshot, &distro.name, name)?;
+        }
+        let place = self.place(site, system, distro, &snapshot.artefacts, epoch);
         let rendered = render::render(system, profile, distro, &place).map_err(Refusal::files)?;
         let planned = |name: &str| planned(snapshot, &distro.name, name);
         Ok(Pinned {
@@ -54,7 +59,14 @@ impl Control {
     }
 
     /// Where this system reaches the server, for rendering.
-    pub(super) fn place(&self, site: &Site, system: &System, epoch: u32) -> Place {
+    pub(super) fn place(
+        &self,
+        site: &Site,
+        system: &System,
+        distro: &Distro,
+        index: &ArtefactIndex,
+        epoch: u32,
+    ) -> Place {
         let ip = system.ip().or_else(|| {
             system
                 .interfaces
@@ -71,12 +83,18 @@ impl Control {
             .or_else(|| site.subnets.first())
             .cloned();
         let firmware = self.firmware_of(system);
+        let artefacts = distro
+            .artefacts
+            .keys()
+            .filter_map(|name| Some((name.clone(), index.get(&distro.name, name)?.digest)))
+            .collect();
         Place {
             server,
             subnet,
             ip,
             firmware,
             epoch,
+            artefacts,
         }
     }
 }

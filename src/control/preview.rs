@@ -55,7 +55,7 @@ impl Control {
             .get(&system.name)
             .map_or(0, |m| m.last_epoch())
             + 1;
-        let mut place = self.place(site, &system, epoch);
+        let mut place = self.place(site, &system, distro, &snapshot.artefacts, epoch);
         if let Some(code) = request.arch {
             place.firmware = Some(Firmware::from_code(code));
         }

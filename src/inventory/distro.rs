@@ -10,7 +10,7 @@ use super::suggest::instead;
 use crate::model::{ArtefactSource, Diagnostic, Distro, Mirror, Name, Severity};
 
 /// What can make artefacts on this host.
-const BUILDERS: [(&str, &str); 2] = [("fai", "fai"), ("rescue", "rescue")];
+const BUILDERS: [(&str, &str); 1] = [("fai", "fai")];
 
 /// The mirror that needs no `[mirror.NAME]`: this host's own apt sources say where it is.
 pub(super) const OWN_MIRROR: &str = "debian";

@@ -321,7 +321,7 @@ mod tests {
             .with("profiles/old/profile.toml", &b"kind = \"base\"\ndistro = \"d\"\ncmdline = \"quiet\"\n[vars]\nb = 2\nt = { x = 2, y = 2 }\n[answers]\nkept = \"one\"\nown = \"one\"\n[deadline]\nboot = \"1m\"\ninstall = \"2m\"\n[disk]\nserial = \"S\"\n[handoff]\nagent = \"steps\"\ntimeout = \"5m\""[..])
             .with("profiles/old/one", &b"old"[..])
             .with("profiles/old/steps/10-a", &b"old"[..])
-            .with("profiles/new/profile.toml", &b"kind = \"fai\"\ninherit = \"old\"\nattempts = 5\nmay_destroy = \"any\"\n[vars]\nt = { y = 3 }\n[answers]\nown = \"tree\"\n[deadline]\ninstall = \"3m\"\n[disk]\npath = \"/dev/sda\""[..])
+            .with("profiles/new/profile.toml", &b"kind = \"fai\"\ninherit = \"old\"\nattempts = 5\n[vars]\nt = { y = 3 }\n[answers]\nown = \"tree\"\n[deadline]\ninstall = \"3m\"\n[disk]\npath = \"/dev/sda\"\nmay_destroy = \"any\""[..])
             .with("profiles/new/one", &b"new"[..])
             .with("profiles/new/tree/a", &b"a"[..]);
         let step = "profiles/old/steps/10-a".to_string();

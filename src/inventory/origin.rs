@@ -29,9 +29,6 @@ pub struct Origin {
 /// What stands for the file of a value that no file sets.
 pub const BUILT_IN: &str = "built in";
 
-/// Written beside the disk rule or on its own.
-const MAY_DESTROY: &str = "profile.may_destroy";
-
 /// Every value of a system with the place it comes from, by key. Empty if there is no such system.
 /// `site` must be what these files were loaded as.
 pub fn origins(files: &FileSet, site: &Site, name: &str) -> Vec<Origin> {
@@ -211,10 +208,7 @@ impl Layers {
                 self.values.retain(|key, _| !is_rule(key));
             }
         }
-        for mut origin in layer {
-            if origin.key == "profile.disk.may_destroy" {
-                origin.key = MAY_DESTROY.to_string();
-            }
+        for origin in layer {
             // Among vars a value may replace a table, or a table a value.
             if origin.key.starts_with("vars.") {
                 let below = format!("{}.", origin.key);
@@ -248,7 +242,7 @@ impl Layers {
             profile.retry_after_write.to_string(),
         );
         let may = format!("{:?}", profile.may_destroy);
-        say(MAY_DESTROY, may);
+        say("profile.disk.may_destroy", may);
         let deadlines = &profile.deadlines;
         say("profile.deadline.boot", seconds(deadlines.boot));
         say("profile.deadline.install", seconds(deadlines.install));
@@ -300,9 +294,9 @@ mod tests {
             "profile.deadline.configure = \"1800s\" (built in:0)",
             "profile.deadline.first_boot = \"1200s\" (built in:0)",
             "profile.deadline.install = \"3600s\" (built in:0)",
+            "profile.disk.may_destroy = [\"any\"] (profiles/p/profile.toml:8)",
             "profile.distro = \"d\" (profiles/p/profile.toml:2)",
             "profile.kind = \"fai\" (profiles/p/profile.toml:1)",
-            "profile.may_destroy = [\"any\"] (profiles/p/profile.toml:8)",
             "profile.retry_after_write = false (built in:0)",
             "protected = true (systems.toml:3)",
             "secure_boot = false (built in:0)",

@@ -68,7 +68,6 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         "vars",
         "attempts",
         "retry_after_write",
-        "may_destroy",
     ]);
     let mut layer = Layer {
         kind: root.get("kind").and_then(|f| one_of(&f, &KINDS)),
@@ -103,8 +102,6 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         layer.first_boot = section.duration("first_boot");
         layer.configure = section.duration("configure");
     }
-    // Beside the disk rule or on its own: both read well, one of them at a time.
-    let mut may_destroy: Vec<Field<'_>> = root.get("may_destroy").into_iter().collect();
     if let Some(section) = root.section("disk", "[disk]") {
         let mut keys = disk::KEYS.to_vec();
         keys.push("may_destroy");
@@ -112,9 +109,8 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         if disk::KEYS.iter().any(|k| section.table.contains_key(k)) {
             layer.disk = Some(disk::rule(&section));
         }
-        may_destroy.extend(section.get("may_destroy"));
+        layer.may_destroy = section.get("may_destroy").map(|f| f.texts());
     }
-    layer.may_destroy = once(&may_destroy).map(Field::texts);
     if let Some(field) = root.get("vars")
         && field.section("[vars]").is_some()
         && let Some(Json::Object(vars)) = field.json()
@@ -160,27 +156,11 @@ fn answer(field: &Field<'_>) -> Option<Answer> {
     Some(Answer::Template { file })
 }
 
-/// The only one of two places for the same thing.
-fn once<'f, 'a>(given: &'f [Field<'a>]) -> Option<&'f Field<'a>> {
-    if let [_, again, ..] = given {
-        again.error(
-            format!("`{}` says what was already said in this file", again.key),
-            "the second time",
-            Some("keep one of them".to_string()),
-        );
-    }
-    given.first()
-}
-
 fn handoff(section: &Section<'_>, layer: &mut Layer) {
-    section.only(&["agent", "dir", "steps", "timeout"]);
+    section.only(&["agent", "steps", "timeout"]);
     let agents = [("none", Agent::None), ("steps", Agent::Steps)];
     layer.agent = section.get("agent").and_then(|f| one_of(&f, &agents));
-    let folders = ["dir", "steps"]
-        .into_iter()
-        .filter_map(|key| section.get(key));
-    let folders: Vec<Field<'_>> = folders.collect();
-    layer.steps = once(&folders).and_then(|f| {
+    layer.steps = section.get("steps").and_then(|f| {
         let dir = f.by("a folder", relative)?;
         Some((dir, f.page.span(f.place.clone(), "named here")))
     });

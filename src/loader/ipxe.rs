@@ -42,7 +42,8 @@ pub fn own_disk(reason: &Reason) -> String {
 ///
 /// UEFI: `exit 1`. A boot option that returns success makes EDK2 stop and open its boot manager
 /// menu (UEFI specification 3.1.1); one that fails makes it go on with its boot order, where the
-/// disk is.
+/// disk is. Seen with OVMF and iPXE's `snponly.efi`: after `exit 0` the firmware's setup screen
+/// waits for a key, after `exit 1` the next boot option starts.
 ///
 /// BIOS: the first disk is started at once (`sanboot`, INT 13h drive 0x80), because not every ROM
 /// comes back alive from a network boot program that returns; without one, iPXE returns to the BIOS.

@@ -53,6 +53,15 @@ impl Selection {
         }
     }
 
+    /// Whether this is one plain name or MAC and nothing else: it cannot mean more than one system.
+    pub fn names_one(&self) -> bool {
+        let [one] = self.selectors.as_slice() else {
+            return false;
+        };
+        let plain = one.parse::<Name>().is_ok() || one.parse::<MacAddr>().is_ok();
+        plain && self.tags.is_empty() && self.phases.is_empty()
+    }
+
     /// Nothing was given: everything for a list, refused for anything that changes machines.
     pub fn is_empty(&self) -> bool {
         self.selectors.is_empty() && self.tags.is_empty() && self.phases.is_empty()

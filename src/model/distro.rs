@@ -45,7 +45,7 @@ pub enum ArtefactSource {
         /// Expected SHA-256 in hexadecimal.
         sha256: Option<String>,
     },
-    /// Made by a builder of Farrier's (`fai`, `rescue`), all its artefacts at once.
+    /// Made by a builder of Farrier's (`fai`), all its artefacts at once.
     Built {
         /// Which builder.
         builder: String,

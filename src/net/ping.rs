@@ -163,6 +163,9 @@ mod tests {
             return;
         }
         assert!(ping(Ipv4Addr::LOCALHOST, Duration::from_secs(2)));
+        // Some gateways answer for every address: what holds here is found out the other way first.
+        let documentation = Ipv4Addr::new(192, 0, 2, 1);
+        let there = ping(documentation, Duration::from_millis(200));
         let (told, answers) = std::sync::mpsc::channel();
         let (prober, thread) =
             Prober::start(8, Duration::from_millis(50), move |ip, n: u8, used| {
@@ -170,17 +173,14 @@ mod tests {
             })
             .expect("a thread");
         assert_eq!(prober.ask(Ipv4Addr::LOCALHOST, 1), Ok(()));
-        assert_eq!(prober.ask(Ipv4Addr::new(192, 0, 2, 1), 2), Ok(()));
+        assert_eq!(prober.ask(documentation, 2), Ok(()));
         drop(prober);
         thread.join().expect("an end");
         let mut all: Vec<_> = answers.iter().collect();
         all.sort();
         assert_eq!(
             all,
-            [
-                (Ipv4Addr::LOCALHOST, 1, true),
-                (Ipv4Addr::new(192, 0, 2, 1), 2, false)
-            ]
+            [(Ipv4Addr::LOCALHOST, 1, true), (documentation, 2, there)]
         );
     }
 }

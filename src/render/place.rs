@@ -1,5 +1,6 @@
 //! What a template may know: the typed side of the context.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::filters::from_json;
@@ -7,7 +8,9 @@ use minijinja::Value;
 
 use crate::boot::Scope;
 use crate::boot::paths::Urls;
-use crate::model::{Distro, Firmware, Profile, ProfileKind, Subnet, System};
+use crate::model::{
+    ArtefactRef, Digest, Distro, Firmware, PlannedFile, Profile, ProfileKind, Subnet, System,
+};
 
 /// Where a machine reaches this server, and what is known of it besides its entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Place {
     pub firmware: Option<Firmware>,
     /// The number of the build this is rendered for.
     pub epoch: u32,
+    /// Digests of the distro's artefacts that are on this server.
+    pub artefacts: BTreeMap<String, Digest>,
 }
 
 /// Every name a template can use. `docs/profiles.md` lists what each means.
@@ -61,6 +66,7 @@ pub(super) fn context(
                     text(&urls.documents(Scope::Read.placeholder())),
                 ),
                 ("report", text(&urls.report(Scope::Report.placeholder()))),
+                ("artefact", artefacts(distro, place, &urls)),
                 (
                     "mirror",
                     distro
@@ -131,6 +137,27 @@ fn of_system(system: &System, place: &Place) -> Value {
         ("firmware", Value::from(firmware(place.firmware))),
         ("interfaces", interfaces.collect()),
     ])
+}
+
+/// Every artefact's URL by its name. One that is not fetched yet has a URL that nothing answers, so
+/// that a profile can be checked before; no build is pinned with it.
+fn artefacts(distro: &Distro, place: &Place, urls: &Urls) -> Value {
+    let url = |name: &String| {
+        let file = PlannedFile {
+            id: ArtefactRef {
+                distro: distro.name.to_string(),
+                name: name.clone(),
+            },
+            digest: place
+                .artefacts
+                .get(name)
+                .copied()
+                .unwrap_or(Digest([0; 32])),
+            size: 0,
+        };
+        (name.clone(), text(&urls.artefact(&file)))
+    };
+    Value::from_pairs(distro.artefacts.keys().map(url))
 }
 
 fn firmware(firmware: Option<Firmware>) -> &'static str {

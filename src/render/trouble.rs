@@ -40,7 +40,12 @@ pub(super) fn diagnose(
         }
         None => (1, shown.chars().count().max(1)),
     };
-    let (message, help) = explain(error, expression, context);
+    let paths = paths_at(
+        &text,
+        error.range().filter(|r| text.get(r.clone()).is_some()),
+        shown,
+    );
+    let (message, help) = explain(error, expression, &paths, context);
     let diagnostic = Diagnostic::error(message).at(Span {
         file,
         line: line + before,
@@ -69,10 +74,15 @@ fn innermost(error: &Error) -> &Error {
     inner
 }
 
-fn explain(error: &Error, expression: &str, context: Option<&Value>) -> (String, Option<String>) {
+fn explain(
+    error: &Error,
+    expression: &str,
+    paths: &[String],
+    context: Option<&Value>,
+) -> (String, Option<String>) {
     let detail = error.detail().unwrap_or_default();
     match error.kind() {
-        ErrorKind::UndefinedError => undefined(expression, context),
+        ErrorKind::UndefinedError => undefined(paths, context),
         ErrorKind::OutOfFuel => (
             "the template takes too many steps".to_string(),
             Some("it loops without end, or over far too much".to_string()),
@@ -109,16 +119,59 @@ fn explain(error: &Error, expression: &str, context: Option<&Value>) -> (String,
     }
 }
 
-/// Says which name is missing and which there are at that place.
-fn undefined(expression: &str, context: Option<&Value>) -> (String, Option<String>) {
-    let path: String = expression
-        .trim_start_matches(['{', '-', ' '])
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || "_.".contains(*c))
-        .collect();
-    let Some(context) = context.filter(|_| !path.is_empty()) else {
-        return ("a name is not defined".to_string(), None);
+/// Says which name is missing and which there are at that place. `paths` are the names that stand
+/// where the error is, the most likely first.
+fn undefined(paths: &[String], context: Option<&Value>) -> (String, Option<String>) {
+    let missing = context.and_then(|context| {
+        paths
+            .iter()
+            .enumerate()
+            .find_map(|(rank, path)| missing(path, context, rank == 0))
+    });
+    let Some(Missing { place, part, names }) = missing else {
+        return ("a name is not defined here".to_string(), None);
     };
+    let full = |name: &str| {
+        if place.is_empty() {
+            name.to_string()
+        } else {
+            format!("{place}.{name}")
+        }
+    };
+    let near = names
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(name, &part), name))
+        .filter(|(distance, _)| *distance <= 2)
+        .min();
+    let there = if names.is_empty() {
+        "nothing is".to_string()
+    } else {
+        names.join(", ")
+    };
+    let there = if place.is_empty() {
+        format!("available: {there}")
+    } else {
+        format!("available in `{place}`: {there}")
+    };
+    let help = match near {
+        Some((_, near)) => format!("did you mean `{}`? {there}", full(near)),
+        None => there,
+    };
+    (format!("`{}` is not defined", full(&part)), Some(help))
+}
+
+struct Missing {
+    /// The path that is there.
+    place: String,
+    /// The part that is not in it.
+    part: String,
+    /// What is in it.
+    names: Vec<String>,
+}
+
+/// The part of a path that is not there. A first part that is not there may be a name of the
+/// template's own (of a loop, say), and is believed only if `certain`.
+fn missing(path: &str, context: &Value, certain: bool) -> Option<Missing> {
     let mut parent = context.clone();
     let mut known: Vec<&str> = Vec::new();
     for part in path.split('.') {
@@ -127,39 +180,52 @@ fn undefined(expression: &str, context: Option<&Value>) -> (String, Option<Strin
                 known.push(part);
                 parent = value;
             }
+            _ if known.is_empty() && !certain => return None,
             _ => {
-                let names = keys(&parent);
-                let place = known.join(".");
-                let full = |name: &str| {
-                    if place.is_empty() {
-                        name.to_string()
-                    } else {
-                        format!("{place}.{name}")
-                    }
-                };
-                let near = names
-                    .iter()
-                    .filter(|name| strsim::damerau_levenshtein(name, part) <= 2)
-                    .min_by_key(|name| strsim::damerau_levenshtein(name, part));
-                let there = if names.is_empty() {
-                    "nothing is".to_string()
-                } else {
-                    names.join(", ")
-                };
-                let there = if place.is_empty() {
-                    format!("available: {there}")
-                } else {
-                    format!("available in `{place}`: {there}")
-                };
-                let help = match near {
-                    Some(near) => format!("did you mean `{}`? {there}", full(near)),
-                    None => there,
-                };
-                return (format!("`{}` is not defined", full(part)), Some(help));
+                return Some(Missing {
+                    place: known.join("."),
+                    part: part.to_string(),
+                    names: keys(&parent),
+                });
             }
         }
     }
-    (format!("`{path}` is not defined here"), None)
+    None
+}
+
+/// The dotted names at an error: the one it points at, then those of the tag around it.
+fn paths_at(text: &str, range: Option<std::ops::Range<usize>>, line: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    let tag = match range {
+        Some(range) => {
+            let own = text.get(range.clone()).unwrap_or("");
+            paths.extend(
+                paths_in(own)
+                    .into_iter()
+                    .filter(|p| own.trim().starts_with(p)),
+            );
+            let begin = text[..range.start].rfind('{').unwrap_or(range.start);
+            let end = text[range.end..]
+                .find('}')
+                .map_or(text.len(), |n| range.end + n);
+            &text[begin..end]
+        }
+        None => line,
+    };
+    if paths.is_empty() {
+        // nothing certain comes first
+        paths.push("system".to_string());
+    }
+    paths.extend(paths_in(tag));
+    paths
+}
+
+fn paths_in(expression: &str) -> Vec<String> {
+    expression
+        .split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.'))
+        .filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '_'))
+        .map(|word| word.trim_end_matches('.').to_string())
+        .collect()
 }
 
 fn keys(value: &Value) -> Vec<String> {

@@ -5,6 +5,7 @@
 //! and handed in.
 
 pub mod dhcp;
+pub mod fai;
 pub mod hot;
 pub mod http;
 pub mod script;

@@ -429,6 +429,10 @@ fn shipped(package: &str, artefacts: &[(&str, &str)]) -> Distro {
 
 #[tokio::test]
 #[ignore = "downloads 136 MB through this host's apt"]
+#[expect(
+    clippy::print_stdout,
+    reason = "run by hand, its measurements are read"
+)]
 async fn this_hosts_apt_brings_an_installer_a_memory_test_and_the_loaders() {
     let state = tempfile::tempdir().expect("a directory");
     // nothing is installed below this root, so every loader must be fetched

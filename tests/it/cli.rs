@@ -13,6 +13,8 @@ use farrier::model::{Event, EventKind, Firmware, Stage, Timestamp};
 use farrier::serve::http::api;
 use tokio::runtime::Runtime;
 
+mod pages;
+
 /// A copy of the golden site, and perhaps a server for it.
 struct Workplace {
     dir: tempfile::TempDir,
@@ -491,19 +493,4 @@ fn a_server_that_went_away_is_exit_7() {
     assert_eq!(run.code, 0, "the files can be edited:\n{}", run.stderr);
     place.serve();
     assert_eq!(place.run("show web09 -o name").stdout, "web09\n");
-}
-
-#[test]
-fn completion_and_man_pages_are_made() {
-    let place = Workplace::new();
-    for shell in ["bash", "zsh", "fish"] {
-        let run = place.run(&format!("completion {shell}"));
-        assert_eq!(run.code, 0);
-        assert!(run.stdout.contains("rebuild"), "{shell}");
-    }
-    let run = place.run("man man1");
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    for page in ["farrier.1", "farrier-rebuild.1", "farrier-distro-fetch.1"] {
-        assert!(place.site().join("man1").join(page).is_file(), "{page}");
-    }
 }

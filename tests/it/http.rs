@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
+mod bounds;
+
 struct Door {
     waist: Arc<Standin>,
     address: SocketAddr,
@@ -585,79 +587,4 @@ async fn a_hundred_reports_of_the_end_at_once_are_one_end() {
     }
     assert!(asked.join_all().await.iter().all(|status| *status == 200));
     assert_eq!(door.waist.phase(1), Phase::Installed);
-}
-
-#[tokio::test]
-async fn slow_and_many_connections_are_bounded() {
-    let door = open(Limits {
-        connections: 6,
-        per_address: 4,
-        header: Duration::from_millis(300),
-        ..Limits::default()
-    })
-    .await;
-    let mut dribblers = Vec::new();
-    for _ in 0..4 {
-        let mut stream = door.connect(ip(3)).await;
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nX-A: ")
-            .await
-            .expect("sent");
-        dribblers.push(stream);
-    }
-    // The fifth from there is closed at once, and others are served meanwhile.
-    let mut fifth = door.connect(ip(3)).await;
-    let closed = fifth.read(&mut [0; 1]).await;
-    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
-    assert_eq!(door.get(ip(1), "/autoexec.ipxe").await.status, 200);
-    for mut stream in dribblers {
-        let mut rest = Vec::new();
-        let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest));
-        let _closed = ended.await.expect("closed in time");
-    }
-    assert_eq!(door.get(ip(3), "/autoexec.ipxe").await.status, 200);
-}
-
-#[tokio::test]
-async fn malformed_requests_are_refused_and_the_door_stays_open() {
-    let door = open(Limits::default()).await;
-    for request in [
-        "POST /r/x/end HTTP/1.1\r\nTransfer-Encoding: identity\r\n\r\n".to_string(),
-        "POST /r/x/end HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx".to_string(),
-        "\u{16}\u{3}\u{1}\r\n\r\n".to_string(),
-        format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(1_000_000)),
-        format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(10_000)),
-    ] {
-        let mut stream = door.connect(ip(4)).await;
-        let _may_be_cut_off = stream.write_all(request.as_bytes()).await;
-        let mut answer = Vec::new();
-        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer));
-        let _reset_or_not = read.await.expect("closed");
-        let text = String::from_utf8_lossy(&answer);
-        let start = request.get(..40).unwrap_or(&request);
-        assert!(
-            text.is_empty() || text.starts_with("HTTP/1.1 4"),
-            "{start:?}: {text}"
-        );
-    }
-    assert_eq!(door.get(ip(1), "/autoexec.ipxe").await.status, 200);
-}
-
-#[tokio::test]
-async fn stopping_lets_a_transfer_finish() {
-    let door = open(Limits::default()).await;
-    let path = format!("/a/{}/debian-12/linux", door.kernel.digest.short());
-    let mut stream = door.connect(ip(1)).await;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let first = stream.read_u8().await.expect("it began");
-    assert_eq!(first, b'H');
-    let address = door.address;
-    let stopping = tokio::spawn(door.running.stop());
-    let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).await.expect("the rest");
-    assert!(rest.len() > 3_000_000);
-    stopping.await.expect("stopped");
-    assert!(TcpStream::connect(address).await.is_err(), "closed");
-    let _unused = name(1);
 }

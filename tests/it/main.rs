@@ -3,6 +3,7 @@
 mod architecture;
 mod artefacts;
 mod cli;
+mod fai;
 mod http;
 mod loader;
 mod mirror;

@@ -1,11 +1,13 @@
 //! The mirror cache against upstreams that misbehave, and as the mirror of a real apt.
 
+mod apt;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use farrier::artefacts::mirror::{Cache, Found, Limits, Missing};
@@ -259,7 +261,10 @@ async fn with_upstream_down_old_copies_are_served_and_the_rest_is_an_error() {
     }
     for n in 1..=2 {
         assert_eq!(
-            cache.get("m", "none", false).await.unwrap_err(),
+            cache
+                .get("m", "none", false)
+                .await
+                .expect_err("nothing to serve"),
             Missing::NotFound
         );
         assert_eq!(upstream.count("/none"), n, "a 404 is not remembered");
@@ -267,7 +272,9 @@ async fn with_upstream_down_old_copies_are_served_and_the_rest_is_an_error() {
     up.store(false, Ordering::SeqCst);
     assert_eq!(get(&cache, head).await.expect("stale"), b"fine");
     assert_eq!(get(&cache, package).await.expect("kept"), b"fine");
-    let error = get(&cache, "pool/q/q_1.deb").await.unwrap_err();
+    let error = get(&cache, "pool/q/q_1.deb")
+        .await
+        .expect_err("nothing to serve");
     assert!(
         error.contains("could not be asked") && error.contains("500"),
         "{error}"
@@ -277,7 +284,9 @@ async fn with_upstream_down_old_copies_are_served_and_the_rest_is_an_error() {
     let cache = self::cache(state.path(), &base);
     assert_eq!(get(&cache, package).await.expect("kept"), b"fine");
     assert_eq!(get(&cache, head).await.expect("stale"), b"fine");
-    let error = get(&cache, "pool/q/q_1.deb").await.unwrap_err();
+    let error = get(&cache, "pool/q/q_1.deb")
+        .await
+        .expect_err("nothing to serve");
     assert!(error.contains("cannot connect"), "{error}");
 }
 
@@ -303,7 +312,10 @@ async fn a_removed_file_goes_and_a_cut_answer_does_not_spoil_the_old_one() {
     assert_eq!(get(&cache, path).await.expect("the old one"), b"old");
     step.store(2, Ordering::SeqCst);
     assert_eq!(
-        cache.get("m", path, false).await.unwrap_err(),
+        cache
+            .get("m", path, false)
+            .await
+            .expect_err("nothing to serve"),
         Missing::NotFound
     );
     assert!(!is_cached(&cache, path).await);
@@ -331,19 +343,28 @@ async fn redirects_stay_within_http_and_listings_are_not_shown() {
         b"moved"
     );
     for path in ["dists", "pool/file_1.deb"] {
-        let missing = cache.get("m", path, false).await.unwrap_err();
+        let missing = cache
+            .get("m", path, false)
+            .await
+            .expect_err("nothing to serve");
         assert_eq!(missing, Missing::NotFound, "{path}");
     }
     assert!(get(&cache, "pool/loop_1.deb").await.is_err());
     assert_eq!(upstream.count("/dists/"), 0, "not even asked for");
     let asked = upstream.asked().len();
     for path in ["../x", "a/%2e%2e/x", "dists/", "", "a//b", "a?x=1", "a%00"] {
-        let missing = cache.get("m", path, false).await.unwrap_err();
+        let missing = cache
+            .get("m", path, false)
+            .await
+            .expect_err("nothing to serve");
         assert_eq!(missing, Missing::NotFound, "{path}");
     }
     assert_eq!(upstream.asked().len(), asked, "tricks stay here");
     assert_eq!(
-        cache.get("nosuch", "x", false).await.unwrap_err(),
+        cache
+            .get("nosuch", "x", false)
+            .await
+            .expect_err("nothing to serve"),
         Missing::NotFound
     );
 }
@@ -368,7 +389,9 @@ async fn a_mirror_behind_a_socket_hears_its_own_name() {
     assert_eq!(asked.header("host"), Some("mirror.example"));
     assert_eq!(asked.path, "/debian/pool/p_1.deb");
     drop(relay);
-    let error = get(&cache, "pool/q_1.deb").await.unwrap_err();
+    let error = get(&cache, "pool/q_1.deb")
+        .await
+        .expect_err("nothing to serve");
     assert!(error.contains("cannot connect"), "{error}");
 }
 
@@ -396,7 +419,9 @@ async fn the_cache_stays_within_its_budget() {
         ..Limits::default()
     };
     let cache = with_limits(state.path(), &upstream.url(""), none);
-    let error = get(&cache, "pool/new_1.deb").await.unwrap_err();
+    let error = get(&cache, "pool/new_1.deb")
+        .await
+        .expect_err("nothing to serve");
     assert!(error.contains("no room"), "{error}");
 }
 
@@ -423,185 +448,9 @@ async fn a_new_declaration_is_live_and_an_unusable_one_says_why() {
         (None, "set `upstream` under `[mirror.m]`"),
     ] {
         declare(bad.map(str::to_string));
-        let error = get(&cache, "pool/p_1.deb").await.unwrap_err();
+        let error = get(&cache, "pool/p_1.deb")
+            .await
+            .expect_err("nothing to serve");
         assert!(error.contains(expect), "{error}");
     }
-}
-
-/// A door for a cache, as small as can be.
-async fn door(cache: Cache) -> std::net::SocketAddr {
-    use axum::body::Body;
-    use axum::extract::Request;
-    use axum::http::{Method, Response, StatusCode, header::CONTENT_LENGTH};
-
-    let reply = move |request: Request| {
-        let cache = cache.clone();
-        async move {
-            let (path, head) = (request.uri().path(), request.method() == Method::HEAD);
-            let (name, path) = path
-                .trim_start_matches("/mirror/")
-                .split_once('/')
-                .unwrap_or_default();
-            let response = Response::builder();
-            let response = match cache.get(name, path, head).await {
-                Ok(Found::File { file, size, .. }) => {
-                    let file = tokio::fs::File::from_std(file);
-                    let bytes =
-                        futures_lite::stream::unfold((file, size), |(mut file, left)| async move {
-                            use tokio::io::AsyncReadExt;
-                            let mut piece = vec![0; left.min(1 << 18) as usize];
-                            if piece.is_empty() {
-                                return None;
-                            }
-                            let read = file.read_exact(&mut piece).await;
-                            let left = left - piece.len() as u64;
-                            Some((read.map(|_| bytes::Bytes::from(piece)), (file, left)))
-                        });
-                    response
-                        .header(CONTENT_LENGTH, size)
-                        .body(Body::from_stream(bytes))
-                }
-                Ok(Found::Growing { bytes, size, .. }) => match size {
-                    Some(size) => response
-                        .header(CONTENT_LENGTH, size)
-                        .body(Body::from_stream(bytes)),
-                    None => response.body(Body::from_stream(bytes)),
-                },
-                Err(Missing::NotFound) => {
-                    response.status(StatusCode::NOT_FOUND).body(Body::empty())
-                }
-                Err(error) => response
-                    .status(StatusCode::BAD_GATEWAY)
-                    .body(error.to_string().into()),
-            };
-            response.expect("a response")
-        }
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port");
-    let address = listener.local_addr().expect("its address");
-    let app = axum::Router::new().fallback(reply);
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    address
-}
-
-/// apt with its own root and nothing of the host's but its keys.
-struct Apt {
-    root: tempfile::TempDir,
-}
-
-impl Apt {
-    fn new(mirror: &str) -> Apt {
-        let root = tempfile::tempdir().expect("a directory");
-        for dir in [
-            "etc/apt.conf.d",
-            "etc/preferences.d",
-            "lists/partial",
-            "cache/archives/partial",
-            "dl",
-        ] {
-            std::fs::create_dir_all(root.path().join(dir)).expect("made");
-        }
-        std::fs::write(root.path().join("status"), "").expect("written");
-        let source = format!(
-            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} bookworm main\n"
-        );
-        std::fs::write(root.path().join("etc/sources.list"), source).expect("written");
-        Apt { root }
-    }
-
-    async fn run(&self, arguments: &[&str]) -> String {
-        let root = self.root.path().display();
-        let output = tokio::process::Command::new("apt-get")
-            .args(arguments)
-            .current_dir(self.root.path().join("dl"))
-            .env("LC_ALL", "C")
-            .env("APT_CONFIG", "/dev/null")
-            .args([
-                "-o",
-                &format!("Dir::Etc={root}/etc"),
-                "-o",
-                "Dir::Etc::sourcelist=sources.list",
-            ])
-            .args([
-                "-o",
-                "Dir::Etc::sourceparts=/dev/null",
-                "-o",
-                "APT::Sandbox::User=root",
-            ])
-            .args(["-o", &format!("Dir::State::lists={root}/lists")])
-            .args(["-o", &format!("Dir::State::status={root}/status")])
-            .args(["-o", &format!("Dir::Cache={root}/cache")])
-            .output()
-            .await
-            .expect("apt runs");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{arguments:?}: {text}{wrong}");
-        assert!(!wrong.contains("E: "), "{wrong}");
-        text
-    }
-
-    fn files(&self) -> Vec<(String, u64)> {
-        let list = std::fs::read_dir(self.root.path().join("dl")).expect("listed");
-        list.map(|e| {
-            let e = e.expect("an entry");
-            (
-                e.file_name().to_string_lossy().into_owned(),
-                e.metadata().expect("there").len(),
-            )
-        })
-        .collect()
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "downloads 10 MB of lists and a few packages from this host's own mirror"]
-async fn a_real_apt_installs_from_it() {
-    let state = tempfile::tempdir().expect("a directory");
-    let cache = Cache::open(state.path(), &BTreeMap::new(), Limits::default()).expect("opened");
-    println!("upstream: {:?}", cache.upstream("debian"));
-    let address = door(cache).await;
-    let mirror = format!("http://{address}/mirror/debian");
-    let took = Mutex::new(Vec::new());
-    let timed = async |apt: &Apt, arguments: &[&str]| {
-        let begun = std::time::Instant::now();
-        let said = apt.run(arguments).await;
-        took.lock()
-            .expect("no panic")
-            .push((arguments.join(" "), begun.elapsed()));
-        said
-    };
-    let download = ["download", "memtest86+", "ipxe", "g++-12"];
-    for round in ["cold", "warm"] {
-        println!("{round}:");
-        let apt = Apt::new(&mirror);
-        println!("{}", timed(&apt, &["update"]).await);
-        timed(&apt, &download).await;
-        println!("{:?}", apt.files());
-        assert_eq!(apt.files().len(), 3);
-    }
-    // ten at once, from nothing
-    let state = tempfile::tempdir().expect("a directory");
-    let cache = Cache::open(state.path(), &BTreeMap::new(), Limits::default()).expect("opened");
-    let mirror = format!("http://{}/mirror/debian", door(cache).await);
-    let begun = std::time::Instant::now();
-    let mut rack = tokio::task::JoinSet::new();
-    for _ in 0..10 {
-        let mirror = mirror.clone();
-        rack.spawn(async move {
-            let apt = Apt::new(&mirror);
-            apt.run(&["update"]).await;
-            apt.run(&["download", "memtest86+", "ipxe", "g++-12"]).await;
-            assert_eq!(apt.files().len(), 3);
-        });
-    }
-    while let Some(ended) = rack.join_next().await {
-        ended.expect("installed");
-    }
-    took.lock()
-        .expect("no panic")
-        .push(("ten at once".into(), begun.elapsed()));
-    println!("{:#?}", took.lock().expect("no panic"));
 }

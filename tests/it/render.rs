@@ -1,8 +1,15 @@
 //! Rendering, judged by the programs that read the results: shells, debconf, systemd, Python's
 //! parsers, and the Debian installer's own busybox.
+#![expect(
+    clippy::print_stderr,
+    reason = "a check that cannot run says so, and speed is printed"
+)]
 
 mod debian;
+mod fai;
 mod first_boot;
 mod hostile;
+mod installer;
 mod limits;
 mod site;
+mod speed;

@@ -1,7 +1,6 @@
 //! A web server that misbehaves on command: each request is answered by a script of raw bytes,
 //! pauses and cuts.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -111,43 +110,41 @@ impl Upstream {
     }
 }
 
-fn serve<H: Fn(&Asked) -> Script + Send + Sync + 'static>(
+async fn serve<H: Fn(&Asked) -> Script + Send + Sync + 'static>(
     mut stream: TcpStream,
     handler: Arc<H>,
     log: Arc<Mutex<Vec<Asked>>>,
-) -> impl Future<Output = ()> + Send {
-    async move {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0u8];
-            match stream.read(&mut byte).await {
-                Ok(1) => head.push(byte[0]),
-                _ => return,
-            }
+) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0u8];
+        match stream.read(&mut byte).await {
+            Ok(1) => head.push(byte[0]),
+            _ => return,
         }
-        let text = String::from_utf8_lossy(&head).into_owned();
-        let mut lines = text.lines();
-        let mut words = lines.next().unwrap_or_default().split(' ');
-        let asked = Asked {
-            method: words.next().unwrap_or_default().into(),
-            path: words.next().unwrap_or_default().into(),
-            headers: lines
-                .filter_map(|l| l.split_once(": "))
-                .map(|(n, v)| (n.to_ascii_lowercase(), v.to_string()))
-                .collect(),
-        };
-        let script = handler(&asked);
-        log.lock().expect("no panic").push(asked);
-        for act in script {
-            match act {
-                Act::Send(bytes) => {
-                    if stream.write_all(&bytes).await.is_err() {
-                        return;
-                    }
-                }
-                Act::Wait(notify) => notify.notified().await,
-            }
-        }
-        let _ = stream.shutdown().await;
     }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let mut lines = text.lines();
+    let mut words = lines.next().unwrap_or_default().split(' ');
+    let asked = Asked {
+        method: words.next().unwrap_or_default().into(),
+        path: words.next().unwrap_or_default().into(),
+        headers: lines
+            .filter_map(|l| l.split_once(": "))
+            .map(|(n, v)| (n.to_ascii_lowercase(), v.to_string()))
+            .collect(),
+    };
+    let script = handler(&asked);
+    log.lock().expect("no panic").push(asked);
+    for act in script {
+        match act {
+            Act::Send(bytes) => {
+                if stream.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+            Act::Wait(notify) => notify.notified().await,
+        }
+    }
+    let _ = stream.shutdown().await;
 }

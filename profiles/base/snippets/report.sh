@@ -131,7 +131,7 @@ farrier_contents() {
         # one line, with commas
         # shellcheck disable=SC2086
         printf '%s' "$(echo $farrier_found | tr ' ' ',')"
-    elif ! dd if="$1" of=/dev/null bs=4096 count=1 2>/dev/null; then
+    elif [ "$(dd if="$1" bs=4096 count=1 2>/dev/null | wc -c)" -lt 512 ]; then
         # what cannot be read is not known to be empty
         printf unknown
     elif dd if="$1" bs=1048576 count=1 2>/dev/null | tr -d '\000' | head -c 1 | grep -q .; then
@@ -163,13 +163,19 @@ farrier_disks() {
         farrier_wwn=$(farrier_property ID_WWN_WITH_EXTENSION "$farrier_disk")
         [ -n "$farrier_wwn" ] || farrier_wwn=$(farrier_property ID_WWN "$farrier_disk")
         [ -n "$farrier_wwn" ] || farrier_wwn=$(cat "$farrier_sys/wwid" "$farrier_sys/device/wwid" 2>/dev/null | head -n 1)
-        printf 'path=%s size=%s serial=%s model=%s wwn=%s bus=%s removable=%s contents=%s\n' \
+        printf 'path=%s size=%s serial=%s model=%s wwn=%s bus=%s removable=%s contents=%s links=%s\n' \
             "$farrier_disk" "$((farrier_size * 512))" "$(farrier_encode "$farrier_serial")" \
             "$(farrier_encode "$farrier_model")" "$(farrier_encode "$farrier_wwn")" \
             "$(farrier_bus "$farrier_name" "$farrier_disk" "$farrier_sys")" \
             "$(cat "$farrier_sys/removable" 2>/dev/null || echo 0)" \
-            "$(farrier_contents "$farrier_disk" "$farrier_sys")"
+            "$(farrier_contents "$farrier_disk" "$farrier_sys")" "$(farrier_links "$farrier_disk")"
     done
+}
+
+# farrier_links DEVICE: its other paths, with commas.
+farrier_links() {
+    udevadm info --query=symlink --name="$1" 2>/dev/null | tr ' ' '\n' |
+        sed -n -e 's/[%=&+]/_/g' -e 's,^disk/,/dev/disk/,p' | tr '\n' ',' | sed 's/,$//'
 }
 
 # farrier_bus NAME DEVICE SYS: how a disk is attached.
@@ -177,7 +183,14 @@ farrier_bus() {
     case $1 in
         vd*) echo virtio && return ;;
         xvd*) echo xen && return ;;
-        nvme*) echo nvme && return ;;
+        nvme*)
+            # over a network it is not this machine's own
+            case $(cat "$3/device/transport" 2>/dev/null) in
+                '' | pcie) echo nvme ;;
+                *) echo "nvme-$(head -n 1 "$3/device/transport")" ;;
+            esac
+            return
+            ;;
         mmcblk*) echo mmc && return ;;
     esac
     case $(readlink -f "$3/device" 2>/dev/null) in

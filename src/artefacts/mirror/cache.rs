@@ -89,6 +89,17 @@ pub enum Missing {
     Upstream(String),
 }
 
+/// What the cache did since it was opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Files served from disk without asking upstream.
+    pub kept: u64,
+    /// Files asked for upstream, new or to see whether they changed.
+    pub asked: u64,
+    /// Bytes taken in from upstream.
+    pub taken: u64,
+}
+
 /// Pull-through caches of all mirrors of a site. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -105,6 +116,7 @@ pub(super) struct Inner {
     /// When the head of a repository was last seen to change.
     changed: Mutex<HashMap<String, SystemTime>>,
     opened: SystemTime,
+    counts: Mutex<Counts>,
 }
 
 impl Cache {
@@ -133,6 +145,7 @@ impl Cache {
             flights: Mutex::default(),
             changed: Mutex::default(),
             opened: SystemTime::now(),
+            counts: Mutex::default(),
         };
         let cache = Cache {
             inner: Arc::new(inner),
@@ -194,6 +207,7 @@ impl Cache {
         if let Some(entry) = open(&at).await
             && self.inner.fresh(&upstream, &path, &entry)
         {
+            self.inner.count(|c| c.kept += 1);
             return whole(&entry);
         }
         let mut flight = match (self.inner.flying(&at), head) {
@@ -210,6 +224,13 @@ impl Cache {
             State::Failed(why) => Err(Missing::Upstream(why)),
             State::Absent | State::Asking => Err(Missing::NotFound),
         }
+    }
+
+    /// What it did so far.
+    pub fn counts(&self) -> Counts {
+        let mut now = Counts::default();
+        self.inner.count(|c| now = *c);
+        now
     }
 
     /// Waits until no transfer is under way: what readers have seen the end of is kept then.
@@ -265,6 +286,12 @@ impl Inner {
     fn flights(&self) -> MutexGuard<'_, HashMap<PathBuf, watch::Receiver<State>>> {
         // the list is right whatever panicked around it
         self.flights.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    pub(super) fn count(&self, note: impl FnOnce(&mut Counts)) {
+        if let Ok(mut counts) = self.counts.lock() {
+            note(&mut counts);
+        }
     }
 
     fn flying(&self, at: &Path) -> Option<watch::Receiver<State>> {

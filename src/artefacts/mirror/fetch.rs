@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures_lite::future::poll_once;
 use reqwest::header::{
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LAST_MODIFIED, TRANSFER_ENCODING,
 };
@@ -25,6 +26,8 @@ use super::upstream::Upstream;
 use crate::artefacts::client::reason;
 use crate::model::Digest;
 
+/// One write takes at most so many bytes, and one piece more.
+const BATCH: usize = 512 * 1024;
 /// Makes temporary names differ.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -45,6 +48,7 @@ pub(super) async fn fly(
     }
     let _turn = upstream.turn().await;
     let known = entry.as_ref().map(|e| e.head.as_ref());
+    cache.count(|c| c.asked += 1);
     let asked = upstream.ask(Method::GET, path, known).await;
     let end = match asked {
         Ok(response) => match (response.status(), &entry) {
@@ -123,17 +127,20 @@ async fn receive(
     let promised = !matches!(witness, Witness::None);
     let mut hasher = blake3::Hasher::new();
     let mut length = 0u64;
-    while let Some(bytes) = response.chunk().await.map_err(|e| reason(&e))? {
-        hasher.update(&bytes);
-        witness.see(&bytes);
+    while let Some(pieces) = batch(&mut response).await? {
         let here = length;
-        length += bytes.len() as u64;
+        for bytes in &pieces {
+            hasher.update(bytes);
+            witness.see(bytes);
+            length += bytes.len() as u64;
+        }
         if length > cache.limits.largest {
             return Err("the file is larger than is cached".to_string());
         }
-        write(&temp.file, bytes, here).await?;
+        cache.count(|c| c.taken += length - here);
+        write(&temp.file, pieces, here).await?;
         // the last byte waits for the verdict
-        transfer.ready = length - 1;
+        transfer.ready = length.saturating_sub(1);
         state.send_replace(State::Growing(transfer.clone()));
     }
     if head.length.is_some_and(|announced| announced != length) {
@@ -170,9 +177,37 @@ async fn budget<T: Default + Send + 'static>(
     answer.unwrap_or_default()
 }
 
-async fn write(file: &Arc<File>, bytes: Bytes, at: u64) -> Result<(), String> {
+/// Waits for bytes, then takes along what has come besides: readers wait for nothing, and a fast
+/// upstream costs few writes. None at the end.
+async fn batch(response: &mut Response) -> Result<Option<Vec<Bytes>>, String> {
+    let first = response.chunk().await.map_err(|e| reason(&e))?;
+    let Some(first) = first else { return Ok(None) };
+    let mut size = first.len();
+    let mut pieces = vec![first];
+    while size < BATCH {
+        match poll_once(response.chunk()).await {
+            Some(Ok(Some(bytes))) => {
+                size += bytes.len();
+                pieces.push(bytes);
+            }
+            // the next call meets an end again
+            Some(Ok(None)) | None => break,
+            Some(Err(error)) => return Err(reason(&error)),
+        }
+    }
+    Ok(Some(pieces))
+}
+
+async fn write(file: &Arc<File>, pieces: Vec<Bytes>, mut at: u64) -> Result<(), String> {
     let file = file.clone();
-    let written = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, at)).await;
+    let write = move || {
+        for bytes in pieces {
+            file.write_all_at(&bytes, at)?;
+            at += bytes.len() as u64;
+        }
+        Ok(())
+    };
+    let written = tokio::task::spawn_blocking(write).await;
     written
         .map_err(io::Error::other)
         .and_then(|w| w)

@@ -20,5 +20,5 @@ mod promise;
 mod sources;
 mod upstream;
 
-pub use cache::{Cache, Found, Limits, Missing};
+pub use cache::{Cache, Counts, Found, Limits, Missing};
 pub use flight::Growing;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::Chosen;
 use crate::cli::Place;
 use crate::control::{Control, Places};
-use crate::model::{DhcpMode, Refusal};
+use crate::model::{DhcpMode, ProfileKind, Refusal};
 use crate::serve::http::{self, MachinePlane};
-use crate::serve::{Hot, dhcp, tftp};
+use crate::serve::{Hot, dhcp, fai, tftp};
 
 /// Boot artefacts held in memory: some distros' kernels and initrds, and every loader.
 const HOT_BYTES: u64 = 512 << 20;
@@ -22,6 +22,7 @@ pub(super) struct Doors {
     machine: Option<http::Running>,
     tftp: Vec<tftp::Running>,
     dhcp: Option<dhcp::Running>,
+    fai: Option<fai::Running>,
 }
 
 impl Doors {
@@ -32,6 +33,9 @@ impl Doors {
         }
         for door in self.tftp {
             door.stop();
+        }
+        if let Some(fai) = self.fai {
+            fai.stop().await;
         }
         if let Some(machine) = self.machine {
             machine.stop().await;
@@ -106,17 +110,33 @@ pub(super) async fn open(
         tftps.push(running);
     }
 
+    let fai = if site.profiles.values().any(|p| p.kind == ProfileKind::Fai) {
+        let mut listeners = Vec::new();
+        for address in &addresses {
+            let at = SocketAddrV4::new(address.ip, fai::PORT);
+            listeners.push(listen(at).map_err(|e| cannot("FAI's monitor", &at.to_string(), &e))?);
+            tally.door_opened(format!("fai-monitor {at}"));
+        }
+        let started = fai::start(listeners, control.clone());
+        Some(started.map_err(|e| cannot("FAI's monitor", "its sockets", &e))?)
+    } else {
+        None
+    };
+
     let dhcp = match site.dhcp {
         DhcpMode::Off => None,
         mode if chosen.interfaces.is_empty() => {
-            tracing::warn!(?mode, "no DHCP door is opened: there is no interface for it");
+            tracing::warn!(
+                ?mode,
+                "no DHCP door is opened: there is no interface for it"
+            );
             None
         }
         _ => {
             let sockets = dhcp::open(&site, &chosen.interfaces)
                 .map_err(|e| Refusal::failed(e.to_string()))?;
-            let running = dhcp::start(control, sockets)
-                .map_err(|e| cannot("DHCP", "its sockets", &e))?;
+            let running =
+                dhcp::start(control, sockets).map_err(|e| cannot("DHCP", "its sockets", &e))?;
             for door in running.doors() {
                 tally.door_opened(door.clone());
             }
@@ -128,6 +148,7 @@ pub(super) async fn open(
         machine,
         tftp: tftps,
         dhcp,
+        fai,
     })
 }
 

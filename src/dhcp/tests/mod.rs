@@ -2,6 +2,7 @@
 
 mod addresses;
 mod booting;
+mod golden;
 mod owners;
 mod property;
 mod relays;

@@ -195,10 +195,10 @@ fn check(entry: &Entry<'_>, findings: &mut Findings<'_>) {
         );
     }
     match question {
-        "preseed/url/checksum" | "preseed/file/checksum" | "preseed/include/checksum" => {
-            if value.split(' ').any(|sum| sum.len() != 32) {
-                findings.error(line, "the installer knows MD5 sums only: 32 hexadecimal digits");
-            }
+        "preseed/url/checksum" | "preseed/file/checksum" | "preseed/include/checksum"
+            if value.split(' ').any(|sum| sum.len() != 32) =>
+        {
+            findings.error(line, "the installer knows MD5 sums only: 32 hexadecimal digits");
         }
         "passwd/root-password" | "passwd/root-password-again" | "passwd/user-password"
         | "passwd/user-password-again" => findings.error(

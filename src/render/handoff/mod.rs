@@ -72,9 +72,9 @@ pub(super) struct Step {
 /// # Errors
 /// The name of a step that holds the line which ends files in a bundle.
 pub(super) fn bundle(agent: &str, timeout: Duration, steps: &[Step]) -> Result<Vec<u8>, String> {
-    let mut out = format!(
+    let mut out = String::from(
         "#!/bin/sh\n# A hand-off: unpacks its steps into the directory it is given.\n\
-         set -eu\numask 077\nmkdir -p \"$1\"\ncd \"$1\"\n"
+         set -eu\numask 077\nmkdir -p \"$1\"\ncd \"$1\"\n",
     );
     let head = Step {
         // written last: it being there says that the rest is

@@ -27,8 +27,11 @@ ask() {
     if command -v curl >/dev/null 2>&1; then
         curl --silent --show-error --fail --connect-timeout 10 --max-time 60 \
             --request POST --data '' "$REPORT/handoff"
-    else
+    elif wget --version 2>/dev/null | grep -q 'GNU Wget'; then
         wget --quiet --tries=1 --timeout=60 --post-data='' --output-document=- "$REPORT/handoff"
+    else
+        # busybox may be built without -T, and then crashes on it
+        wget -q --post-data x -O - "$REPORT/handoff"
     fi
 }
 

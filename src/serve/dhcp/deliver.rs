@@ -17,6 +17,7 @@ pub(super) fn deliver(shared: &Shared, socket: &DhcpSocket, place: &Place, lette
     let mut list: Vec<Outgoing> = Vec::with_capacity(letters.len());
     let mut fresh: Vec<Option<MacAddr>> = Vec::with_capacity(letters.len());
     let mut told = Vec::new();
+    let count = letters.len() as u64;
     for letter in letters {
         let (to, mac) = match letter.to {
             Destination::Address(to) => (to, None),
@@ -48,9 +49,7 @@ pub(super) fn deliver(shared: &Shared, socket: &DhcpSocket, place: &Place, lette
         }
     }
     let counters = &shared.counters;
-    counters
-        .replied
-        .fetch_add(list.len() as u64, Ordering::Relaxed);
+    counters.replied.fetch_add(count, Ordering::Relaxed);
     for event in told {
         shared.control.note(event);
     }

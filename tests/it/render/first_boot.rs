@@ -26,9 +26,7 @@ pub(super) struct Server {
 
 impl Server {
     /// `answer` is given the path, the body, and how often this path was asked before.
-    pub(super) fn start(
-        answer: impl Fn(&str, &str, usize) -> Answer + Send + 'static,
-    ) -> Server {
+    pub(super) fn start(answer: impl Fn(&str, &str, usize) -> Answer + Send + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let std::net::SocketAddr::V4(address) = listener.local_addr().expect("an address") else {
             unreachable!("bound to IPv4")
@@ -190,7 +188,9 @@ impl Target {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(self.shell[0]);
+        // found by this process's path, not by the one the child is given
+        let found = run("which", &[self.shell[0]], "").expect("which").1;
+        let mut command = Command::new(found.trim());
         command.args(&self.shell[1..]);
         command
     }
@@ -235,11 +235,13 @@ impl Target {
 
 /// A search path with only one of the programs that fetch. None if the machine lacks it.
 fn tools(which: &str) -> Option<String> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    let _alone = MAKING.lock().expect("unpoisoned");
     let all = "/usr/local/bin:/usr/bin:/usr/sbin:/bin:/sbin";
     if which == "curl" {
         return run("curl", &["--version"], "").map(|_| all.to_string());
     }
-    let folder = std::env::temp_dir().join(format!("farrier-tools-{which}-{}", std::process::id()));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tools-{which}"));
     if !folder.exists() {
         std::fs::create_dir_all(&folder).expect("a folder");
         let link = |from: &str, to: &str| {
@@ -247,11 +249,17 @@ fn tools(which: &str) -> Option<String> {
         };
         if which == "busybox" {
             let (_, applets, _) = run("busybox", &["--list"], "")?;
+            let busybox = run("which", &["busybox"], "")?.1;
             for applet in applets.lines() {
-                link("/bin/busybox", applet);
+                link(busybox.trim(), applet);
             }
         } else {
-            for entry in all.split(':').filter_map(|d| std::fs::read_dir(d).ok()).flatten().flatten() {
+            for entry in all
+                .split(':')
+                .filter_map(|d| std::fs::read_dir(d).ok())
+                .flatten()
+                .flatten()
+            {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if name != "curl" {
                     link(&entry.path().to_string_lossy(), &name);
@@ -278,7 +286,10 @@ fn steps_run_once_and_the_marker_goes_after_the_acknowledgement() {
     everywhere(|shell, tool| {
         let steps = [
             ("20-second.sh", "#!/bin/sh\necho two >>\"$OUT\"\n"),
-            ("10-first", "#!/bin/sh -e\necho one >>\"$OUT\"\necho 'it'\"'\"'s $HOME' \"`echo x`\"\ncat notes >>\"$OUT\""),
+            (
+                "10-first",
+                "#!/bin/sh -e\necho one >>\"$OUT\"\necho 'it'\"'\"'s $HOME' \"`echo x`\"\ncat notes >>\"$OUT\"",
+            ),
             ("notes", "three\n"),
         ];
         let Some(t) = Target::place(shell, tool, &steps, 60, |path, before| {
@@ -308,7 +319,10 @@ fn steps_run_once_and_the_marker_goes_after_the_acknowledgement() {
         // the same key both times, and nothing is left
         let keys = t.server.bodies("/h/SECRET/bundle");
         assert_eq!(keys.len(), 3, "{shell:?} {tool}");
-        assert!(keys[0].starts_with("key=") && keys[0].trim().len() == 36, "{keys:?}");
+        assert!(
+            keys[0].starts_with("key=") && keys[0].trim().len() == 36,
+            "{keys:?}"
+        );
         assert!(keys.iter().all(|k| k.trim() == keys[0].trim()));
         let left: Vec<_> = std::fs::read_dir(t.state(""))
             .expect("a folder")
@@ -337,7 +351,10 @@ fn a_failed_step_ends_it_and_is_reported() {
         assert!(!t.boot().status.success());
         assert_eq!(t.out(), "");
         let result = t.results().pop().expect("a result");
-        assert!(result.starts_with("agent=steps\ncode=3\nclass=failed\n"), "{result}");
+        assert!(
+            result.starts_with("agent=steps\ncode=3\nclass=failed\n"),
+            "{result}"
+        );
         assert!(result.contains("broken\n"), "{result}");
         assert!(!t.state("pending").exists());
     });
@@ -356,7 +373,10 @@ fn a_refusal_is_final() {
         assert!(!out.status.success());
         assert!(!t.state("pending").exists());
         assert!(t.state("refused").exists());
-        assert!(String::from_utf8_lossy(&out.stdout).contains("refused"), "{out:?}");
+        assert!(
+            String::from_utf8_lossy(&out.stdout).contains("refused"),
+            "{out:?}"
+        );
         assert_eq!(t.server.bodies("/h/SECRET/bundle").len(), 1);
         assert!(t.boot().status.success());
         assert_eq!(t.server.bodies("/h/SECRET/bundle").len(), 1);
@@ -367,7 +387,10 @@ fn a_refusal_is_final() {
 fn a_restart_between_steps_is_reported_and_goes_on_after() {
     everywhere(|shell, tool| {
         let steps = [
-            ("10-kernel", "#!/bin/sh\necho one >>\"$OUT\"\ntouch \"$FARRIER_REBOOT_FLAG\"\n"),
+            (
+                "10-kernel",
+                "#!/bin/sh\necho one >>\"$OUT\"\ntouch \"$FARRIER_REBOOT_FLAG\"\n",
+            ),
             ("20-rest", "#!/bin/sh\necho two >>\"$OUT\"\n"),
         ];
         let Some(t) = Target::place(shell, tool, &steps, 60, |_, _| None) else {
@@ -395,8 +418,14 @@ fn a_step_that_hangs_is_stopped() {
         };
         assert!(!t.boot().status.success());
         let result = t.results().pop().expect("a result");
-        assert!(result.contains("class=failed\n"), "{shell:?} {tool}: {result}");
-        assert!(result.contains("begun\n") && result.contains("was stopped"), "{result}");
+        assert!(
+            result.contains("class=failed\n"),
+            "{shell:?} {tool}: {result}"
+        );
+        assert!(
+            result.contains("begun\n") && result.contains("was stopped"),
+            "{result}"
+        );
     });
 }
 
@@ -408,17 +437,25 @@ fn a_result_cut_off_is_sent_again_and_no_step_runs_twice() {
     };
     // as after a power cut between writing the result and sending it
     std::fs::create_dir_all(t.state("steps")).expect("a folder");
-    std::fs::write(t.state("result"), "agent=steps\ncode=0\nclass=ok\nseconds=1\n\nlog\n").expect("a file");
+    std::fs::write(
+        t.state("result"),
+        "agent=steps\ncode=0\nclass=ok\nseconds=1\n\nlog\n",
+    )
+    .expect("a file");
     assert!(t.boot().status.success());
     assert_eq!(t.out(), "");
-    assert_eq!(t.results(), ["agent=steps\ncode=0\nclass=ok\nseconds=1\n\nlog\n"]);
+    assert_eq!(
+        t.results(),
+        ["agent=steps\ncode=0\nclass=ok\nseconds=1\n\nlog\n"]
+    );
 }
 
 #[test]
 fn without_a_program_that_fetches_the_unit_is_not_placed() {
     let profile = profile(ProfileKind::Preseed, &[]);
     let rendered = render(&system("web01"), &profile, &distro(), &place()).expect("rendered");
-    let script = String::from_utf8(rendered.documents["first-boot.sh"].bytes.clone()).expect("text");
+    let script =
+        String::from_utf8(rendered.documents["first-boot.sh"].bytes.clone()).expect("text");
     assert!(script.contains(Scope::Report.placeholder()));
     assert!(!script.contains(Scope::Secret.placeholder()));
     let target = tempfile::tempdir().expect("a folder");
@@ -436,13 +473,15 @@ fn without_a_program_that_fetches_the_unit_is_not_placed() {
 
 #[test]
 fn scripts_and_unit_are_sound() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let target = folder.path().join("target");
-    let Some(t) = Target::place(&["dash"], "curl", &[("10-x.sh", "#!/bin/sh\ntrue\n")], 60, |_, _| None)
-    else {
+    let Some(t) = Target::place(
+        &["dash"],
+        "curl",
+        &[("10-x.sh", "#!/bin/sh\ntrue\n")],
+        60,
+        |_, _| None,
+    ) else {
         return;
     };
-    let _ = target;
     let script = t.folder.path().join("first-boot.sh");
     for file in [script, t.target("usr/lib/farrier/first-boot")] {
         lint(&file);
@@ -450,7 +489,11 @@ fn scripts_and_unit_are_sound() {
     let unit = t.target("etc/systemd/system/farrier-first-boot.service");
     let link = t.target("etc/systemd/system/multi-user.target.wants/farrier-first-boot.service");
     assert!(link.exists(), "enabled");
-    if let Some((ok, out, err)) = run("systemd-analyze", &["verify", &unit.display().to_string()], "") {
+    if let Some((ok, out, err)) = run(
+        "systemd-analyze",
+        &["verify", &unit.display().to_string()],
+        "",
+    ) {
         assert!(ok && !err.contains("farrier"), "{out}{err}");
     }
 }
@@ -458,7 +501,11 @@ fn scripts_and_unit_are_sound() {
 /// shellcheck, for the strictest reading.
 pub(super) fn lint(file: &Path) {
     let name = file.display().to_string();
-    if let Some((ok, out, _)) = run("shellcheck", &["--shell=sh", "--external-sources", &name], "") {
+    if let Some((ok, out, _)) = run(
+        "shellcheck",
+        &["--shell=sh", "--external-sources", &name],
+        "",
+    ) {
         assert!(ok, "{out}");
     }
     for shell in [&["dash"][..], &["busybox", "sh"], &["bash"]] {

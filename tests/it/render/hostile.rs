@@ -85,7 +85,10 @@ fn shells(script: &str) -> Option<String> {
             continue;
         };
         assert_eq!(err, "", "{shell:?}\n{script}");
-        assert!(seen.as_ref().is_none_or(|s| *s == out), "{shell:?}\n{script}");
+        assert!(
+            seen.as_ref().is_none_or(|s| *s == out),
+            "{shell:?}\n{script}"
+        );
         seen = Some(out);
     }
     seen
@@ -94,11 +97,26 @@ fn shells(script: &str) -> Option<String> {
 #[test]
 fn shell_words() {
     let quoted = "printf %s {{ vars.value | sh }}\n";
-    check("x.sh", quoted, shells, &["two words", "$(id)", "a\nb", "é ü 日本", "trailing\\"]);
-    check("x.sh", "v={{ vars.value | sh }}; printf %s \"$v\"\n", shells, &["`id`"]);
+    check(
+        "x.sh",
+        quoted,
+        shells,
+        &["two words", "$(id)", "a\nb", "é ü 日本", "trailing\\"],
+    );
+    check(
+        "x.sh",
+        "v={{ vars.value | sh }}; printf %s \"$v\"\n",
+        shells,
+        &["`id`"],
+    );
     // without a filter, in and out of quotes
     check("x.sh", "printf %s {{ vars.value }}\n", shells, &["plain"]);
-    check("x.sh", "printf %s \"{{ vars.value }}\"\n", shells, &["plain"]);
+    check(
+        "x.sh",
+        "printf %s \"{{ vars.value }}\"\n",
+        shells,
+        &["plain"],
+    );
     check("x.sh", "printf %s '{{ vars.value }}'\n", shells, &["plain"]);
     // a filter of another format is no way round
     check("x.sh", "printf %s {{ vars.value | json }}\n", |_| None, &[]);
@@ -118,7 +136,12 @@ fn structured_formats() {
         parsed["a"].as_str().map(str::to_string)
     };
     check("x.json", "{\"a\": {{ vars.value }}}\n", json, &HOSTILE);
-    check("x.json", "{\"a\": {{ vars.value | json }}}\n", json, &HOSTILE);
+    check(
+        "x.json",
+        "{\"a\": {{ vars.value | json }}}\n",
+        json,
+        &HOSTILE,
+    );
     let toml = |text: &str| {
         let parsed: toml_edit::DocumentMut = text.parse().expect("TOML");
         parsed["a"].as_str().map(str::to_string)
@@ -131,7 +154,10 @@ fn structured_formats() {
             let scalar = text.strip_prefix("a: ")?;
             return serde_json::from_str(scalar).ok();
         }
-        python("import sys,yaml; sys.stdout.write(yaml.safe_load(sys.stdin.read())['a'])", text)
+        python(
+            "import sys,yaml; sys.stdout.write(yaml.safe_load(sys.stdin.read())['a'])",
+            text,
+        )
     };
     check("x.yaml", "a: {{ vars.value }}\n", yaml, &HOSTILE);
     let xml = |text: &str| {
@@ -161,7 +187,12 @@ fn preseed_answers() {
         "x.cfg",
         "d-i x/y string {{ vars.value }}\nd-i x/z string end\n",
         debconf,
-        &["two words", "$(id)", "!!python/object/apply:os.system ['id']", "é ü 日本"],
+        &[
+            "two words",
+            "$(id)",
+            "!!python/object/apply:os.system ['id']",
+            "é ü 日本",
+        ],
     );
     let command = |text: &str| {
         let line = text.strip_prefix("d-i preseed/late_command string ")?;
@@ -185,7 +216,12 @@ fn kickstart_words() {
         |text| python(split, text),
         &["two words", "$(id)", "a\"; rm -rf / #"],
     );
-    check("ks.cfg", "user {{ vars.value }}\n", |text| python(split, text), &["plain"]);
+    check(
+        "ks.cfg",
+        "user {{ vars.value }}\n",
+        |text| python(split, text),
+        &["plain"],
+    );
 }
 
 #[test]
@@ -232,7 +268,10 @@ fn a_quoting_filter_inside_quotes_is_refused_before_any_value_is_seen() {
     for (name, template) in [
         ("x.sh", "\n\nx=\"{{ vars.value | sh }}\"\n"),
         ("x.sh", "\n\ncat <<EOF\n{{ vars.value | sh }}\nEOF\n"),
-        ("x.cfg", "\n\nd-i preseed/late_command string echo {{ vars.value }} || true\n"),
+        (
+            "x.cfg",
+            "\n\nd-i preseed/late_command string echo {{ vars.value }} || true\n",
+        ),
         ("x.json", "\n\n{\"a\": \"{{ vars.value }}\"}\n"),
         ("x.yaml", "\n\na: \"{{ vars.value }}\"\n"),
         ("x.yaml", "\n\na: |\n  {{ vars.value }}\n"),

@@ -10,14 +10,20 @@ use super::site::{distro, one_answer, place, profile, system, with_vars};
 
 fn refusal(name: &str, files: &[(&str, &str)]) -> Vec<Diagnostic> {
     let profile = one_answer(ProfileKind::Preseed, name, files);
-    let system = with_vars("web01", json!({"role": "web", "port": 80, "list": [1], "none": null}));
+    let system = with_vars(
+        "web01",
+        json!({"role": "web", "port": 80, "list": [1], "none": null}),
+    );
     render(&system, &profile, &distro(), &place()).expect_err(files[0].1)
 }
 
 #[test]
 fn what_runs_away_is_stopped() {
     for (text, part) in [
-        ("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", "steps"),
+        (
+            "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}",
+            "steps",
+        ),
         ("{% for a in range(1000000000) %}x{% endfor %}", ""),
         ("{% include 'x.txt.j2' %}", ""),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", ""),
@@ -26,22 +32,40 @@ fn what_runs_away_is_stopped() {
     ] {
         let begun = Instant::now();
         let problems = refusal("x.txt", &[("x.txt.j2", text)]);
-        assert!(problems[0].message.contains(part), "{text}: {}", problems[0]);
+        assert!(
+            problems[0].message.contains(part),
+            "{text}: {}",
+            problems[0]
+        );
         assert!(begun.elapsed() < Duration::from_secs(5), "{text}");
     }
-    let deep = format!("{}1{}", "{% if true %}".repeat(2000), "{% endif %}".repeat(2000));
+    let deep = format!(
+        "{}1{}",
+        "{% if true %}".repeat(2000),
+        "{% endif %}".repeat(2000)
+    );
     refusal("x.txt", &[("x.txt.j2", &deep)]);
 }
 
 #[test]
 fn nothing_outside_the_profile_is_reached() {
-    for name in ["/etc/passwd", "../x", "./x.txt.j2", "snippets/../x", "no/such"] {
+    for name in [
+        "/etc/passwd",
+        "../x",
+        "./x.txt.j2",
+        "snippets/../x",
+        "no/such",
+    ] {
         let text = format!("\n{{% include \"{name}\" %}}\n");
         let problems = refusal("x.txt", &[("x.txt.j2", &text)]);
         assert_eq!(problems[0].spans[0].line, 2, "{}", problems[0]);
         assert!(problems[0].message.contains("not there"), "{}", problems[0]);
     }
-    for text in ["{{ vars.role | safe }}", "{{ vars.role | tojson }}", "{{ debug() }}"] {
+    for text in [
+        "{{ vars.role | safe }}",
+        "{{ vars.role | tojson }}",
+        "{{ debug() }}",
+    ] {
         refusal("x.sh", &[("x.sh.j2", text)]);
     }
     let text = "{% autoescape false %}{{ vars.role }}{% endautoescape %}";
@@ -51,14 +75,46 @@ fn nothing_outside_the_profile_is_reached() {
 #[test]
 fn an_undefined_name_is_told_with_those_there_are() {
     for (text, message, help) in [
-        ("a\n{{ vars.rol }}\n", "`vars.rol` is not defined", "did you mean `vars.role`? available in `vars`: list, none, port, role"),
-        ("a\n{% if vars.x.y %}{% endif %}\n", "`vars.x` is not defined", "available in `vars`"),
-        ("a\n{{ sytem.name }}\n", "`sytem` is not defined", "did you mean `system`?"),
-        ("a\n{{ system.hostnam }}\n", "`system.hostnam` is not defined", "did you mean `system.hostname`?"),
-        ("a\n{% for x in vars.nope %}{% endfor %}\n", "`vars.nope` is not defined", "available"),
-        ("a\n{{ vars.none }}\n", "there is no value here", "{{ vars.none or"),
-        ("a\n{{ vars.list }}\n", "a list or a table cannot be printed", "join"),
-        ("a\n{{ vars.role | shout }}\n", "no such filter", "docs/profiles.md"),
+        (
+            "a\n{{ vars.rol }}\n",
+            "`vars.rol` is not defined",
+            "did you mean `vars.role`? available in `vars`: list, none, port, role",
+        ),
+        (
+            "a\n{% if vars.x.y %}{% endif %}\n",
+            "`vars.x` is not defined",
+            "available in `vars`",
+        ),
+        (
+            "a\n{{ sytem.name }}\n",
+            "`sytem` is not defined",
+            "did you mean `system`?",
+        ),
+        (
+            "a\n{{ system.hostnam }}\n",
+            "`system.hostnam` is not defined",
+            "did you mean `system.hostname`?",
+        ),
+        (
+            "a\n{% for x in vars.nope %}{% endfor %}\n",
+            "`vars.nope` is not defined",
+            "available",
+        ),
+        (
+            "a\n{{ vars.none }}\n",
+            "there is no value here",
+            "{{ vars.none or",
+        ),
+        (
+            "a\n{{ vars.list }}\n",
+            "a list or a table cannot be printed",
+            "join",
+        ),
+        (
+            "a\n{{ vars.role | shout }}\n",
+            "no such filter",
+            "docs/profiles.md",
+        ),
         ("a\n{{ vars.role + }}\n", "syntax error", ""),
     ] {
         let problems = refusal("x.txt", &[("x.txt.j2", text)]);
@@ -81,9 +137,16 @@ fn the_place_is_that_of_the_snippet() {
         ],
     );
     let span = &problems[0].spans[0];
-    assert_eq!((span.file.as_str(), span.line), ("profiles/test/snippets/a.j2", 4));
+    assert_eq!(
+        (span.file.as_str(), span.line),
+        ("profiles/test/snippets/a.j2", 4)
+    );
     assert_eq!(span.text, "  x {{ vars.nope }} y");
-    assert_eq!(&span.text[span.column - 1..][..span.length], "vars.nope", "{span:?}");
+    assert_eq!(
+        &span.text[span.column - 1..][..span.length],
+        "vars.nope",
+        "{span:?}"
+    );
 }
 
 #[test]
@@ -94,7 +157,9 @@ fn every_problem_is_told_at_once() {
     );
     for name in ["a", "b", "c"] {
         let file = format!("{name}.j2");
-        profile.answers.insert(name.into(), Answer::Template { file });
+        profile
+            .answers
+            .insert(name.into(), Answer::Template { file });
     }
     profile.handoff = Handoff::Steps {
         dir: "steps".into(),
@@ -110,7 +175,8 @@ fn every_problem_is_told_at_once() {
 
 #[test]
 fn values_print_as_every_format_reads_them() {
-    let text = "{{ true }} {{ system.static }} {{ 7 }} {{ 'a' if false }}{{ vars.list | join(',') }}";
+    let text =
+        "{{ true }} {{ system.static }} {{ 7 }} {{ 'a' if false }}{{ vars.list | join(',') }}";
     let profile = one_answer(ProfileKind::Preseed, "x.txt", &[("x.txt.j2", text)]);
     let system = with_vars("web01", json!({"list": [1, "a", true]}));
     let rendered = render(&system, &profile, &distro(), &place()).expect("rendered");
@@ -122,7 +188,10 @@ fn a_folder_is_packed_the_same_way_every_time() {
     let mut profile = profile(
         ProfileKind::Fai,
         &[
-            ("config/class/50-x.j2", "#!/bin/sh\necho {{ system.name }}\n"),
+            (
+                "config/class/50-x.j2",
+                "#!/bin/sh\necho {{ system.name }}\n",
+            ),
             ("config/a", "{{ not a template }}"),
             ("config/deep/er/b.j2", "{{ url.report }}\n"),
             ("other", "no"),

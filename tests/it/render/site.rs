@@ -1,6 +1,7 @@
 //! Profiles and systems for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -64,6 +65,13 @@ pub(super) fn shipped(name: &str) -> Profile {
         for path in walk(&folder) {
             let key = path.strip_prefix(&folder).expect("below").display();
             let bytes = std::fs::read(&path).expect("a file");
+            let mode = std::fs::metadata(&path)
+                .expect("a file")
+                .permissions()
+                .mode();
+            if mode & 0o111 != 0 {
+                made.executable.insert(key.to_string());
+            }
             made.files.insert(key.to_string(), Arc::from(bytes));
         }
         if let Value::Object(vars) = &read(layer)["vars"] {
@@ -72,16 +80,16 @@ pub(super) fn shipped(name: &str) -> Profile {
     }
     if let Value::Object(answers) = &own["answers"] {
         for (answer, file) in answers {
-            let file = file.as_str().expect("a path").to_string();
-            let answer_of = if made.files.contains_key(&file) {
-                Answer::Template { file }
-            } else {
-                Answer::Folder { dir: file }
+            let answer_of = match file["dir"].as_str() {
+                Some(dir) => Answer::Folder { dir: dir.into() },
+                None => Answer::Template {
+                    file: file.as_str().expect("a path").into(),
+                },
             };
             made.answers.insert(answer.clone(), answer_of);
         }
     }
-    if let Some(dir) = own["handoff"]["dir"].as_str() {
+    if let Some(dir) = own["handoff"]["steps"].as_str() {
         made.handoff = Handoff::Steps {
             dir: dir.to_string(),
             timeout: Duration::from_secs(600),
@@ -160,6 +168,7 @@ pub(super) fn place() -> Place {
         ip: None,
         firmware: Some(Firmware::BIOS),
         epoch: 3,
+        artefacts: BTreeMap::new(),
     }
 }
 
@@ -169,7 +178,11 @@ pub(super) fn value(text: &str) -> Value {
 }
 
 /// Runs a program on an input; none if it is not installed, which is said loudly.
-pub(super) fn run(program: &str, arguments: &[&str], input: &str) -> Option<(bool, String, String)> {
+pub(super) fn run(
+    program: &str,
+    arguments: &[&str],
+    input: &str,
+) -> Option<(bool, String, String)> {
     use std::io::Write;
     let child = Command::new(program)
         .args(arguments)

@@ -94,8 +94,9 @@ async fn made(control: &Control, who: &Operator, request: &EditRequest) -> Answe
 
 /// A path names one system: a name or a MAC, no set and no glob.
 fn one(name: &str) -> Result<Selection, Refusal> {
-    if name.parse::<Name>().is_ok() || name.parse::<MacAddr>().is_ok() {
-        Ok(Selection::one(name))
+    let selection = Selection::one(name);
+    if selection.names_one() {
+        Ok(selection)
     } else {
         Err(Refusal::new(
             Code::Usage,

@@ -1,0 +1,2 @@
+# Sourced before task configure.
+farrier_progress configure

@@ -1,0 +1,2 @@
+# Sourced before task debconf: nothing is preseeded.
+skiptask debconf

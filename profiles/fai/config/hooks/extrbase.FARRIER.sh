@@ -1,0 +1,2 @@
+# Sourced before task extrbase.
+farrier_progress extract

@@ -1,0 +1,2 @@
+# Sourced before task instsoft.
+farrier_progress packages

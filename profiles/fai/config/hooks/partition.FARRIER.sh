@@ -1,0 +1,115 @@
+# Sourced before setup-storage: nothing on this machine was written yet, and nothing will be before
+# Farrier named the one disk that may be.
+
+# Percent-encode all but unreserved characters.
+farrier_encode() {
+    local LC_ALL=C s=$1 out='' c i
+    for ((i = 0; i < ${#s}; i++)); do
+        c=${s:i:1}
+        case $c in
+            [A-Za-z0-9._~/:,-]) out+=$c ;;
+            *)
+                printf -v c '%d' "'$c"
+                printf -v c '%%%02X' $((c & 255))
+                out+=$c
+                ;;
+        esac
+    done
+    printf '%s' "$out"
+}
+
+# What a disk and its partitions hold, as blkid and wipefs name it.
+farrier_contents() {
+    local disk=$1 node found
+    found=$(
+        for node in $(lsblk -nrpo PATH "$disk"); do
+            wipefs --noheadings --output TYPE "$node" 2>/dev/null
+            blkid -p -o value -s TYPE -s PTTYPE "$node" 2>/dev/null
+        done | tr -d ' ' | grep . | sort -u | paste -sd, -
+    )
+    if [ -n "$found" ]; then
+        printf '%s' "$found"
+    elif head -c 1048576 "$disk" | tr -d '\0' | grep -q .; then
+        printf unknown
+    else
+        printf blank
+    fi
+}
+
+# One column of lsblk for one disk, without surrounding blanks.
+farrier_column() {
+    local value
+    value=$(lsblk --nodeps --noheadings --bytes --output "$1" "$2" 2>/dev/null)
+    value=${value#"${value%%[![:space:]]*}"}
+    farrier_encode "${value%"${value##*[![:space:]]}"}"
+}
+
+farrier_disks() {
+    local disk type readonly bus
+    lsblk --nodeps --noheadings --raw --output PATH,TYPE,RO | while read -r disk type readonly; do
+        [ "$type" = disk ] && [ "$readonly" = 0 ] || continue
+        case $disk in /dev/fd* | /dev/ram* | /dev/zram* | /dev/loop*) continue ;; esac
+        [ "$(blockdev --getsize64 "$disk" 2>/dev/null || echo 0)" -gt 0 ] || continue
+        bus=$(farrier_column TRAN "$disk")
+        [ -n "$bus" ] || case $disk in
+            /dev/vd*) bus=virtio ;;
+            /dev/xvd*) bus=xen ;;
+            *) bus=unknown ;;
+        esac
+        printf 'path=%s size=%s serial=%s model=%s wwn=%s bus=%s removable=%s contents=%s\n' \
+            "$(farrier_encode "$disk")" "$(blockdev --getsize64 "$disk")" \
+            "$(farrier_column SERIAL "$disk")" "$(farrier_column MODEL "$disk")" \
+            "$(farrier_column WWN "$disk")" "$bus" "$(farrier_column RM "$disk")" \
+            "$(farrier_encode "$(farrier_contents "$disk")")"
+    done
+}
+
+# Ask for the disk. Sets farrier_disk, or does not come back.
+farrier_ask() {
+    local code
+    udevadm settle --timeout=30
+    farrier_disks >"$LOGDIR/farrier-disks"
+    echo "Disks of this machine:"
+    cat "$LOGDIR/farrier-disks"
+    [ -s "$LOGDIR/farrier-disks" ] || die "This machine shows no disk that can be written."
+    code=$(
+        . "$FAI/farrier.env"
+        curl --silent --show-error --output "$LOGDIR/farrier-answer" --write-out '%{http_code}' \
+            --retry 12 --retry-connrefused --retry-delay 5 --connect-timeout 10 --max-time 60 \
+            --header 'Content-Type: text/plain' --data-binary "@$LOGDIR/farrier-disks" "$FARRIER_REPORT/disks"
+    )
+    case $code in
+        200) ;;
+        409) die "Refused: $(head -c 2000 "$LOGDIR/farrier-answer")" ;;
+        *) die "Asking for a disk was answered with HTTP status $code." ;;
+    esac
+    farrier_disk=$(sed -n 's/^disk=//p' "$LOGDIR/farrier-answer" | head -n 1)
+    grep -q "^path=$(farrier_encode "$farrier_disk") " "$LOGDIR/farrier-disks" ||
+        die "Farrier named the disk '$farrier_disk', which this machine did not report."
+    [ -b "$farrier_disk" ] || die "$farrier_disk is not a block device."
+}
+
+# Let go of what an earlier system built on the disk, then forget it.
+farrier_release() {
+    local disk=$1 name type
+    lsblk -nrpo NAME,TYPE "$disk" | tac | awk '!seen[$1]++' | while read -r name type; do
+        swapoff "$name" 2>/dev/null
+        case $type in
+            lvm | crypt | dm | mpath) dmsetup remove --retry "$name" ;;
+            raid* | linear) mdadm --stop "$name" ;;
+        esac
+    done
+    lsblk -nrpo NAME,TYPE "$disk" | awk '$2 == "part" {print $1}' | while read -r name; do
+        wipefs --all --force --quiet "$name"
+    done
+    wipefs --all --force --quiet "$disk" || die "$disk cannot be written."
+    blockdev --rereadpt "$disk" 2>/dev/null
+    udevadm settle --timeout=30
+}
+
+farrier_ask
+farrier_progress partition
+farrier_release "$farrier_disk"
+# setup-storage sees this disk and no other.
+disklist=${farrier_disk#/dev/}
+echo "Farrier: disk $farrier_disk"

@@ -1,0 +1,159 @@
+//! The shipped FAI and rescue profiles: the configuration space as FAI will find it.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use farrier::model::{ArtefactSource, Distro, System};
+use farrier::render::{CompiledProfile, Rendered};
+use serde_json::json;
+
+use super::site::{distro, place, shipped, system, with_vars};
+
+fn fai() -> Distro {
+    let mut distro = distro();
+    distro.name = "fai-6".parse().expect("a name");
+    let built = ArtefactSource::Built {
+        builder: "fai".into(),
+    };
+    distro.artefacts.insert("squash.img".into(), built);
+    distro
+}
+
+fn rendered(profile: &str, system: &System) -> Rendered {
+    let profile = CompiledProfile::new(&shipped(profile)).expect("a sound profile");
+    let rendered = profile.render(system, &fai(), &place()).expect("rendered");
+    assert_eq!(rendered.warnings, vec![]);
+    rendered
+}
+
+/// Path, mode and text of every file in the configuration space.
+fn space(rendered: &Rendered) -> BTreeMap<String, (u32, String)> {
+    let packed = rendered.documents["config.tar.gz"].bytes.as_slice();
+    let mut archive = tar::Archive::new(packed);
+    let mut found = BTreeMap::new();
+    for entry in archive.entries().expect("entries") {
+        let mut entry = entry.expect("an entry");
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = entry.path().expect("a path").display().to_string();
+        let mode = entry.header().mode().expect("a mode");
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("text");
+        found.insert(
+            path.trim_start_matches("./").to_string(),
+            (mode & 0o777, text),
+        );
+    }
+    found
+}
+
+/// bash's own opinion of a script.
+fn parses(path: &str, text: &str) {
+    let mut bash = Command::new("bash")
+        .arg("-n")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("bash");
+    let mut stdin = bash.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut stdin, text.as_bytes()).expect("written");
+    drop(stdin);
+    let output = bash.wait_with_output().expect("bash ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{path}: {said}");
+}
+
+#[test]
+fn fai_finds_its_configuration_space() {
+    let rendered = rendered("fai", &system("web01"));
+    let space = space(&rendered);
+    for (path, (mode, text)) in &space {
+        assert!(
+            !text.contains("{{") && !text.contains("{%"),
+            "{path} is a template still"
+        );
+        let folder = path.split('/').next().unwrap_or("");
+        let runs = match folder {
+            "class" => !path.ends_with(".var"),
+            "hooks" => path != "hooks/subroutines",
+            "scripts" => true,
+            _ => false,
+        };
+        assert_eq!(mode & 0o111 != 0, runs, "{path} has mode {mode:o}");
+        if runs || path.ends_with(".var") || path.ends_with(".env") || path == "hooks/subroutines" {
+            parses(path, text);
+        }
+    }
+    for path in [
+        "disk_config/FARRIER_BIOS",
+        "disk_config/FARRIER_EFI",
+        "farrier.env",
+    ] {
+        assert!(space.contains_key(path), "{path}");
+    }
+    let classes = &space["class/50-farrier"].1;
+    assert!(classes.contains("echo FARRIER\n"), "{classes}");
+    assert!(
+        classes.contains("'RACK_12'") || classes.contains("echo RACK_12"),
+        "{classes}"
+    );
+    assert!(!classes.contains("FARRIER_PACKAGES"), "{classes}");
+    let artefact = "/a/000000000000/fai-6/squash.img";
+    assert!(rendered.cmdline.contains(artefact), "{}", rendered.cmdline);
+    assert!(
+        rendered.cmdline.contains("/config.tar.gz monserver="),
+        "{}",
+        rendered.cmdline
+    );
+}
+
+#[test]
+fn values_reach_the_configuration_space() {
+    let mut machine = with_vars(
+        "db01",
+        json!({"packages": ["postgresql"], "classes": ["DATABASE"], "swap": "2G", "timezone": "Europe/Berlin",
+               "kernel_options": ["mitigations=auto", "quiet"], "on_failure": "poweroff"}),
+    );
+    machine.interfaces[0].static_ip = true;
+    let space = space(&rendered("fai", &machine));
+    let text = |path: &str| space[path].1.as_str();
+    assert!(text("class/50-farrier").contains("DATABASE"));
+    assert!(text("class/50-farrier").contains("echo FARRIER_PACKAGES"));
+    assert!(text("package_config/FARRIER_PACKAGES").contains("\npostgresql\n"));
+    assert!(text("disk_config/FARRIER_EFI").contains("\nprimary swap 2G swap sw\n"));
+    assert!(text("class/FARRIER.var").contains("'mitigations=auto quiet'"));
+    assert!(text("machine.env").contains("'poweroff'"));
+    let network = text("files/etc/systemd/network/10-farrier.network/FARRIER");
+    assert!(network.contains("\nAddress=10.77.0.11/24\n"), "{network}");
+    assert!(!network.contains("DHCP="), "{network}");
+}
+
+#[test]
+fn a_whole_disk_configuration_can_be_given() {
+    let own = "disk_config disk1 disklabel:gpt\nprimary / 100% xfs rw\n";
+    let space = space(&rendered(
+        "fai",
+        &with_vars("db01", json!({ "disk_config": own })),
+    ));
+    assert_eq!(space["disk_config/FARRIER_EFI"].1.trim(), own.trim());
+}
+
+#[test]
+fn rescue_starts_sshd_and_reports() {
+    let rendered = rendered("rescue", &system("web01"));
+    let space = space(&rendered);
+    let (mode, script) = &space["hooks/rescue"];
+    assert_eq!(mode & 0o111, 0o111);
+    parses("hooks/rescue", script);
+    assert!(
+        script.contains("sleep 3600"),
+        "no shell on the console unless asked for"
+    );
+    assert!(rendered.cmdline.contains("FAI_ACTION=rescue"));
+    let keys = &rendered.documents["authorized_keys"].bytes;
+    for key in &system("web01").ssh_keys {
+        assert!(String::from_utf8_lossy(keys).contains(key));
+    }
+}

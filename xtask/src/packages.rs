@@ -1,0 +1,80 @@
+//! The Debian packages that the tests and the demo use: real clients, real firmware, validators.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// Everything, in one place.
+const PACKAGES: &[&str] = &[
+    // machines and networks
+    "qemu-system-x86",
+    "qemu-utils",
+    "ovmf",
+    "ipxe",
+    "ipxe-qemu",
+    "iproute2",
+    "iputils-ping",
+    // boot loaders and boot trees
+    "shim-signed",
+    "grub-efi-amd64-signed",
+    "grub-common",
+    "memtest86+",
+    "fai-server",
+    "fai-setup-storage",
+    "squashfs-tools",
+    "mmdebstrap",
+    "dosfstools",
+    "mtools",
+    "cpio",
+    "zstd",
+    "xz-utils",
+    // clients on the wire
+    "isc-dhcp-client",
+    "isc-dhcp-relay",
+    "udhcpc",
+    "dhcpcd5",
+    "dnsmasq-base",
+    "tftp-hpa",
+    "atftp",
+    "curl",
+    "wget",
+    "busybox",
+    "openssh-client",
+    // validators
+    "shellcheck",
+    "debconf-utils",
+    "systemd",
+];
+
+/// Installs those that are missing. Does nothing, quickly, where all are there.
+pub(crate) fn install() -> Result<()> {
+    let missing: Vec<&str> = PACKAGES.iter().copied().filter(|p| !installed(p)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("installing {}", missing.join(" "));
+    run(Command::new("apt-get").args(["update", "--quiet"]))?;
+    run(Command::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "--yes", "--quiet", "--no-install-recommends"])
+        .args(&missing))
+}
+
+fn installed(package: &str) -> bool {
+    let state = Command::new("dpkg-query")
+        .args(["-W", "-f=${db:Status-Abbrev}", package])
+        .output();
+    state.is_ok_and(|out| out.stdout.starts_with(b"ii"))
+}
+
+/// Runs a command and fails with its words if it fails.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}");
+    let status = command
+        .status()
+        .with_context(|| format!("{shown} could not be started"))?;
+    if !status.success() {
+        bail!("{shown} ended with {status}");
+    }
+    Ok(())
+}
