@@ -4,6 +4,7 @@
 //! and the scenario is skipped. Scenarios that install for minutes run with `FARRIER_TEST=all`.
 
 mod failures;
+mod firmware;
 mod own_disk;
 mod phantom;
 mod recipes;

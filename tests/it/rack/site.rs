@@ -99,6 +99,37 @@ timeout = \"1m\"
     Ok(settings(rack, &site))
 }
 
+/// The repository's own example: its profiles and distros, with the rack's network.
+pub(crate) fn example(rack: &Rack) -> Result<ServerSettings, RackError> {
+    let site = rack.dir().join("site");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["profiles", "boot"] {
+        copy(&root.join(folder), &site.join(folder))?;
+    }
+    let put = |name: &str, text: &str| {
+        let path = site.join(name);
+        fs::write(&path, text).map_err(RackError::file(&path))
+    };
+    put("farrier.toml", FARRIER)?;
+    put("systems.toml", "# machines\n")?;
+    Ok(settings(rack, &site))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), RackError> {
+    fs::create_dir_all(to).map_err(RackError::file(to))?;
+    for entry in fs::read_dir(from).map_err(RackError::file(from))? {
+        let entry = entry.map_err(RackError::file(from))?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            // Executable bits are copied too.
+            fs::copy(&source, &target).map_err(RackError::file(&source))?;
+        }
+    }
+    Ok(())
+}
+
 /// The program under test, on this site.
 pub(crate) fn settings(rack: &Rack, site: &Path) -> ServerSettings {
     ServerSettings {
