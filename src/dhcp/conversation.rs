@@ -299,7 +299,7 @@ impl<'a> Turn<'a, '_, '_> {
     pub(super) fn boot(&self, subnet: Option<&Subnet>, proxy: bool) -> Option<Boot> {
         let server = self.place.server(subnet);
         let from = boot::Origin {
-            server: SocketAddrV4::new(server, self.site.server.http_port),
+            server: SocketAddrV4::new(server, self.place.http_port),
             proxy,
             chained: self.table.recent.chained(self.request.mac, self.now),
         };

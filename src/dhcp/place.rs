@@ -20,6 +20,8 @@ pub struct Place {
     pub mode: DhcpMode,
     /// Port 67 or port 4011.
     pub door: Door,
+    /// The port that boot scripts are fetched from.
+    pub http_port: u16,
 }
 
 impl Place {

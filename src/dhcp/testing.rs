@@ -97,6 +97,7 @@ impl Rig {
                 own: vec![SERVER.into()],
                 mode: DhcpMode::Full,
                 door: Door::Dhcp,
+                http_port: 80,
             },
             table: LeaseTable::default(),
             now: Timestamp::from_second(1_700_000_000).expect("a time"),

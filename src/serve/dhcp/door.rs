@@ -11,6 +11,7 @@ use super::check::{self, Parked};
 use super::commit::Pending;
 use super::deliver::deliver;
 use super::running::Shared;
+use crate::control::Snapshot;
 use crate::dhcp::{LeaseTable, Place};
 use crate::model::DhcpMode;
 use crate::net::{DhcpSocket, Inbox, interfaces};
@@ -47,6 +48,7 @@ impl Door {
                 4011 => crate::model::Door::Proxy,
                 _ => crate::model::Door::Dhcp,
             },
+            http_port: 80,
         };
         Arc::new(Door {
             shared,
@@ -104,7 +106,7 @@ impl Door {
     fn answer(self: &Arc<Door>, heard: &[Heard<'_>]) {
         let control = &self.shared.control;
         let snapshot = control.snapshot();
-        let place = self.present(snapshot.site.dhcp);
+        let place = self.present(&snapshot);
         let moment = Moment {
             shared: &self.shared,
             snapshot,
@@ -163,12 +165,18 @@ impl Door {
         }
     }
 
-    /// The place, in the mode that holds now.
-    fn present(&self, mode: DhcpMode) -> Arc<Place> {
+    /// The place, in the mode and with the boot server that hold now.
+    fn present(&self, snapshot: &Snapshot) -> Arc<Place> {
+        let mode = snapshot.site.dhcp;
+        let http_port = match self.shared.control.places().http_port {
+            0 => snapshot.site.server.http_port,
+            port => port,
+        };
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.mode != mode {
+        if place.mode != mode || place.http_port != http_port {
             *place = Arc::new(Place {
                 mode,
+                http_port,
                 ..(**place).clone()
             });
         }
