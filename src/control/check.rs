@@ -15,7 +15,8 @@ use crate::render::CompiledProfile;
 const RENDERED_PER_PROFILE: usize = 2_000;
 
 /// Renders systems and marks those that do not: one bad entry affects that system alone.
-pub(super) fn mark_broken(control: &Control, site: &mut Site) {
+/// What `before` holds unchanged was rendered then, so an edit costs what it touches.
+pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site) {
     let mut by_profile: HashMap<&Name, Vec<&Arc<System>>> = HashMap::new();
     for system in site.systems.values() {
         by_profile.entry(&system.profile).or_default().push(system);
@@ -25,6 +26,17 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site) {
         let Some(profile) = site.profiles.get(name) else {
             continue;
         };
+        let same_ground = before.profiles.get(name) == Some(profile)
+            && before.distros == site.distros
+            && before.subnets == site.subnets;
+        if same_ground {
+            systems.retain(|s| {
+                before.systems.get(&s.name).is_none_or(|known| !Arc::ptr_eq(known, s))
+            });
+        }
+        if systems.is_empty() {
+            continue;
+        }
         systems.sort_by(|a, b| a.name.cmp(&b.name));
         systems.truncate(RENDERED_PER_PROFILE);
         broken.extend(of_profile(control, site, profile, &systems));

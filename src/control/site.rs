@@ -67,7 +67,7 @@ impl Control {
             Ok(Some(files)) => {
                 let parsed = inventory::parse(&files);
                 if let Some(mut site) = parsed.site {
-                    check::mark_broken(self, &mut site);
+                    check::mark_broken(self, &mut site, &Site::default());
                     self.publish(site, None)
                         .await
                         .map_err(|e| Refusal::failed(e.to_string()))?;
@@ -126,7 +126,7 @@ impl Control {
         let Some(mut site) = parsed.site else {
             return Err(self.refuse(errors));
         };
-        tokio::task::block_in_place(|| check::mark_broken(self, &mut site));
+        tokio::task::block_in_place(|| check::mark_broken(self, &mut site, &self.site()));
         let row = self.revision_row(&files, author);
         self.publish(site, Some(row))
             .await

@@ -86,7 +86,7 @@ first_boot = \"{first_boot}\"
 configure = \"{configure}\"
 [handoff]
 agent = \"steps\"
-dir = \"steps\"
+steps = \"steps\"
 timeout = \"1m\"
 "
         ),
