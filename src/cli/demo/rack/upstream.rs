@@ -12,7 +12,7 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Answers on `path`; each connection is passed on to `target`, such as `deb.debian.org:80`.
+    /// Answers on `path`; each connection is passed on to `target`, such as `mirror.example:80`.
     ///
     /// # Errors
     /// The socket cannot be made.
