@@ -22,6 +22,8 @@ fn dhclient() -> Result<(), RackError> {
     let leases = desk.rack.dir().join("dhclient.leases");
     let pid = desk.rack.dir().join("dhclient.pid");
     let script = "/bin/true";
+    // it wants the file to be there
+    std::fs::write(&leases, "").map_err(RackError::file(&leases))?;
     let words = |more: &'static str| {
         [
             "dhclient".to_string(),
