@@ -3,6 +3,7 @@
 mod architecture;
 mod artefacts;
 mod cli;
+mod dhcp_clients;
 mod fai;
 mod http;
 mod loader;

@@ -115,6 +115,7 @@ pub fn start(control: &Arc<Control>, sockets: Vec<DhcpSocket>) -> io::Result<Run
             .name(name)
             .spawn(move || door.run())?;
         running.readers.push(reader);
+        control.tally().door_opened(word.clone());
         running.doors.push(word);
     }
     Ok(running)
