@@ -1,5 +1,6 @@
 //! `cargo xtask`: what a developer and CI type.
 
+mod measure;
 mod packages;
 mod run;
 
@@ -26,13 +27,23 @@ enum Task {
     },
     /// Install what the tests need
     Setup,
+    /// Measure Farrier beside its peers and write docs/benchmarks.md
+    Bench {
+        /// Parts (dhcp, tftp, http, scale; all if none is named) and options, see `-- --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
-        Task::Setup => packages::install(),
+        Task::Setup => packages::install(packages::TESTS),
+        Task::Bench { words } => {
+            packages::install(packages::BENCH)?;
+            measure::bench(&words)
+        }
         Task::Test { all, filter } => {
-            packages::install()?;
+            packages::install(packages::TESTS)?;
             run::tests(all, &filter)
         }
     }

@@ -1,11 +1,12 @@
-//! The Debian packages that the tests and the demo use: real clients, real firmware, validators.
+//! The Debian packages that the tests, the demo and the bench use: real clients, real firmware,
+//! validators, peers.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Everything, in one place.
-const PACKAGES: &[&str] = &[
+/// For the tests and the demo.
+pub(crate) const TESTS: &[&str] = &[
     // machines and networks
     "qemu-system-x86",
     "qemu-utils",
@@ -46,9 +47,21 @@ const PACKAGES: &[&str] = &[
     "systemd",
 ];
 
+/// For the bench: the peers, and what loads them.
+pub(crate) const BENCH: &[&str] = &[
+    "iproute2",
+    "curl",
+    "kea-dhcp4-server",
+    "kea-admin", // perfdhcp
+    "dnsmasq-base",
+    "atftpd",
+    "nginx-light",
+    "wrk",
+];
+
 /// Installs those that are missing. Does nothing, quickly, where all are there.
-pub(crate) fn install() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES.iter().copied().filter(|p| !installed(p)).collect();
+pub(crate) fn install(packages: &[&'static str]) -> Result<()> {
+    let missing: Vec<&str> = packages.iter().copied().filter(|p| !installed(p)).collect();
     if missing.is_empty() {
         return Ok(());
     }

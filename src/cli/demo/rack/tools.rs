@@ -106,6 +106,13 @@ pub const PEERS: &[Need] = &[
         "the HTTP server to stand beside",
     ),
     need("/usr/bin/wrk", "wrk", "HTTP load"),
+    need(
+        "/usr/sbin/dnsmasq",
+        "dnsmasq-base",
+        "a DHCP and TFTP server",
+    ),
+    need("/usr/sbin/atftpd", "atftpd", "a TFTP server"),
+    need("/usr/bin/ss", "iproute2", "to see that a port is open"),
 ];
 
 /// Those that are not there.
