@@ -9,7 +9,7 @@ use crate::inventory::{self, EditLock, FileSet, Parsed, ReadError, SelectError, 
 use crate::model::command::{DocumentView, EditOutcome, EditReport, FetchProgress, RenderView};
 use crate::model::view::DistroView;
 use crate::model::{
-    Code, Diagnostic, Distro, EditRequest, Firmware, Name, Profile, ProfileKind, Refusal,
+    Code, Diagnostic, Distro, EditRequest, Firmware, MacAddr, Name, Profile, ProfileKind, Refusal,
     Selection, Severity, Site, System,
 };
 use crate::render::{self, Place as Ground, Rendered};
@@ -102,7 +102,7 @@ pub(super) fn find<'a>(site: &'a Site, subject: &str) -> Result<&'a Arc<System>,
     if let Some(system) = site.system(&subject.to_ascii_lowercase()) {
         return Ok(system);
     }
-    if let Ok(mac) = subject.parse()
+    if let Ok(mac) = subject.parse::<MacAddr>()
         && let Some(system) = site.by_mac.get(&mac)
     {
         return Ok(system);

@@ -193,9 +193,9 @@ fn system_changes(before: &Site, after: &Site) -> Vec<SystemChange> {
         render::render(system, profile, distro, &ground).ok()
     };
     let ground_same = before.subnets == after.subnets && before.server == after.server;
-    let mut changes: Vec<SystemChange> = after
-        .systems
-        .par_iter()
+    let all: Vec<_> = after.systems.iter().collect();
+    let mut changes: Vec<SystemChange> = all
+        .into_par_iter()
         .filter_map(|(name, new)| {
             let change = |change, documents| {
                 Some(SystemChange {

@@ -1,8 +1,9 @@
 //! Rendering every system when a site is loaded: what would fail at three in the morning fails now.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
 use rayon::prelude::*;
 
 use super::Control;
@@ -17,37 +18,45 @@ const RENDERED_PER_PROFILE: usize = 2_000;
 /// Renders systems and marks those that do not: one bad entry affects that system alone.
 /// What `before` holds unchanged was rendered then, so an edit costs what it touches.
 pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site) {
-    let mut by_profile: HashMap<&Name, Vec<&Arc<System>>> = HashMap::new();
-    for system in site.systems.values() {
-        by_profile.entry(&system.profile).or_default().push(system);
-    }
     let mut broken: Vec<(Name, String)> = Vec::new();
-    for (name, mut systems) in by_profile {
-        let Some(profile) = site.profiles.get(name) else {
-            continue;
-        };
-        let same_ground = before.profiles.get(name) == Some(profile)
-            && before.distros == site.distros
-            && before.subnets == site.subnets;
-        if same_ground {
-            systems.retain(|s| {
-                before
-                    .systems
-                    .get(&s.name)
-                    .is_none_or(|known| !Arc::ptr_eq(known, s))
-            });
+    for (name, mut systems) in to_render(site, before) {
+        if let Some(profile) = site.profiles.get(name) {
+            systems.truncate(RENDERED_PER_PROFILE);
+            broken.extend(of_profile(control, site, profile, &systems));
         }
-        if systems.is_empty() {
-            continue;
-        }
-        systems.sort_by(|a, b| a.name.cmp(&b.name));
-        systems.truncate(RENDERED_PER_PROFILE);
-        broken.extend(of_profile(control, site, profile, &systems));
     }
     for (name, problem) in broken {
         tracing::warn!(machine.name = %name, "its entry cannot be used: {problem}");
         mark(site, &name, problem);
     }
+}
+
+/// The systems that may not render as they did before, by profile, each list in order.
+fn to_render<'a>(site: &'a Site, before: &'a Site) -> BTreeMap<&'a Name, Vec<&'a Arc<System>>> {
+    let same_ground = before.distros == site.distros && before.subnets == site.subnets;
+    let known = |name: &Name| same_ground && before.profiles.get(name) == site.profiles.get(name);
+    let known: BTreeSet<&Name> = site.profiles.keys().filter(|n| known(n)).collect();
+    let mut found: BTreeMap<&Name, Vec<&Arc<System>>> = BTreeMap::new();
+    let mut note = |system: &'a Arc<System>| found.entry(&system.profile).or_default().push(system);
+    if known.len() < site.profiles.len() {
+        let fresh = site.systems.values();
+        fresh
+            .filter(|s| !known.contains(&s.profile))
+            .for_each(&mut note);
+    }
+    for item in before.systems.diff(&site.systems) {
+        let (DiffItem::Add(_, system)
+        | DiffItem::Update {
+            new: (_, system), ..
+        }) = item
+        else {
+            continue;
+        };
+        if known.contains(&system.profile) {
+            note(system);
+        }
+    }
+    found
 }
 
 fn of_profile(

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::snapshot::Snapshot;
 use super::{Clock, Told};
@@ -72,6 +73,10 @@ pub(super) enum Command {
 
 /// Most commands taken into one group.
 const GROUP: usize = 1024;
+/// From one commit to the next at least. What comes alone is committed at once; of what comes in a
+/// stream (a rack that powers on) each commit takes a millisecond's worth, and the disk and the threads
+/// between are asked that much less often.
+const PACE: Duration = Duration::from_millis(1);
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -105,14 +110,22 @@ impl Writer {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut taken = Vec::new();
+        let mut committed: Option<Instant> = None;
         loop {
             tokio::select! {
                 count = self.commands.recv_many(&mut taken, GROUP) => {
                     if count == 0 {
                         return;
                     }
+                    if let Some(at) = committed && at.elapsed() < PACE {
+                        tokio::time::sleep_until(at + PACE).await;
+                        while taken.len() < GROUP && let Ok(command) = self.commands.try_recv() {
+                            taken.push(command);
+                        }
+                    }
                     let group = self.group(taken.drain(..));
                     self.commit(group).await;
+                    committed = Some(Instant::now());
                 }
                 _ = tick.tick() => {
                     let now = (self.clock)();

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use memchr::memmem;
+
 /// A file cut up.
 #[derive(Debug, Default)]
 pub(super) struct Cut<'a> {
@@ -62,12 +64,13 @@ pub(super) fn cut(text: &str) -> Cut<'_> {
 /// Finds one system's piece without cutting the whole file: some passes of a plain search. None if
 /// it is not there in the usual spelling, or if only a whole cut can tell.
 pub(super) fn find(text: &str, key: &str) -> Option<Range<usize>> {
-    if text.contains("\"\"\"") || text.contains("'''") {
+    let bytes = text.as_bytes();
+    if memmem::find(bytes, b"\"\"\"").is_some() || memmem::find(bytes, b"'''").is_some() {
         return None; // what looks like a header may be inside a string
     }
     let quote = if key.contains('.') { "\"" } else { "" };
     let needle = format!("system.{quote}{key}{quote}");
-    let headers = text.match_indices(&needle).filter_map(|(at, _)| {
+    let headers = memmem::find_iter(bytes, &needle).filter_map(|at| {
         let start = text[..at].rfind('\n').map_or(0, |i| i + 1);
         let line = text[start..line_end(text, at)].trim_start_matches([' ', '\t']);
         let own = line.starts_with('[') && system_of(line) == Some(key);

@@ -64,6 +64,9 @@ impl Prior {
     /// Loads `files` if they differ from the last in one place of one systems file. The prior
     /// becomes what it returns; if it returns none, it is as it was.
     pub(super) fn advance(&mut self, files: &FileSet) -> Option<(Site, Vec<Diagnostic>)> {
+        if files.revision() == self.site.revision {
+            return Some((self.site.clone(), self.diagnostics.clone()));
+        }
         let path = self.only_change(files)?;
         let (old, new) = (&self.files.files[&path], &files.files[&path]);
         let pieces = self.layouts.get(&path)?;

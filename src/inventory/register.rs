@@ -1,10 +1,11 @@
 //! The indexes of a site, and the check that no two systems share a name or address.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use imbl::hashmap::Entry;
+use imbl::{OrdMap, ordmap};
 use toml_edit::Document;
 
 use super::field::{Field, Section};
@@ -15,9 +16,9 @@ use crate::model::{Diagnostic, MacAddr, Name, Span, System};
 /// Systems by everything they are looked up by.
 #[derive(Debug, Default)]
 pub(super) struct Register {
-    pub(super) systems: HashMap<Name, Arc<System>>,
-    pub(super) by_mac: HashMap<MacAddr, Arc<System>>,
-    pub(super) by_ip: HashMap<Ipv4Addr, Arc<System>>,
+    pub(super) systems: OrdMap<Name, Arc<System>>,
+    pub(super) by_mac: imbl::HashMap<MacAddr, Arc<System>>,
+    pub(super) by_ip: imbl::HashMap<Ipv4Addr, Arc<System>>,
 }
 
 /// What two systems share.
@@ -35,18 +36,13 @@ impl Register {
         files: &[SystemsFile<'_>],
         problems: &mut Vec<Diagnostic>,
     ) -> Self {
-        let size = loaded.len();
-        let mut register = Register {
-            systems: HashMap::with_capacity(size),
-            by_mac: HashMap::with_capacity(size),
-            by_ip: HashMap::new(),
-        };
+        let mut register = Register::default();
         let mut clashes: Vec<(Shared, usize, Name)> = Vec::new();
         for (number, entry) in loaded.iter().enumerate() {
             let system = &entry.system;
             match register.systems.entry(system.name.clone()) {
-                Entry::Vacant(vacant) => _ = vacant.insert(system.clone()),
-                Entry::Occupied(taken) => {
+                ordmap::Entry::Vacant(vacant) => _ = vacant.insert(system.clone()),
+                ordmap::Entry::Occupied(taken) => {
                     clashes.push((Shared::Name, number, taken.key().clone()));
                     continue;
                 }

@@ -114,7 +114,10 @@ fn not_found(site: &Site, mut what: Vec<String>) -> SelectError {
                 .collect();
             instead(&one[1..], tags)
         }
-        [one] => instead(one, site.systems.keys().map(Name::as_str)),
+        [one] => {
+            let names: Vec<&str> = site.systems.keys().map(Name::as_str).collect();
+            instead(one, names)
+        }
         _ => None,
     };
     let more = what.len().saturating_sub(MAX_LISTED);

@@ -68,9 +68,12 @@ impl Default for Inbox {
 }
 
 impl Inbox {
-    /// Waits for at least one datagram and takes as many as are there. None if the socket's time
-    /// limit passed first.
-    pub(super) fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
+    /// Waits for at least one datagram and takes as many as are there, from a socket that has
+    /// `IP_PKTINFO` set. None if the socket's time limit passed first, or if it does not wait.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
         self.lengths.clear();
         self.infos.clear();
         let mut iovecs: [libc::iovec; BATCH] = std::array::from_fn(|i| libc::iovec {
@@ -125,9 +128,9 @@ impl Inbox {
     }
 }
 
-/// Sends all; each that the kernel refuses is handed to `refused` with its place in the list, and
-/// the rest still go.
-pub(super) fn send(
+/// Sends all on an interface (0 leaves the choice to the routes); each that the kernel refuses is
+/// handed to `refused` with its place in the list, and the rest still go.
+pub fn send(
     fd: BorrowedFd<'_>,
     interface: u32,
     list: &[Outgoing],

@@ -10,7 +10,7 @@ mod ping;
 mod probe;
 mod socket;
 
-pub use batch::{BATCH, Datagram, Inbox, Outgoing};
+pub use batch::{BATCH, Datagram, Inbox, Outgoing, send};
 pub use interface::{Interface, interfaces};
 pub use ping::{Prober, ping};
 pub use probe::{OtherServer, probe_dhcp};

@@ -24,8 +24,6 @@ pub(crate) struct Standin {
     pub(crate) key: TokenKey,
     /// Every `tell` fails as if the disk were full.
     pub(crate) down: AtomicBool,
-    /// Remembers nothing of what it hears, so that a long measurement stays small.
-    forgets: AtomicBool,
     known: Mutex<Known>,
 }
 
@@ -136,7 +134,6 @@ impl Standin {
             index: Arc::new(index),
             key: TokenKey::new([7; 32]),
             down: AtomicBool::new(false),
-            forgets: AtomicBool::new(false),
             known: Mutex::default(),
         })
     }
@@ -227,11 +224,6 @@ impl Standin {
         self.known.lock().expect("a lock").seen.clone()
     }
 
-    /// From now on it remembers nothing of what it hears.
-    pub(crate) fn forgetful(&self) {
-        self.forgets.store(true, Ordering::SeqCst);
-    }
-
     /// Gives an address to an interface, beside the reserved ones.
     pub(crate) fn lend(&self, ip: Ipv4Addr, mac: MacAddr) {
         self.known.lock().expect("a lock").lent.insert(ip, mac);
@@ -262,9 +254,6 @@ impl Standin {
         )
         .map_err(TellError::Refused)?;
         let build = next.or(was).expect("a build");
-        if self.forgets.load(Ordering::SeqCst) {
-            return Ok(Told { build });
-        }
         known.told.push(event.kind);
         let machine = Machine {
             build: Some(build.clone()),
@@ -324,16 +313,10 @@ impl Waist for Standin {
     }
 
     fn note(&self, event: Event) {
-        if self.forgets.load(Ordering::SeqCst) {
-            return;
-        }
         self.known.lock().expect("a lock").noted.push(event.kind);
     }
 
     fn observe(&self, mac: MacAddr, _door: Door, text: String) {
-        if self.forgets.load(Ordering::SeqCst) {
-            return;
-        }
         self.known.lock().expect("a lock").seen.push((mac, text));
     }
 

@@ -23,12 +23,14 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Until the door closes. async-tftp's `serve` returns on any error of its socket, and a panic
+    /// Until the door closes. The thread that serves also waits for the sockets (`async_io::block_on`):
+    /// with any other executor a thread of async-io does that, and every block that is acknowledged
+    /// costs a switch between the two. async-tftp's `serve` returns on any error of its socket, and a panic
     /// in one transfer ends all of them; neither may end the service.
     pub(super) fn run(self) {
         loop {
             let once =
-                std::panic::catch_unwind(AssertUnwindSafe(|| future::block_on(self.serve())));
+                std::panic::catch_unwind(AssertUnwindSafe(|| async_io::block_on(self.serve())));
             match once {
                 Ok(None) => return,
                 Ok(Some(error)) => tracing::error!(%error, "TFTP ended and is started again"),

@@ -77,6 +77,25 @@ pub(crate) struct Row {
     pub(crate) ours: Samples,
     pub(crate) peer: Option<(String, Samples)>,
     pub(crate) target: Target,
+    pub(crate) cost: Option<Cost>,
+}
+
+/// The server's processor time for one piece of work.
+#[derive(Debug, Clone)]
+pub(crate) struct Cost {
+    /// Such as `exchange`.
+    pub(crate) piece: &'static str,
+    /// Microseconds.
+    pub(crate) ours: Samples,
+    /// Microseconds.
+    pub(crate) peer: Samples,
+}
+
+impl Cost {
+    fn shown(&self) -> String {
+        let (ours, peer) = (self.ours.median(), self.peer.median());
+        format!("{ours:.0} and {peer:.0} µs for each {}", self.piece)
+    }
 }
 
 impl Row {
@@ -101,7 +120,7 @@ impl Row {
         }
     }
 
-    /// As a line of a Markdown table: what, Farrier, peer, ratio, target, verdict.
+    /// As a line of a Markdown table: what, Farrier, peer, ratio, target, verdict, cost.
     pub(crate) fn line(&self) -> String {
         let peer = self
             .peer
@@ -109,15 +128,19 @@ impl Row {
             .map_or_else(String::new, |(name, samples)| {
                 format!("{name}: {}", samples.shown(self.unit))
             });
-        let ratio = self.ratio().map_or_else(String::new, |r| format!("{r:.2}"));
+        let ratio = self
+            .ratio()
+            .filter(|r| r.is_finite())
+            .map_or_else(String::new, |r| format!("{r:.2}"));
         let target = match self.target {
             Target::Ratio(least) => format!("at least {least}"),
             Target::Below(most) => format!("at most {}", self.unit.write(most)),
             Target::None => String::new(),
         };
         let ours = self.ours.shown(self.unit);
+        let cost = self.cost.as_ref().map_or_else(String::new, Cost::shown);
         format!(
-            "| {} | {ours} | {peer} | {ratio} | {target} | {} |",
+            "| {} | {ours} | {peer} | {ratio} | {target} | {} | {cost} |",
             self.what,
             self.verdict()
         )
@@ -153,6 +176,7 @@ mod tests {
             ours: samples(&[ours]),
             peer: Some(("p".into(), samples(&[100.0]))),
             target,
+            cost: None,
         };
         assert_eq!(row(150.0, Target::Ratio(1.5)).verdict(), "reached");
         assert_eq!(row(149.0, Target::Ratio(1.5)).verdict(), "**not reached**");
@@ -160,7 +184,7 @@ mod tests {
         assert_eq!(row(6.0, Target::Below(5.0)).verdict(), "**not reached**");
         assert_eq!(
             row(90.0, Target::None).line(),
-            "| x | 90 | p: 100 | 0.90 |  |  |"
+            "| x | 90 | p: 100 | 0.90 |  |  |  |"
         );
     }
 }

@@ -9,7 +9,7 @@ use farrier::model::Digest;
 
 use crate::Setting;
 use crate::farrier::Farrier;
-use crate::figures::{Row, Samples, Section, Target, Unit};
+use crate::figures::{Cost, Row, Samples, Section, Target, Unit};
 use crate::peer::{Peer, Port, command, put};
 use crate::site::{CLIENT_NET, SERVER, SERVER_NET, Site, mac};
 use crate::wrk;
@@ -41,7 +41,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
         artefact: Some(contents),
         ..Site::default()
     };
-    let lua = put(pair.dir(), "scripts.lua", lua(SYSTEMS))?
+    let lua = put(pair.dir(), "scripts.lua", lua(SYSTEMS, SYSTEMS))?
         .display()
         .to_string();
     let large_url = format!("http://{SERVER}{large}");
@@ -56,64 +56,62 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
         script_url.as_str(),
     ];
 
-    let mut ours: [Samples; 3] = Default::default();
-    let mut theirs: [Samples; 2] = Default::default();
+    let mut ours: [Served; 3] = Default::default();
+    let mut theirs: [Served; 2] = Default::default();
     for round in 0..setting.rounds {
         let farrier = Farrier::start(setting, &pair, "farrier", &site)?;
         farrier.run(&["distro", "fetch", "bench"])?;
-        ours[0].add(wrk::run(&pair, &big)?.megabytes);
-        ours[1].add(wrk::run(&pair, &scripts)?.requests);
+        ours[0].large(wrk::run(&pair, &big)?);
+        ours[1].small(wrk::run(&pair, &scripts)?);
         if round == 0 {
             copy_scripts(&pair, &root)?;
         }
         let count = SYSTEMS.to_string();
-        farrier.run(&[
+        let flag = [
             "rebuild",
             "node[000000-000999]",
             "--yes",
             "--expect",
             &count,
-        ])?;
-        ours[2].add(wrk::run(&pair, &scripts)?.requests);
+        ];
+        farrier.run(&flag)?;
+        ours[2].small(wrk::run(&pair, &scripts)?);
         farrier.stop()?;
         let nginx = nginx(&pair, &root)?;
-        theirs[0].add(wrk::run(&pair, &big)?.megabytes);
-        theirs[1].add(wrk::run(&pair, &scripts)?.requests);
+        theirs[0].large(wrk::run(&pair, &big)?);
+        theirs[1].small(wrk::run(&pair, &scripts)?);
         nginx.stop()?;
     }
-    let [large, rendered, flagged] = ours;
-    let [sendfile, small] = theirs;
-    let row = |what: &str, unit, ours, peer, target| Row {
-        what: what.to_string(),
-        unit,
-        ours,
-        peer: Some(("nginx".to_string(), peer)),
-        target,
+    let [large, rendered, flagged] = &ours;
+    let [sendfile, small] = &theirs;
+    let of = |what, ours, peer, target| Row {
+        target: Target::Ratio(target),
+        ..Served::row(what, Unit::RequestsPerSecond, ours, peer)
     };
     Ok(Section {
         title: "HTTP",
         method: METHOD.iter().map(ToString::to_string).collect(),
         rows: vec![
-            row(
-                "40 MB artefact, 16 connections",
-                Unit::MegabytesPerSecond,
-                large,
-                sendfile,
-                Target::Ratio(0.9),
-            ),
-            row(
+            Row {
+                target: Target::Ratio(0.9),
+                ..Served::row(
+                    "40 MB artefact, 16 connections",
+                    Unit::MegabytesPerSecond,
+                    large,
+                    sendfile,
+                )
+            },
+            of(
                 "boot script rendered for each machine",
-                Unit::RequestsPerSecond,
                 rendered,
-                small.clone(),
-                Target::Ratio(0.6),
+                small,
+                0.6,
             ),
-            row(
+            Served::row(
                 "boot script of a flagged machine, committed first",
                 Unit::RequestsPerSecond,
                 flagged,
                 small,
-                Target::None,
             ),
         ],
         commands: vec![
@@ -124,10 +122,48 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
     })
 }
 
-/// Asks for the scripts of so many systems in turn; every thread begins elsewhere.
-pub(crate) fn lua(systems: u32) -> String {
+/// What one server came to, round by round.
+#[derive(Debug, Default)]
+struct Served {
+    rate: Samples,
+    cost: Samples,
+}
+
+impl Served {
+    fn large(&mut self, outcome: wrk::Outcome) {
+        self.rate.add(outcome.megabytes);
+        self.cost.add(outcome.per_megabyte());
+    }
+
+    fn small(&mut self, outcome: wrk::Outcome) {
+        self.rate.add(outcome.requests);
+        self.cost.add(outcome.per_request());
+    }
+
+    fn row(what: &str, unit: Unit, ours: &Served, peer: &Served) -> Row {
+        Row {
+            what: what.to_string(),
+            unit,
+            ours: ours.rate.clone(),
+            peer: Some(("nginx".to_string(), peer.rate.clone())),
+            target: Target::None,
+            cost: Some(Cost {
+                piece: match unit {
+                    Unit::MegabytesPerSecond => "MB",
+                    _ => "request",
+                },
+                ours: ours.cost.clone(),
+                peer: peer.cost.clone(),
+            }),
+        }
+    }
+}
+
+/// Asks for the scripts of so many systems in turn; every thread begins elsewhere. The list has
+/// `length` entries, so that wrk has as much to do for ten systems as for many.
+pub(crate) fn lua(systems: u32, length: u32) -> String {
     let mut text = String::from("local paths = {\n");
-    for n in 0..systems {
+    for n in (0..systems).cycle().take(length as usize) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "\"{}\",", script(n));
     }

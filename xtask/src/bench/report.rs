@@ -19,7 +19,7 @@ pub(crate) fn section(section: &Section, rounds: usize, took: Duration) -> Strin
         machine(),
         took.as_secs()
     );
-    out.push_str("| what | Farrier | peer | ratio | target | |\n|---|---|---|---|---|---|\n");
+    out.push_str("| what | Farrier | peer | ratio | target | | processor, Farrier and peer |\n|---|---|---|---|---|---|---|\n");
     for row in &section.rows {
         out.push_str(&row.line());
         out.push('\n');

@@ -4,9 +4,9 @@ use anyhow::Result;
 use farrier::cli::demo::rack::Pair;
 
 use crate::Setting;
-use crate::dhcp::{Load, Search};
+use crate::dhcp::{self, Borne, Load, Search};
 use crate::farrier::Farrier;
-use crate::figures::{Row, Samples, Section, Target, Unit};
+use crate::figures::{Cost, Row, Samples, Section, Target, Unit};
 use crate::peer::put;
 use crate::site::{CLIENT_NET, SERVER, SERVER_NET, Site};
 use crate::{http, wrk};
@@ -56,12 +56,13 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
                 ..leases
             };
             let farrier = Farrier::start(setting, &pair, "farrier", &scripts)?;
-            let lua = put(pair.dir(), "scripts.lua", http::lua(systems))?
+            let lua = put(pair.dir(), "scripts.lua", http::lua(systems, LARGE))?
                 .display()
                 .to_string();
             let url = format!("http://{SERVER}/");
             let outcome = wrk::run(&pair, &["-t2", "-c64", "-d4s", "-s", &lua, &url])?;
             found.scripts[at].add(outcome.requests);
+            found.script_cost[at].add(outcome.per_request());
             farrier.stop()?;
         }
     }
@@ -74,8 +75,9 @@ struct Found {
     peak: Samples,
     add: Samples,
     show: Samples,
-    dhcp: [Samples; 2],
+    dhcp: [Borne; 2],
     scripts: [Samples; 2],
+    script_cost: [Samples; 2],
 }
 
 impl Found {
@@ -98,14 +100,25 @@ impl Found {
             ours,
             peer: None,
             target: Target::Below(most),
+            cost: None,
         };
-        let beside = |what: &str, unit, [ours, ten]: [Samples; 2]| Row {
+        let [dhcp, dhcp_ten] = self.dhcp;
+        let [scripts, scripts_ten] = self.scripts;
+        let [script_cost, script_cost_ten] = self.script_cost;
+        let beside = |what: &str, unit, ours, ten, cost| Row {
             what: what.to_string(),
             unit,
             ours,
             peer: Some(("ten systems".to_string(), ten)),
             target: Target::Ratio(0.95),
+            cost,
         };
+        let dhcp_cost = dhcp::cost(&dhcp, &dhcp_ten);
+        let script_cost = Some(Cost {
+            piece: "request",
+            ours: script_cost,
+            peer: script_cost_ten,
+        });
         Section {
             title: "100,000 systems",
             method: METHOD.iter().map(ToString::to_string).collect(),
@@ -114,8 +127,20 @@ impl Found {
                 alone("memory while loading", Unit::Megabytes, self.peak, 400.0),
                 alone("`farrier add`", Unit::Milliseconds, self.add, 100.0),
                 alone("`farrier show`", Unit::Milliseconds, self.show, 100.0),
-                beside("DHCP exchanges", Unit::ExchangesPerSecond, self.dhcp),
-                beside("boot scripts", Unit::RequestsPerSecond, self.scripts),
+                beside(
+                    "DHCP exchanges",
+                    Unit::ExchangesPerSecond,
+                    dhcp.rate,
+                    dhcp_ten.rate,
+                    dhcp_cost,
+                ),
+                beside(
+                    "boot scripts",
+                    Unit::RequestsPerSecond,
+                    scripts,
+                    scripts_ten,
+                    script_cost,
+                ),
             ],
             commands: vec![
                 "farrier add NAME MAC bench".to_string(),

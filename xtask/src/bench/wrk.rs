@@ -1,7 +1,11 @@
 //! wrk, and what it says.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result, bail};
 use farrier::cli::demo::rack::Pair;
+
+use crate::peer::processor;
 
 /// What one run came to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,10 +14,25 @@ pub(crate) struct Outcome {
     pub(crate) requests: f64,
     /// Megabytes (of 1,000,000 bytes) a second.
     pub(crate) megabytes: f64,
+    /// The server's processor time for all, in microseconds for each second of the run.
+    pub(crate) used: f64,
+}
+
+impl Outcome {
+    /// The server's processor time for each request, in microseconds.
+    pub(crate) fn per_request(&self) -> f64 {
+        self.used / self.requests
+    }
+
+    /// The server's processor time for each megabyte, in microseconds.
+    pub(crate) fn per_megabyte(&self) -> f64 {
+        self.used / self.megabytes
+    }
 }
 
 /// Runs wrk with these words in the client's namespace.
 pub(crate) fn run(pair: &Pair, words: &[&str]) -> Result<Outcome> {
+    let (before, began) = (processor(pair), Instant::now());
     let out = pair
         .client()
         .command("wrk")
@@ -21,10 +40,13 @@ pub(crate) fn run(pair: &Pair, words: &[&str]) -> Result<Outcome> {
         .output()
         .context("wrk")?;
     let text = String::from_utf8_lossy(&out.stdout);
-    read(&text).with_context(|| {
+    let used = (processor(pair) - before) * 1e6 / began.elapsed().as_secs_f64();
+    let mut outcome = read(&text).with_context(|| {
         let error = String::from_utf8_lossy(&out.stderr);
         format!("wrk {}: {error}{text}", words.join(" "))
-    })
+    })?;
+    outcome.used = used;
+    Ok(outcome)
 }
 
 fn read(text: &str) -> Result<Outcome> {
@@ -40,6 +62,7 @@ fn read(text: &str) -> Result<Outcome> {
     Ok(Outcome {
         requests: requests.trim().parse().context("requests")?,
         megabytes: bytes(transfer.trim()).context("transfer")? / 1e6,
+        used: 0.0,
     })
 }
 

@@ -8,10 +8,10 @@ use farrier::cli::demo::rack::Pair;
 
 use crate::Setting;
 use crate::farrier::Farrier;
-use crate::figures::{Row, Samples, Section, Target, Unit};
+use crate::figures::{Cost, Row, Samples, Section, Target, Unit};
 use crate::site::{CLIENT_NET, SERVER_NET, Site};
 
-pub(crate) use perfdhcp::{Load, Search};
+pub(crate) use perfdhcp::{Load, Outcome, Search};
 
 /// Clients of the comparison with Kea.
 const MANY: u32 = 20_000;
@@ -21,8 +21,9 @@ const FEWER: u32 = 10_000;
 const METHOD: &[&str] = &[
     "Figures are complete four-way exchanges a second at the highest rate at which at most 1 % of \
      OFFERs or ACKs are missing: perfdhcp runs for three seconds at a rate, which is raised or \
-     lowered by a twelfth until it is found. perfdhcp plays a relay agent. It shares the two \
-     cores with the server.",
+     lowered by a twelfth until it is found; a rate at which more is missing is tried twice. perfdhcp \
+     plays a relay agent, in its single-threaded mode, in which it reads its answers most promptly. It \
+     shares the cores with the server.",
     "Kea 2.2 has its in-memory lease file (`memfile`, written without fsync), two worker threads, \
      UDP sockets and one kind of host identifier, which suits it best. Farrier commits pool leases \
      to SQLite with `synchronous = FULL` before the ACK; leases of reserved addresses follow from the \
@@ -56,6 +57,28 @@ enum Kind {
     Pool,
 }
 
+/// What one server bore, round by round.
+#[derive(Debug, Default)]
+pub(crate) struct Borne {
+    pub(crate) rate: Samples,
+    pub(crate) cost: Samples,
+}
+
+impl Borne {
+    pub(crate) fn add(&mut self, outcome: Outcome) {
+        self.rate.add(outcome.rate);
+        self.cost.add(outcome.cost);
+    }
+}
+
+pub(crate) fn cost(ours: &Borne, peer: &Borne) -> Option<Cost> {
+    Some(Cost {
+        piece: "exchange",
+        ours: ours.cost.clone(),
+        peer: peer.cost.clone(),
+    })
+}
+
 fn against_kea(setting: &Setting, pair: &Pair, kind: Kind) -> Result<Row> {
     let load = Load::new(MANY, 3);
     let site = Site {
@@ -63,7 +86,7 @@ fn against_kea(setting: &Setting, pair: &Pair, kind: Kind) -> Result<Row> {
         pool: kind == Kind::Pool,
         ..Site::default()
     };
-    let (mut ours, mut theirs) = (Samples::default(), Samples::default());
+    let (mut ours, mut theirs) = (Borne::default(), Borne::default());
     let (mut our_search, mut their_search) = (Search::from(8000.0), Search::from(8000.0));
     for _ in 0..setting.rounds {
         let farrier = Farrier::start(setting, pair, "farrier", &site)?;
@@ -85,8 +108,9 @@ fn against_kea(setting: &Setting, pair: &Pair, kind: Kind) -> Result<Row> {
     Ok(Row {
         what: what.to_string(),
         unit: Unit::ExchangesPerSecond,
-        ours,
-        peer: Some(("Kea memfile".to_string(), theirs)),
+        cost: cost(&ours, &theirs),
+        ours: ours.rate,
+        peer: Some(("Kea memfile".to_string(), theirs.rate)),
         target: Target::Ratio(target),
     })
 }
@@ -98,7 +122,7 @@ fn against_dnsmasq(setting: &Setting, pair: &Pair) -> Result<Row> {
         pool: true,
         ..Site::default()
     };
-    let (mut ours, mut theirs) = (Samples::default(), Samples::default());
+    let (mut ours, mut theirs) = (Borne::default(), Borne::default());
     let (mut our_search, mut their_search) = (Search::from(8000.0), Search::from(200.0));
     for _ in 0..setting.rounds {
         let farrier = Farrier::start(setting, pair, "farrier", &site)?;
@@ -112,8 +136,9 @@ fn against_dnsmasq(setting: &Setting, pair: &Pair) -> Result<Row> {
     Ok(Row {
         what: "10,000 clients of a pool".to_string(),
         unit: Unit::ExchangesPerSecond,
-        ours,
-        peer: Some(("dnsmasq".to_string(), theirs)),
+        cost: cost(&ours, &theirs),
+        ours: ours.rate,
+        peer: Some(("dnsmasq".to_string(), theirs.rate)),
         target: Target::Ratio(20.0),
     })
 }
