@@ -249,10 +249,11 @@ fn grub_mac(name: &str) -> Option<MacAddr> {
     mac.strip_prefix("01-").unwrap_or(mac).parse().ok()
 }
 
-/// One path segment of plain characters that no file system or URL treats specially.
+/// One path segment of plain characters that no file system or URL treats specially, and no longer
+/// than the longest name of a distro.
 fn plain(segment: &str) -> bool {
     !segment.is_empty()
-        && segment.len() <= 128
+        && segment.len() <= 253
         && !segment.starts_with('.')
         && segment
             .bytes()

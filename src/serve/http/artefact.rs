@@ -9,7 +9,8 @@ use super::machine::{Answer, Asked, MachinePlane};
 use super::reply::{self, Served};
 use crate::model::{Artefact, ArtefactRef, Event, EventKind};
 
-/// A kernel, initrd or other artefact, under the digest it was pinned with.
+/// A kernel, initrd or other artefact, under the digest it was pinned with: the current version or an
+/// older one that a build still needs.
 pub(super) async fn artefact(
     plane: &MachinePlane,
     asked: &Asked,
@@ -17,9 +18,11 @@ pub(super) async fn artefact(
     digest: &str,
 ) -> Answer {
     let index = plane.waist.artefacts();
-    match index.get(&id.distro, &id.name) {
-        Some(artefact) if artefact.digest.short() == digest => send(plane, asked, artefact).await,
-        Some(_) => Answer::remark(reply::not_found(), "another version of it is here now"),
+    match index.exact(&id.distro, &id.name, digest) {
+        Some(artefact) => send(plane, asked, artefact).await,
+        None if index.get(&id.distro, &id.name).is_some() => {
+            Answer::remark(reply::not_found(), "another version of it is here now")
+        }
         None => Answer::remark(reply::not_found(), "it is not on this server"),
     }
 }

@@ -5,11 +5,12 @@
 
 mod failures;
 mod firmware;
+mod ipxe;
 mod own_disk;
-mod phantom;
+pub(crate) mod phantom;
 mod recipes;
 mod scenario;
-mod site;
+pub(crate) mod site;
 
 use std::io::Write;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use farrier::cli::demo::rack::{Process, Rack, RackError, tools};
 
-use super::raw::{UEFI, ask};
+use super::raw::{Asker, DISCOVER, Message, REQUEST};
 use super::{Desk, udhcpc};
 use crate::rack::can_run;
 
@@ -36,9 +36,12 @@ fn nothing_is_said_on_an_interface_that_is_not_listed() -> Result<(), RackError>
     );
     let dir = desk.rack.dir().to_path_buf();
     assert!(udhcpc(&here, &dir, &[])?.0.ok(), "{}", desk.server.tail());
-    let patience = Duration::from_millis(1500);
-    assert_eq!(ask(&there, 1, UEFI, patience)?, []);
-    assert_eq!(ask(&there, 3, &[(50, &[10, 79, 0, 11])], patience)?, []);
+    let asker = Asker::everyone(&there)?;
+    let discover = Message::new(DISCOVER, there.mac()).uefi();
+    let reboot = Message::new(REQUEST, there.mac()).wants([10, 79, 0, 11].into());
+    for message in [discover, reboot] {
+        assert_eq!(asker.ask_all(&message, Duration::from_millis(500)), []);
+    }
     Ok(())
 }
 

@@ -1,13 +1,21 @@
-//! The real server and the DHCP clients, relays and servers that others wrote, in racks of their own.
+//! The real server and the clients, relays and servers that others wrote, in racks of their own.
 
 mod beside;
-mod clients;
+mod dhcp;
 mod hosts;
-mod raw;
+mod http;
+pub(crate) mod raw;
+mod relay;
+mod states;
+mod tftp;
 
 use std::path::{Path, PathBuf};
 
-use farrier::cli::demo::rack::{Host, Output, Rack, RackError, Server, ServerSettings};
+use farrier::cli::demo::rack::{
+    Host, Output, Patience, Rack, RackError, Server, ServerSettings, until,
+};
+use farrier::model::Digest;
+use raw::{Asker, Message};
 
 /// A rack with a server on a site of its own.
 struct Desk {
@@ -21,14 +29,19 @@ type Declared<'a> = (&'a str, String, Option<&'a str>);
 
 impl Desk {
     /// A server whose site has these systems, and more in `farrier.toml`.
-    fn new(systems: &[Declared<'_>], more: &str) -> Result<Desk, RackError> {
-        let rack = Rack::new()?;
-        Desk::on(rack, systems, more)
+    fn on(rack: Rack, systems: &[Declared<'_>], more: &str) -> Result<Desk, RackError> {
+        Desk::with_kernel(rack, systems, more, b"not really a kernel\n")
     }
 
-    fn on(rack: Rack, systems: &[Declared<'_>], more: &str) -> Result<Desk, RackError> {
+    /// The same, with this as the kernel of its one profile.
+    fn with_kernel(
+        rack: Rack,
+        systems: &[Declared<'_>],
+        more: &str,
+        kernel: &[u8],
+    ) -> Result<Desk, RackError> {
         let site = rack.dir().join("site");
-        write_site(&site, systems, more).map_err(RackError::file(&site))?;
+        write_site(&site, systems, more, kernel).map_err(RackError::file(&site))?;
         let settings = ServerSettings {
             program: PathBuf::from(env!("CARGO_BIN_EXE_farrier")),
             site,
@@ -45,6 +58,32 @@ impl Desk {
         Ok(serde_json::from_str(&text).expect("a JSON list"))
     }
 
+    /// Fetches the kernel and flags a system for it.
+    fn flag(&self, system: &str) -> Result<(), RackError> {
+        self.server.must(&["distro", "fetch", "rescue"])?;
+        self.server.must(&["boot", system, "rescue", "--yes"])?;
+        Ok(())
+    }
+
+    /// Asserts that a message is heard and not answered. The server counts what it is silent about,
+    /// so that a silence is seen, and not waited for.
+    #[track_caller]
+    fn stays_silent(&self, asker: &Asker, message: &Message) -> Result<(), RackError> {
+        let silent = self.counter("dhcp.silent")?;
+        let replied = self.counter("dhcp.replied")?;
+        let number = asker.send(message);
+        until(
+            "the server's silence",
+            Patience::seconds(20),
+            || format!("{message:?}\n{}", self.server.tail()),
+            || Ok((self.counter("dhcp.silent")? > silent).then_some(())),
+        )?;
+        let heard = asker.listen(number, std::time::Duration::from_millis(1), 1);
+        assert_eq!(heard, [], "{message:?}");
+        assert_eq!(self.counter("dhcp.replied")?, replied, "{message:?}");
+        Ok(())
+    }
+
     /// What `farrier status` counts.
     fn counter(&self, name: &str) -> Result<u64, RackError> {
         let text = self.server.must(&["status", "-o", "json"])?;
@@ -55,14 +94,20 @@ impl Desk {
 }
 
 /// A small sound site: one live profile, whose kernel is a file of it.
-fn write_site(dir: &Path, systems: &[Declared<'_>], more: &str) -> std::io::Result<()> {
-    let put = |name: &str, text: &str| {
+fn write_site(
+    dir: &Path,
+    systems: &[Declared<'_>],
+    more: &str,
+    kernel: &[u8],
+) -> std::io::Result<()> {
+    let write = |name: &str, bytes: &[u8]| {
         let path = dir.join(name);
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        std::fs::write(path, text)
+        std::fs::write(path, bytes)
     };
+    let put = |name: &str, text: &str| write(name, text.as_bytes());
     put(
         "farrier.toml",
         &format!(
@@ -75,7 +120,7 @@ fn write_site(dir: &Path, systems: &[Declared<'_>], more: &str) -> std::io::Resu
         "boot/rescue.toml",
         "kernel = \"linux\"\n[artefact.linux]\nfile = \"files/linux\"\n",
     )?;
-    put("files/linux", "not really a kernel\n")?;
+    write("files/linux", kernel)?;
     put(
         "profiles/rescue/profile.toml",
         "kind = \"live\"\ndistro = \"rescue\"\ncmdline = \"quiet\"\n",
@@ -131,4 +176,24 @@ fn value<'a>(told: &'a str, name: &str) -> Option<&'a str> {
     told.lines()
         .find_map(|l| l.strip_prefix(name)?.strip_prefix('='))
         .map(|v| v.trim_matches('\''))
+}
+
+/// A file's digest, for two files to be compared without printing them.
+fn digest(path: &Path) -> Result<Digest, RackError> {
+    Ok(Digest::of(&std::fs::read(path).map_err(RackError::file(path))?))
+}
+
+/// So many bytes that no two places of have the same block.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut out = Vec::with_capacity(length + 8);
+    while out.len() < length {
+        // xorshift64 (Marsaglia, 2003)
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        out.extend_from_slice(&state.to_le_bytes());
+    }
+    out.truncate(length);
+    out
 }
