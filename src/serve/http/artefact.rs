@@ -9,8 +9,7 @@ use super::machine::{Answer, Asked, MachinePlane};
 use super::reply::{self, Served};
 use crate::model::{Artefact, ArtefactRef, Event, EventKind};
 
-/// A kernel, initrd or other artefact, under the digest it was pinned with: the current version or an
-/// older one that a build still needs.
+/// A kernel, initrd or other artefact, under the digest it was pinned with.
 pub(super) async fn artefact(
     plane: &MachinePlane,
     asked: &Asked,
@@ -18,13 +17,14 @@ pub(super) async fn artefact(
     digest: &str,
 ) -> Answer {
     let index = plane.waist.artefacts();
-    match index.exact(&id.distro, &id.name, digest) {
-        Some(artefact) => send(plane, asked, artefact).await,
-        None if index.get(&id.distro, &id.name).is_some() => {
-            Answer::remark(reply::not_found(), "another version of it is here now")
-        }
-        None => Answer::remark(reply::not_found(), "it is not on this server"),
+    if let Some(artefact) = index.exact(&id.distro, &id.name, digest) {
+        return send(plane, asked, artefact).await;
     }
+    let remark = match index.get(&id.distro, &id.name) {
+        Some(_) => "another version of it is here now",
+        None => "it is not on this server",
+    };
+    Answer::remark(reply::not_found(), remark)
 }
 
 /// A network boot loader.

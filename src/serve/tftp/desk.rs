@@ -86,9 +86,8 @@ impl Desk {
             }
             TftpName::Artefact { id, digest } => {
                 let index = self.waist.artefacts();
-                let artefact = index
-                    .exact(&id.distro, &id.name, &digest)
-                    .ok_or(TftpError::FileNotFound)?;
+                let found = index.exact(&id.distro, &id.name, &digest);
+                let artefact = found.ok_or(TftpError::FileNotFound)?;
                 Ok(self.artefact(ip, artefact.clone(), place))
             }
             TftpName::Autoexec => Ok(text(ipxe::autoexec(&urls), place)),
