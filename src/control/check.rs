@@ -31,7 +31,10 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site) {
             && before.subnets == site.subnets;
         if same_ground {
             systems.retain(|s| {
-                before.systems.get(&s.name).is_none_or(|known| !Arc::ptr_eq(known, s))
+                before
+                    .systems
+                    .get(&s.name)
+                    .is_none_or(|known| !Arc::ptr_eq(known, s))
             });
         }
         if systems.is_empty() {
