@@ -256,7 +256,7 @@ fn killed_in_every_phase() -> Done {
     let rack = Rack::new()?;
     let mut server = serve_phantom(&rack, PATIENT)?;
     let machine = Phantom::new(&rack, "web01")?;
-    let mut again = |server: &mut farrier::cli::demo::rack::Server, phase: Phase| -> Done {
+    let again = |server: &mut farrier::cli::demo::rack::Server, phase: Phase| -> Done {
         server.kill();
         server.up()?;
         assert_eq!(server.phase("web01")?, phase, "{}", server.tail());

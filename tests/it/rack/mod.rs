@@ -6,6 +6,7 @@
 mod canary;
 mod failures;
 mod firmware;
+mod lifecycle;
 mod own_disk;
 mod phantom;
 mod recipes;
