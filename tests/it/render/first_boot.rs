@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddrV4;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -421,14 +422,21 @@ fn a_server_that_is_not_the_pinned_one_is_told_nothing() {
         let elsewhere = tempfile::tempdir().expect("a folder");
         let stranger = farrier::vault::Authority::open(elsewhere.path()).expect("made");
         std::fs::write(&pinned, stranger.certificate().as_bytes()).expect("a file");
-        let mut unit = t.unit().stdout(Stdio::piped()).spawn().expect("run");
+        // a group of its own: what it waits with must end with it
+        let mut unit = t.unit();
+        let mut unit = unit
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("run");
         let said = BufReader::new(unit.stdout.take().expect("a pipe"));
         let line = said
             .lines()
             .map_while(Result::ok)
             .find(|l| l.contains("no acknowledgement"))
             .expect("it says what is wrong");
-        unit.kill().expect("killed");
+        let group = nix::unistd::Pid::from_raw(unit.id().cast_signed());
+        nix::sys::signal::killpg(group, nix::sys::signal::SIGKILL).expect("killed");
         unit.wait().expect("an end");
         assert!(
             line.contains("pinned authority"),
