@@ -3,8 +3,8 @@
 mod architecture;
 mod artefacts;
 mod cli;
-mod contract;
 mod clients;
+mod contract;
 mod fai;
 mod http;
 mod loader;

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, bail};
 const PACKAGES: &[&str] = &[
     // machines and networks
     "qemu-system-x86",
-    "qemu-utils",
     "ovmf",
     "ipxe",
     "ipxe-qemu",
@@ -22,7 +21,9 @@ const PACKAGES: &[&str] = &[
     "fai-server",
     "fai-setup-storage",
     "squashfs-tools",
+    "debootstrap",
     "mmdebstrap",
+    "parted",
     "dosfstools",
     "mtools",
     "cpio",

@@ -135,19 +135,22 @@ fn write_site(
     put("systems.toml", &text)
 }
 
-/// udhcpc, once: its script writes what it was told into a file, which is returned.
-fn udhcpc(host: &Host, dir: &Path, more: &[&str]) -> Result<(Output, String), RackError> {
+/// What udhcpc runs: it takes the address, and writes what it was told beside itself.
+fn script(host: &Host, dir: &Path) -> Result<PathBuf, RackError> {
     use std::os::unix::fs::PermissionsExt;
-    let told = dir.join(format!("{}.told", host.namespace().name()));
     let script = dir.join(format!("{}.sh", host.namespace().name()));
-    let text = format!(
-        "#!/bin/sh\n[ \"$1\" = bound ] || [ \"$1\" = renew ] || exit 0\nenv > {}\n\
-         ip addr replace $ip/$mask dev $interface\n",
-        told.display()
-    );
+    let text = "#!/bin/sh\n[ \"$1\" = bound ] || [ \"$1\" = renew ] || exit 0\nenv > $0.told\n\
+                ip addr replace $ip/$mask dev $interface\n";
     std::fs::write(&script, text).map_err(RackError::file(&script))?;
     let mode = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(&script, mode).map_err(RackError::file(&script))?;
+    Ok(script)
+}
+
+/// udhcpc, once; returns what it said, and what it was told as its script wrote it down.
+fn udhcpc(host: &Host, dir: &Path, more: &[&str]) -> Result<(Output, String), RackError> {
+    let script = script(host, dir)?;
+    let told = script.with_extension("sh.told");
     // It may be the second run of this host.
     let _ = std::fs::remove_file(&told);
     let script = script.display().to_string();

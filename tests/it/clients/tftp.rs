@@ -94,10 +94,10 @@ fn four_clients_fetch_what_a_machine_boots() -> Result<(), RackError> {
             let _ = std::fs::remove_file(&to);
             Ok(())
         };
-        // each program has its own words for the error codes 1 and 2
+        // error codes 1 and 2, as text of the server's or in the program's own words
         let (unknown, refused) = match program {
             "curl" => ("file not found", "access violation"),
-            _ => ("not found", "access violation"),
+            _ => ("file not found", "permission denied"),
         };
         for name in ["vmlinuz", "../../etc/passwd", "a/000000000000/rescue/linux"] {
             fails(&host, name, unknown)?;

@@ -34,8 +34,10 @@ pub(super) fn names(bytes: &[u8], mac: MacAddr) -> Vec<Name> {
         .replace("$net_default_mac", &mac.to_string());
     let mut found = Vec::new();
     let base = format!("http://{SERVER}");
-    for (at, _) in text.match_indices(&base) {
-        found.push(Name::Http(format!("{base}{}", path(&text[at + base.len()..]))));
+    for base in [&base, &format!("https://{SERVER}")] {
+        for (at, _) in text.match_indices(base) {
+            found.push(Name::Http(format!("{base}{}", path(&text[at + base.len()..]))));
+        }
     }
     for (at, start) in text.match_indices(&format!("(tftp,{SERVER})/")) {
         found.push(Name::Tftp(path(&text[at + start.len()..]).to_string()));
@@ -54,10 +56,15 @@ pub(super) fn names(bytes: &[u8], mac: MacAddr) -> Vec<Name> {
     found
 }
 
-/// As far as a URL goes in a script or an answer file.
+/// As far as a URL goes in a script or an answer file; where a shell's variable is its last part, as
+/// far as what stands before.
 fn path(text: &str) -> &str {
     let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.:+~/?=&$%".contains(c)));
-    text[..end.unwrap_or(text.len())].trim_end_matches(['.', ':'])
+    let path = text[..end.unwrap_or(text.len())].trim_end_matches(['.', ':']);
+    match path.rsplit_once('/') {
+        Some((before, last)) if last.contains('$') => before,
+        _ => path,
+    }
 }
 
 /// All files of a compressed archive, one behind the other.
