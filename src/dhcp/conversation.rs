@@ -100,7 +100,9 @@ pub enum Silence {
     #[error("it boots its own disk")]
     OwnDisk,
     /// There is no loader for its firmware, or not on this server.
-    #[error("there is no boot loader for its firmware here (`farrier doctor` lists those that are)")]
+    #[error(
+        "there is no boot loader for its firmware here (`farrier doctor` lists those that are)"
+    )]
     NoLoader,
 }
 

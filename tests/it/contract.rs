@@ -61,8 +61,13 @@ fn what_is_advertised_is_served() -> Result<(), RackError> {
             flagged,
             seen: BTreeSet::new(),
             due: VecDeque::new(),
+            report: None,
+            handoff: None,
         };
         walk.from_power_on()?;
+        if flagged.installs {
+            walk.first_boot()?;
+        }
         assert!(walk.seen.len() > 5, "{}: {:?}", flagged.name, walk.seen);
     }
     Ok(())
@@ -75,6 +80,9 @@ struct Walk<'a> {
     flagged: &'a Flagged,
     seen: BTreeSet<Name>,
     due: VecDeque<(Name, String)>,
+    /// Where the installer reports, and where the first boot asks, once they were named.
+    report: Option<String>,
+    handoff: Option<String>,
 }
 
 impl Walk<'_> {
@@ -100,7 +108,10 @@ impl Walk<'_> {
         let base = format!("http://{SERVER}");
         if firmware.secure_boot {
             self.look_for(Name::Tftp("grubx64.efi".into()), "shim, by PXE");
-            self.look_for(Name::Http(format!("{base}/loader/grubx64.efi")), "shim, by HTTP");
+            self.look_for(
+                Name::Http(format!("{base}/loader/grubx64.efi")),
+                "shim, by HTTP",
+            );
             self.look_for(Name::Tftp("grub/grub.cfg".into()), "GRUB");
             let own = format!("grub/grub.cfg-01-{}", mac.dashed());
             self.look_for(Name::Http(format!("{base}/{own}")), "GRUB, by HTTP");
@@ -167,7 +178,11 @@ impl Walk<'_> {
             },
         };
         let because = format!("{name:?}, named by {because}");
-        for found in names(&bytes, self.flagged.mac) {
+        let found = names(&bytes, self.flagged.mac);
+        if let Some(certificate) = &found.certificate {
+            self.machine.pin(certificate);
+        }
+        for found in found.names {
             self.look_for(found, &because);
         }
         Ok(())
@@ -175,19 +190,29 @@ impl Walk<'_> {
 
     /// Asks a URL as whoever reads it would; none where it is only the beginning of others.
     fn http(&mut self, url: &str, because: &str) -> Result<Option<Vec<u8>>, RackError> {
-        let path = url
-            .strip_prefix(&format!("http://{SERVER}"))
-            .unwrap_or_else(|| panic!("{because} names another server: {url}"));
+        let (scheme, rest) = url.split_once("://").expect("a URL");
+        let Some(path) = rest.strip_prefix(&SERVER.to_string()) else {
+            panic!("{because} names another server: {url}");
+        };
         let path = path.split('?').next().unwrap_or(path);
         let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
         let (url, body) = match (parse_http(path), parts.as_slice()) {
             (Some(HttpPath::Report { .. }), _) => (url.to_string(), Some("")),
             (Some(_), _) => (url.to_string(), None),
-            // what scripts append to
-            (None, ["", "r", _]) => (format!("{url}/start"), Some("")),
+            // what is appended to
+            (None, ["", "r", _]) if scheme == "https" => (format!("{url}/handoff"), Some("")),
+            (None, ["", "r", _]) => {
+                self.report = Some(url.to_string());
+                (format!("{url}/start"), Some(""))
+            }
+            (None, ["", "h", _]) => {
+                self.handoff = Some(url.to_string());
+                return Ok(None);
+            }
             (None, ["", "mirror", _]) => (format!("{url}/dists/stable/Release"), None),
             (None, ["", "b", _]) => {
-                let all = self.server.must(&["render", &self.flagged.name, "-o", "name"])?;
+                let name = &self.flagged.name;
+                let all = self.server.must(&["render", name, "-o", "name"])?;
                 for document in all.lines() {
                     let name = Name::Http(format!("{url}/{document}"));
                     self.look_for(name, "the list of documents");
@@ -205,6 +230,19 @@ impl Walk<'_> {
             self.evidence()
         );
         Ok(Some(reply.body))
+    }
+
+    /// The installation ends, and the first boot redeems the hand-off that the walk came upon.
+    fn first_boot(&self) -> Result<(), RackError> {
+        let (Some(report), Some(handoff)) = (&self.report, &self.handoff) else {
+            panic!("no report or no hand-off in {:?}", self.seen);
+        };
+        let end = format!("{report}/end");
+        self.machine.http(&end, Some(""))?.must_be(200, &end)?;
+        self.machine
+            .first_boot(handoff, "ok")?
+            .must_be(200, handoff)?;
+        Ok(())
     }
 
     fn evidence(&self) -> String {
@@ -233,14 +271,20 @@ fn a_pinned_kernel_outlives_a_newer_one() -> Result<(), RackError> {
         panic!("not told to install: {}", server.evidence("web01", None));
     };
     let found: Vec<Name> = names(script.as_bytes(), machine.mac())
+        .names
         .into_iter()
         .filter(|n| matches!(n, Name::Http(url) if url.ends_with("/phantom/linux")))
         .collect();
     let [Name::Http(url)] = found.as_slice() else {
         panic!("one kernel: {script}");
     };
-    assert_eq!(machine.http(url, None)?.must_be(200, url)?.text(), "a kernel\n");
-    let name = url.strip_prefix(&format!("http://{SERVER}/")).expect("ours");
+    assert_eq!(
+        machine.http(url, None)?.must_be(200, url)?.text(),
+        "a kernel\n"
+    );
+    let name = url
+        .strip_prefix(&format!("http://{SERVER}/"))
+        .expect("ours");
     let by_tftp = machine.tftp(SERVER, name)?;
     assert_eq!(by_tftp, Transfer::File(b"a kernel\n".to_vec()));
     // the next build has the newer one

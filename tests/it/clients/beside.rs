@@ -2,13 +2,53 @@
 
 use std::time::Duration;
 
-use farrier::cli::demo::rack::{Patience, Process, Rack, RackError, SERVER, tools, until};
+use farrier::cli::demo::rack::{Patience, Rack, RackError, SERVER, tools, until};
 
 use super::raw::{ACK, Asker, DISCOVER, Message, OFFER, REQUEST};
-use super::{Desk, udhcpc, value};
+use super::{Desk, dnsmasq, udhcpc, value};
 use crate::rack::can_run;
 
 const NEEDS: [&[tools::Need]; 3] = [tools::NETWORK, tools::CLIENTS, tools::NEIGHBOUR];
+
+const PROXY: &str = "[dhcp]\nmode = \"proxy\"\n";
+
+/// On the same host the two share the port, if the other one shares it at all.
+#[test]
+fn proxy_on_the_host_of_a_dnsmasq() -> Result<(), RackError> {
+    if !can_run("proxy on dnsmasq's host", &NEEDS, false) {
+        return Ok(());
+    }
+    for way in ["--bind-interfaces", "--bind-dynamic"] {
+        let rack = Rack::new()?;
+        let host = rack.host("client")?;
+        let other = dnsmasq(&rack, rack.namespace(), way)?;
+        let systems = [("web01", host.mac().to_string(), None)];
+        let desk = Desk::on(rack, &systems, PROXY)?;
+        desk.flag("web01")?;
+        let asker = Asker::everyone(&host)?;
+        let discover = Message::new(DISCOVER, host.mac()).uefi();
+        // both have the same address: they are told apart by what they give
+        let said = asker.ask_all(&discover, Duration::from_secs(2));
+        let file = |leases: bool| {
+            let mut of = said.iter().filter(|s| s.given.is_unspecified() != leases);
+            of.next().map(|s| s.text(67))
+        };
+        let evidence = || format!("{way} {said:?}{}{}", other.said(), desk.server.tail());
+        assert_eq!(file(true), Some(None), "{}", evidence());
+        assert_eq!(
+            file(false),
+            Some(Some("snponly.efi".into())),
+            "{}",
+            evidence()
+        );
+    }
+    let rack = Rack::new()?;
+    let _other = dnsmasq(&rack, rack.namespace(), "--interface=br0")?;
+    let refused = Desk::on(rack, &[], PROXY).err().map(|e| e.to_string());
+    let refused = refused.expect("the port is not shared");
+    assert!(refused.contains("set `bind-interfaces`"), "{refused}");
+    Ok(())
+}
 
 #[test]
 fn proxy_beside_dnsmasq() -> Result<(), RackError> {
@@ -18,25 +58,9 @@ fn proxy_beside_dnsmasq() -> Result<(), RackError> {
     let rack = Rack::new()?;
     let (other, host) = (rack.host("dnsmasq")?, rack.host("client")?);
     other.address("10.77.0.9/24")?;
-    let mut dnsmasq = other.namespace().command("dnsmasq");
-    dnsmasq.args([
-        "--no-daemon",
-        "--conf-file=/dev/null",
-        "--port=0",
-        "--log-dhcp",
-    ]);
-    dnsmasq.args(["--dhcp-range=10.77.0.200,10.77.0.210,1h", "--no-ping"]);
-    dnsmasq.arg(format!("--dhcp-leasefile={}/leases", rack.dir().display()));
-    let log = rack.dir().join("dnsmasq.log");
-    let dnsmasq = Process::start("dnsmasq", &mut dnsmasq, &log, false)?;
-    until(
-        "dnsmasq",
-        Patience::seconds(20),
-        || dnsmasq.said(),
-        || Ok(dnsmasq.said().contains("DHCP, IP range").then_some(())),
-    )?;
+    let dnsmasq = dnsmasq(&rack, other.namespace(), "--bind-interfaces")?;
     let systems = [("web01", host.mac().to_string(), None)];
-    let desk = Desk::on(rack, &systems, "[dhcp]\nmode = \"proxy\"\n")?;
+    let desk = Desk::on(rack, &systems, PROXY)?;
     let asker = Asker::everyone(&host)?;
     let discover = Message::new(DISCOVER, host.mac()).uefi();
     // not flagged: only the other server speaks
@@ -44,7 +68,11 @@ fn proxy_beside_dnsmasq() -> Result<(), RackError> {
     let offer = asker.ask(&discover);
     assert_eq!(offer.kind, OFFER);
     assert_eq!(offer.server(), Some([10, 77, 0, 9].into()));
-    assert!(offer.given.octets()[3] >= 200, "{offer:?}{}", dnsmasq.said());
+    assert!(
+        offer.given.octets()[3] >= 200,
+        "{offer:?}{}",
+        dnsmasq.said()
+    );
     until(
         "the server's silence",
         Patience::seconds(20),

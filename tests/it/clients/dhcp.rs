@@ -153,9 +153,12 @@ fn udhcpc_reserved_and_pooled() -> Result<(), RackError> {
     said(&format!("lease of {ip} obtained"))?;
     assert_eq!(lease(&desk)?.state, "bound");
     client.terminate();
-    until("the released lease", Patience::seconds(20), evidence, || {
-        Ok((lease(&desk)?.state == "released").then_some(()))
-    })
+    until(
+        "the released lease",
+        Patience::seconds(20),
+        evidence,
+        || Ok((lease(&desk)?.state == "released").then_some(())),
+    )
 }
 
 #[test]

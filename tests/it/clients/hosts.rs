@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use farrier::cli::demo::rack::{Patience, Process, Rack, RackError, tools, until};
+use farrier::cli::demo::rack::{Rack, RackError, tools};
 
 use super::raw::{Asker, DISCOVER, Message, REQUEST};
-use super::{Desk, udhcpc};
+use super::{Desk, dnsmasq, udhcpc};
 use crate::rack::can_run;
 
 const NEEDS: [&[tools::Need]; 3] = [tools::NETWORK, tools::CLIENTS, tools::NEIGHBOUR];
@@ -52,20 +52,7 @@ fn a_port_that_another_server_has_is_named_with_the_fix() -> Result<(), RackErro
     // the three ways in which dnsmasq takes the port, two of which share it with whoever shares
     for way in ["--interface=br0", "--bind-interfaces", "--bind-dynamic"] {
         let rack = Rack::new()?;
-        let mut dnsmasq = rack.namespace().command("dnsmasq");
-        dnsmasq.args(["--no-daemon", "--conf-file=/dev/null", "--port=0"]);
-        dnsmasq.args(["--interface=br0", "--dhcp-range=10.77.0.200,10.77.0.210,1h"]);
-        dnsmasq.arg(format!("--dhcp-leasefile={}/leases", rack.dir().display()));
-        dnsmasq.arg(way);
-        let log = rack.dir().join("dnsmasq.log");
-        let other = Process::start("dnsmasq", &mut dnsmasq, &log, false)?;
-        // said when its sockets are open
-        until(
-            "dnsmasq",
-            Patience::seconds(20),
-            || other.said(),
-            || Ok(other.said().contains("DHCP, IP range").then_some(())),
-        )?;
+        let _other = dnsmasq(&rack, rack.namespace(), way)?;
         let refused = Desk::on(rack, &[], "").err().map(|e| e.to_string());
         let refused = refused.unwrap_or_else(|| panic!("the port is taken, with {way}"));
         assert!(

@@ -19,7 +19,10 @@ fn curl(host: &Host, words: &[&str]) -> Result<Output, RackError> {
 
 /// The status alone, with the body thrown away.
 fn status(host: &Host, url: &str) -> Result<String, RackError> {
-    let out = curl(host, &["--output", "/dev/null", "--write-out", "%{http_code}", url])?;
+    let out = curl(
+        host,
+        &["--output", "/dev/null", "--write-out", "%{http_code}", url],
+    )?;
     assert!(out.ok(), "{url}: {}", out.stderr);
     Ok(out.stdout)
 }
@@ -50,7 +53,12 @@ fn a_kernel_whole_in_parts_and_not_again() -> Result<(), RackError> {
     assert_eq!(digest(&file)?, wanted);
     // not again
     let other = dir.join("again").display().to_string();
-    let again = [&["--etag-compare", &tag, "--output", &other][..], &told, &[&url]].concat();
+    let again = [
+        &["--etag-compare", &tag, "--output", &other][..],
+        &told,
+        &[&url],
+    ]
+    .concat();
     let out = curl(&host, &again)?;
     assert_eq!(out.stdout, "304 0", "{}", out.stderr);
     // the rest of a transfer that was cut off
@@ -131,12 +139,22 @@ fn what_is_another_machines_is_not_found() -> Result<(), RackError> {
         "/api/status",
         "/mirror/none/x",
     ] {
-        assert_eq!(status(&own, &format!("http://{SERVER}{path}"))?, "404", "{path}");
+        assert_eq!(
+            status(&own, &format!("http://{SERVER}{path}"))?,
+            "404",
+            "{path}"
+        );
     }
     let out = curl(
         &own,
-        &["--path-as-is", "--output", "/dev/null", "--write-out", "%{http_code}",
-            &format!("http://{SERVER}/loader/../../etc/passwd")],
+        &[
+            "--path-as-is",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            &format!("http://{SERVER}/loader/../../etc/passwd"),
+        ],
     )?;
     assert_eq!(out.stdout, "404");
     Ok(())

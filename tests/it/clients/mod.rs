@@ -12,7 +12,7 @@ mod tftp;
 use std::path::{Path, PathBuf};
 
 use farrier::cli::demo::rack::{
-    Host, Output, Patience, Rack, RackError, Server, ServerSettings, until,
+    Host, Namespace, Output, Patience, Process, Rack, RackError, Server, ServerSettings, until,
 };
 use farrier::model::Digest;
 use raw::{Asker, Message};
@@ -135,6 +135,29 @@ fn write_site(
     put("systems.toml", &text)
 }
 
+/// A dnsmasq that hands out addresses, in the namespace of a host or of the rack.
+pub(crate) fn dnsmasq(rack: &Rack, at: &Namespace, way: &str) -> Result<Process, RackError> {
+    let mut dnsmasq = at.command("dnsmasq");
+    dnsmasq.args([
+        "--no-daemon",
+        "--conf-file=/dev/null",
+        "--port=0",
+        "--log-dhcp",
+    ]);
+    dnsmasq.args(["--dhcp-range=10.77.0.200,10.77.0.210,1h", "--no-ping", way]);
+    dnsmasq.arg(format!("--dhcp-leasefile={}/leases", rack.dir().display()));
+    let log = rack.dir().join("dnsmasq.log");
+    let dnsmasq = Process::start("dnsmasq", &mut dnsmasq, &log, false)?;
+    // said when its sockets are open
+    until(
+        "dnsmasq",
+        Patience::seconds(20),
+        || dnsmasq.said(),
+        || Ok(dnsmasq.said().contains("DHCP, IP range").then_some(())),
+    )?;
+    Ok(dnsmasq)
+}
+
 /// What udhcpc runs: it takes the address, and writes what it was told beside itself.
 fn script(host: &Host, dir: &Path) -> Result<PathBuf, RackError> {
     use std::os::unix::fs::PermissionsExt;
@@ -183,7 +206,9 @@ fn value<'a>(told: &'a str, name: &str) -> Option<&'a str> {
 
 /// A file's digest, for two files to be compared without printing them.
 fn digest(path: &Path) -> Result<Digest, RackError> {
-    Ok(Digest::of(&std::fs::read(path).map_err(RackError::file(path))?))
+    Ok(Digest::of(
+        &std::fs::read(path).map_err(RackError::file(path))?,
+    ))
 }
 
 /// So many bytes that no two places of have the same block.

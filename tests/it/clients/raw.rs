@@ -73,7 +73,10 @@ impl Message {
     pub(crate) fn uefi(self) -> Message {
         self.option(60, "PXEClient:Arch:00007:UNDI:003016")
             .option(93, [0, 7])
-            .option(97, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16])
+            .option(
+                97,
+                [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+            )
             .option(57, [5, 192])
     }
 
@@ -163,7 +166,9 @@ impl Asker {
         let device = host.interface().as_bytes().to_vec();
         let socket = host.namespace().inside(move || {
             let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
-            socket.bind_device(Some(&device)).expect("bound to the interface");
+            socket
+                .bind_device(Some(&device))
+                .expect("bound to the interface");
             socket.set_broadcast(true).expect("broadcast");
             let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68);
             socket.bind(&any.into()).expect("port 68");

@@ -76,7 +76,10 @@ fn a_rack_behind_a_router_boots() -> Result<(), RackError> {
     let loader = offer.text(67).expect("a loader");
     let got = dir.join("loader");
     atftp(&pooled, &loader, &got)?;
-    assert_eq!(digest(&got)?, digest(Path::new("/usr/lib/ipxe/snponly.efi"))?);
+    assert_eq!(
+        digest(&got)?,
+        digest(Path::new("/usr/lib/ipxe/snponly.efi"))?
+    );
     let script = format!("http://{SERVER}/ipxe/{}", pooled.mac().dashed());
     let out = pooled.run(&["curl", "--silent", "--show-error", "--fail", &script])?;
     assert!(out.ok(), "{}{}", out.stderr, evidence());
@@ -134,7 +137,12 @@ fn link_selection_and_server_identifier_override() -> Result<(), RackError> {
     let ask = |kind| Message::new(kind, mac).through(ROUTER).option(82, agent);
     let (ip, relay) = ([10, 78, 0, 11].into(), Ipv4Addr::new(10, 78, 0, 1));
     let offer = asker.ask(&ask(DISCOVER).uefi());
-    assert_eq!((offer.kind, offer.given), (OFFER, ip), "{}", desk.server.tail());
+    assert_eq!(
+        (offer.kind, offer.given),
+        (OFFER, ip),
+        "{}",
+        desk.server.tail()
+    );
     assert_eq!(offer.server(), Some(relay));
     assert_eq!(offer.option(3), Some(&[10, 78, 0, 1][..]));
     assert_eq!(offer.next, SERVER, "it boots from the real one");

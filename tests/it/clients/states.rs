@@ -6,9 +6,7 @@ use farrier::cli::demo::rack::{Patience, Rack, RackError, SERVER, tools, until};
 use farrier::model::MacAddr;
 
 use super::Desk;
-use super::raw::{
-    ACK, Asker, DECLINE, DISCOVER, INFORM, Message, NAK, OFFER, RELEASE, REQUEST,
-};
+use super::raw::{ACK, Asker, DECLINE, DISCOVER, INFORM, Message, NAK, OFFER, RELEASE, REQUEST};
 use crate::rack::can_run;
 
 const NEEDS: [&[tools::Need]; 1] = [tools::NETWORK];
@@ -24,7 +22,10 @@ fn recorded(desk: &Desk, ip: Ipv4Addr, state: &str) -> Result<(), RackError> {
         Patience::seconds(20),
         || format!("{:?}{}", desk.leases(), desk.server.tail()),
         || {
-            let found = desk.leases()?.into_iter().any(|l| l.ip == ip && l.state == state);
+            let found = desk
+                .leases()?
+                .into_iter()
+                .any(|l| l.ip == ip && l.state == state);
             Ok(found.then_some(()))
         },
     )

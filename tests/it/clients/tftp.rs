@@ -36,7 +36,9 @@ fn with_tftp_hpa(host: &Host, name: &str, to: &str) -> Result<Output, RackError>
 
 fn with_busybox(host: &Host, name: &str, to: &str) -> Result<Output, RackError> {
     let server = SERVER.to_string();
-    host.run(&["busybox", "tftp", "-g", "-b", "1428", "-r", name, "-l", to, &server])
+    host.run(&[
+        "busybox", "tftp", "-g", "-b", "1428", "-r", name, "-l", to, &server,
+    ])
 }
 
 fn with_curl(host: &Host, name: &str, to: &str) -> Result<Output, RackError> {
@@ -88,7 +90,10 @@ fn four_clients_fetch_what_a_machine_boots() -> Result<(), RackError> {
             let to = dir.join("nothing");
             let out = client(host, name, &to.display().to_string())?;
             let said = format!("{}{}", out.stdout, out.stderr);
-            assert!(said.to_lowercase().contains(word), "{program} {name}: {said}");
+            assert!(
+                said.to_lowercase().contains(word),
+                "{program} {name}: {said}"
+            );
             let length = std::fs::metadata(&to).map_or(0, |m| m.len());
             assert_eq!(length, 0, "{program} {name}");
             let _ = std::fs::remove_file(&to);
@@ -124,7 +129,13 @@ fn block_numbers_start_again() -> Result<(), RackError> {
     let to = desk.rack.dir().join("linux");
     // without any option: 66,407 blocks in lockstep
     let out = with_tftp_hpa(&host, &name, &to.display().to_string())?;
-    assert!(out.ok(), "{}{}{}", out.stdout, out.stderr, desk.server.tail());
+    assert!(
+        out.ok(),
+        "{}{}{}",
+        out.stdout,
+        out.stderr,
+        desk.server.tail()
+    );
     assert_eq!(digest(&to)?, Digest::of(&kernel));
     Ok(())
 }

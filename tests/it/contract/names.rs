@@ -14,8 +14,16 @@ pub(super) enum Name {
     Http(String),
 }
 
+/// What a file points to.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) names: Vec<Name>,
+    /// A certificate to be trusted for what is named.
+    pub(super) certificate: Option<String>,
+}
+
 /// Every name in a file, with the loaders' variables filled in as the loader would.
-pub(super) fn names(bytes: &[u8], mac: MacAddr) -> Vec<Name> {
+pub(super) fn names(bytes: &[u8], mac: MacAddr) -> Found {
     let unpacked;
     let bytes = match bytes {
         [0x1f, 0x8b, ..] => {
@@ -25,7 +33,7 @@ pub(super) fn names(bytes: &[u8], mac: MacAddr) -> Vec<Name> {
         bytes => bytes,
     };
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return Vec::new();
+        return Found::default();
     };
     let text = text
         .replace("${net${farrier-nic}/mac:hexhyp}", &mac.dashed())
@@ -36,14 +44,20 @@ pub(super) fn names(bytes: &[u8], mac: MacAddr) -> Vec<Name> {
     let base = format!("http://{SERVER}");
     for base in [&base, &format!("https://{SERVER}")] {
         for (at, _) in text.match_indices(base) {
-            found.push(Name::Http(format!("{base}{}", path(&text[at + base.len()..]))));
+            found.push(Name::Http(format!(
+                "{base}{}",
+                path(&text[at + base.len()..])
+            )));
         }
     }
     for (at, start) in text.match_indices(&format!("(tftp,{SERVER})/")) {
         found.push(Name::Tftp(path(&text[at + start.len()..]).to_string()));
     }
     for (at, start) in text.match_indices(&format!("(http,{SERVER})")) {
-        found.push(Name::Http(format!("{base}{}", path(&text[at + start.len()..]))));
+        found.push(Name::Http(format!(
+            "{base}{}",
+            path(&text[at + start.len()..])
+        )));
     }
     for line in text.lines() {
         let Some((word, value)) = line.trim().split_once(' ') else {
@@ -53,7 +67,17 @@ pub(super) fn names(bytes: &[u8], mac: MacAddr) -> Vec<Name> {
             found.extend(value.split(',').map(|v| Name::Tftp(v.to_string())));
         }
     }
-    found
+    Found {
+        names: found,
+        certificate: certificate(&text),
+    }
+}
+
+fn certificate(text: &str) -> Option<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let (_, rest) = text.split_once("-----BEGIN CERTIFICATE-----")?;
+    let (inside, _) = rest.split_once(END)?;
+    Some(format!("-----BEGIN CERTIFICATE-----{inside}{END}\n"))
 }
 
 /// As far as a URL goes in a script or an answer file; where a shell's variable is its last part, as

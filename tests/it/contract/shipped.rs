@@ -18,6 +18,8 @@ pub(super) struct Flagged {
     pub(super) name: String,
     pub(super) mac: MacAddr,
     pub(super) firmware: &'static Firmware,
+    /// Its profile installs a system, which is handed off at its first boot.
+    pub(super) installs: bool,
 }
 
 /// A server of the repository's own example, and its machines, all flagged.
@@ -33,7 +35,7 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     assert!(profiles.len() >= 4, "{profiles:?}");
     let mut all = Vec::new();
     let mut text = String::new();
-    for (p, (profile, _)) in profiles.iter().enumerate() {
+    for (p, (profile, installs)) in profiles.iter().enumerate() {
         for (f, firmware) in FIRMWARE.iter().enumerate() {
             let (name, mac) = (format!("{profile}-{}", firmware.word), mac(p, f));
             text.push_str(&format!(
@@ -45,6 +47,7 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
                 name,
                 mac,
                 firmware,
+                installs: *installs,
             });
         }
     }
@@ -77,12 +80,19 @@ fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
         if path.extension().is_none_or(|e| e != "toml") {
             continue;
         }
-        let distro = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let distro = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         let mut document: DocumentMut = read(&path)?.parse().expect("sound TOML");
         let artefacts = document["artefact"].as_table_mut().expect("artefacts");
         for (name, source) in artefacts.iter_mut() {
             let file = format!("boot/files/{distro}/{name}");
-            write(&root.join(&file), &format!("in place of {distro}'s {name}\n"))?;
+            write(
+                &root.join(&file),
+                &format!("in place of {distro}'s {name}\n"),
+            )?;
             let mut table = Table::new();
             table["file"] = value(file);
             *source = Item::Table(table);
@@ -98,7 +108,11 @@ fn profiles(root: &Path) -> Result<Vec<(String, bool)>, RackError> {
     let mut found = Vec::new();
     for path in files(&root.join("profiles"))? {
         let document: DocumentMut = read(&path.join("profile.toml"))?.parse().expect("TOML");
-        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         match document["kind"].as_str() {
             Some("base") => {}
             Some("live" | "kernel") => found.push((name, false)),

@@ -1,12 +1,13 @@
 //! Real iPXE, as it is in a BIOS machine's network card, on the wire of a real server. What it boots
 //! is a program of fifty bytes, so that a boot is a matter of seconds.
 
-use farrier::cli::demo::rack::{Machine, Patience, Process, Rack, RackError, Server, tools, until};
+use farrier::cli::demo::rack::{Machine, Patience, Rack, RackError, Server, tools};
 use farrier::model::Phase;
 
 use super::scenario::{add_and_flag, in_order, times};
 use super::site::{PATIENT, phantom};
 use super::{can_run, own_disk};
+use crate::clients::dnsmasq;
 
 /// What the program from the network says.
 const SAYS: &str = "BOOTED FROM THE NETWORK";
@@ -76,7 +77,13 @@ fn boots_its_own_disk_until_it_is_flagged() -> Result<(), RackError> {
         &server,
         "web01",
         1,
-        &["flagged", "boot-began", "leased", "script-served", "fetched"],
+        &[
+            "flagged",
+            "boot-began",
+            "leased",
+            "script-served",
+            "fetched",
+        ],
     );
     times(&server, "web01", 1, "script-served", 1);
     Ok(())
@@ -86,39 +93,41 @@ fn boots_its_own_disk_until_it_is_flagged() -> Result<(), RackError> {
 /// script, kernel and initrd from Farrier. Not flagged, it boots its own disk.
 #[test]
 fn boots_through_farrier_beside_dnsmasq() -> Result<(), RackError> {
-    if !can_run("iPXE beside dnsmasq", &[&NEEDS[..], &[tools::NEIGHBOUR]].concat(), false) {
+    if !can_run(
+        "iPXE beside dnsmasq",
+        &[&NEEDS[..], &[tools::NEIGHBOUR]].concat(),
+        false,
+    ) {
         return Ok(());
     }
     let rack = Rack::new()?;
     let other = rack.host("dnsmasq")?;
     other.address("10.77.0.9/24")?;
-    let mut dnsmasq = other.namespace().command("dnsmasq");
-    dnsmasq.args(["--no-daemon", "--conf-file=/dev/null", "--port=0"]);
-    dnsmasq.args(["--dhcp-range=10.77.0.200,10.77.0.210,1h", "--log-dhcp"]);
-    dnsmasq.arg(format!("--dhcp-leasefile={}/leases", rack.dir().display()));
-    let log = rack.dir().join("dnsmasq.log");
-    let dnsmasq = Process::start("dnsmasq", &mut dnsmasq, &log, false)?;
-    until(
-        "dnsmasq",
-        Patience::seconds(20),
-        || dnsmasq.said(),
-        || Ok(dnsmasq.said().contains("DHCP, IP range").then_some(())),
-    )?;
+    let dnsmasq = dnsmasq(&rack, other.namespace(), "--bind-interfaces")?;
     let server = serve(&rack, "proxy")?;
     let machine = machine(&rack)?;
     add_and_flag(&server, "web01", machine.mac(), "phantom")?;
     let said = boot(&machine)?;
     let evidence = server.evidence("web01", None);
     assert!(said.contains(SAYS), "{said}{evidence}{}", dnsmasq.said());
-    let acknowledged = format!("DHCPACK(eth0) 10.77.0.2");
-    assert!(dnsmasq.said().contains(&acknowledged), "{}", dnsmasq.said());
+    let acknowledged = "DHCPACK(eth0) 10.77.0.2";
+    assert!(dnsmasq.said().contains(acknowledged), "{}", dnsmasq.said());
     assert_eq!(server.phase("web01")?, Phase::Booting);
-    in_order(&server, "web01", 1, &["flagged", "boot-began", "script-served", "fetched"]);
+    in_order(
+        &server,
+        "web01",
+        1,
+        &["flagged", "boot-began", "script-served", "fetched"],
+    );
     times(&server, "web01", 1, "script-served", 1);
     times(&server, "web01", 1, "leased", 0);
 
     server.must(&["cancel", "web01", "--yes"])?;
     let said = boot(&machine)?;
-    assert!(said.contains(own_disk::SAYS), "{said}{}", server.evidence("web01", None));
+    assert!(
+        said.contains(own_disk::SAYS),
+        "{said}{}",
+        server.evidence("web01", None)
+    );
     Ok(())
 }
