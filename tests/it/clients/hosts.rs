@@ -80,7 +80,7 @@ fn packets_that_are_none_stop_nothing() -> Result<(), RackError> {
     let mac = host.mac();
     host.namespace().inside(move || {
         let socket = std::net::UdpSocket::bind("10.77.0.50:0").expect("a socket");
-        let mut send = |bytes: &[u8]| {
+        let send = |bytes: &[u8]| {
             // the kernel refuses what is longer than a datagram
             let _ = socket.send_to(bytes, "10.77.0.1:67");
             let _ = socket.send_to(bytes, "10.77.0.1:4011");

@@ -1,7 +1,7 @@
 //! Real iPXE, as it is in a BIOS machine's network card, on the wire of a real server. What it boots
 //! is a program of fifty bytes, so that a boot is a matter of seconds.
 
-use farrier::cli::demo::rack::{Machine, Patience, Rack, RackError, Server, tools};
+use farrier::cli::demo::rack::{Machine, Patience, Rack, RackError, Server, tools, until};
 use farrier::model::Phase;
 
 use super::scenario::{add_and_flag, in_order, times};
@@ -11,7 +11,7 @@ use crate::clients::dnsmasq;
 
 /// What the program from the network says.
 const SAYS: &str = "BOOTED FROM THE NETWORK";
-/// From power-on to power-off takes ten seconds on an idle host.
+/// From power-on to the first word of what was booted takes ten seconds on an idle host.
 const PATIENCE: Patience = Patience::seconds(180);
 const NEEDS: [&[tools::Need]; 4] = [
     tools::NETWORK,
@@ -41,11 +41,23 @@ fn machine(rack: &Rack) -> Result<Machine, RackError> {
     Ok(machine)
 }
 
-/// Switches it on, waits until it has switched itself off, and returns what it said.
+/// Switches it on, waits until it says what it booted, and returns everything it said. The plug is
+/// pulled then: after iPXE there is no APM to switch off with.
 fn boot(machine: &Machine) -> Result<String, RackError> {
     let mut power = machine.power_on()?;
-    power.wait_off(PATIENCE)?;
-    Ok(power.serial().text())
+    let serial = power.serial().clone();
+    let said = until(
+        "what the machine booted",
+        PATIENCE,
+        || serial.tail(),
+        || {
+            let text = serial.text();
+            let booted = [SAYS, own_disk::SAYS].iter().any(|s| text.contains(s));
+            Ok(booted.then_some(text))
+        },
+    )?;
+    power.cut();
+    Ok(said)
 }
 
 /// Not flagged, it boots its own disk; flagged, it boots from the network once; and then, as the
