@@ -173,21 +173,21 @@ fn dhcpcd() -> Result<(), RackError> {
         &[("web01", host.mac().to_string(), Some("10.77.0.11"))],
         "",
     )?;
-    // -T: says what it was offered and leaves the system alone. Its helpers outlive it and keep its
-    // output open, so it is its end that is waited for; they go with their namespace.
+    // -T: says what it was offered and leaves the system alone. Its helpers outlive it, may write
+    // after its end and keep its output open, so it is the words that are waited for; they go with
+    // their namespace.
     let mut command = host.namespace().command("dhcpcd");
     command.args(["-4", "-T", "-B", "-t", "20", "-c", "/bin/true"]);
     command.arg(host.interface());
     let log = desk.rack.dir().join("dhcpcd.log");
-    let mut client = Process::start("dhcpcd", &mut command, &log, false)?;
-    client.wait(Patience::seconds(40))?;
-    let said = client.said();
-    assert!(
-        said.contains("offered 10.77.0.11 from 10.77.0.1"),
-        "{said}{}",
-        desk.server.tail()
-    );
-    Ok(())
+    let client = Process::start("dhcpcd", &mut command, &log, false)?;
+    let offered = "offered 10.77.0.11 from 10.77.0.1";
+    until(
+        "dhcpcd's offer",
+        Patience::seconds(40),
+        || format!("{}{}", client.said(), desk.server.tail()),
+        || Ok(client.said().contains(offered).then_some(())),
+    )
 }
 
 #[test]
