@@ -15,6 +15,7 @@ mod observed;
 mod pin;
 mod places;
 mod preview;
+mod secrets;
 mod select;
 mod site;
 mod snapshot;
@@ -48,10 +49,11 @@ use crate::boot::token::fill;
 use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
-    Action, ArtefactIndex, Build, Decision, Door, Event, Facts, Firmware, MacAddr, Record, Site,
-    Timestamp,
+    Action, ArtefactIndex, Build, Decision, DhcpMode, Door, Event, Facts, Firmware, MacAddr,
+    Record, Site, Timestamp,
 };
 use crate::store::Store;
+use crate::vault::{Authority, Sealer, VaultError};
 use writer::Command;
 
 /// What came of an event.
@@ -71,6 +73,8 @@ pub struct Control {
     places: ArcSwap<Places>,
     store: Store,
     key: TokenKey,
+    sealer: Sealer,
+    authority: Authority,
     clock: Clock,
     files: site::Files,
     shelf: Shelf,
@@ -155,7 +159,8 @@ impl Control {
         self.snapshot.load().authorise(token, scope)
     }
 
-    /// Which hardware address holds this IP address now: by reservation, else by lease.
+    /// Which hardware address holds this IP address now: by reservation, else by lease; where another
+    /// server hands out the addresses, by what the machine itself last said at this address.
     pub fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
         let site = self.site();
         if let Some(system) = site.by_ip.get(&ip) {
@@ -165,7 +170,19 @@ impl Control {
                 .find(|i| i.ip == Some(ip))
                 .map(|i| i.mac);
         }
-        self.leases.holder(ip, self.clock())
+        match site.dhcp {
+            DhcpMode::Full => self.leases.holder(ip, self.clock()),
+            DhcpMode::Proxy | DhcpMode::Off => self.observed.at(ip),
+        }
+    }
+
+    /// Remembers that the machine with this interface speaks from this address: without leases
+    /// nothing else says whose progress a request is. It opens no door.
+    pub fn seen_at(&self, ip: Ipv4Addr, mac: MacAddr) {
+        let site = self.site();
+        if site.dhcp != DhcpMode::Full && site.by_mac.contains_key(&mac) {
+            self.observed.set_at(ip, mac);
+        }
     }
 
     /// The desk that leases addresses.
@@ -201,6 +218,16 @@ impl Control {
     /// Where machines reach this server.
     pub fn places(&self) -> Arc<Places> {
         self.places.load_full()
+    }
+
+    /// How the server speaks TLS now: with a certificate for every address that a machine may reach
+    /// it at. Asked for each connection, so that a renewed one needs no restart.
+    ///
+    /// # Errors
+    /// If no certificate can be made.
+    pub fn tls(&self) -> Result<Arc<rustls::ServerConfig>, VaultError> {
+        let addresses = self.places().all(&self.site());
+        self.authority.server(&addresses, self.clock())
     }
 
     /// Sets where machines reach this server, once sockets are bound.

@@ -5,10 +5,15 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::boot::paths::Urls;
 use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, Told};
-use crate::model::{ArtefactIndex, Decision, DhcpMode, Door, Event, Facts, MacAddr, Site, System};
+use crate::model::{
+    ArtefactIndex, BuildKey, Decision, DhcpMode, Document, Door, Event, Facts, MacAddr, Site,
+    System,
+};
 
 /// A `tell` under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Told, TellError>> + Send + 'a>>;
@@ -27,12 +32,20 @@ pub trait Waist: Send + Sync + 'static {
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
     /// See [`Control::holder`].
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr>;
+    /// See [`Control::seen_at`].
+    fn seen_at(&self, ip: Ipv4Addr, mac: MacAddr);
     /// See [`Control::site`].
     fn site(&self) -> Arc<Site>;
     /// See [`Control::artefacts`].
     fn artefacts(&self) -> Arc<ArtefactIndex>;
     /// See [`Control::key`].
     fn key(&self) -> &TokenKey;
+    /// See [`Control::released`].
+    ///
+    /// # Errors
+    /// A sentence, if a secret is not there any more.
+    fn released(&self, document: &Document, build: &BuildKey)
+    -> Result<Zeroizing<Vec<u8>>, String>;
     /// The port of the machine plane's HTTP door.
     fn http_port(&self) -> u16;
 
@@ -100,6 +113,10 @@ impl Waist for Control {
         Control::holder(self, ip)
     }
 
+    fn seen_at(&self, ip: Ipv4Addr, mac: MacAddr) {
+        Control::seen_at(self, ip, mac);
+    }
+
     fn site(&self) -> Arc<Site> {
         Control::site(self)
     }
@@ -110,6 +127,14 @@ impl Waist for Control {
 
     fn key(&self) -> &TokenKey {
         Control::key(self)
+    }
+
+    fn released(
+        &self,
+        document: &Document,
+        build: &BuildKey,
+    ) -> Result<Zeroizing<Vec<u8>>, String> {
+        Control::released(self, document, build)
     }
 
     fn http_port(&self) -> u16 {

@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 pub(crate) const TESTS: &[&str] = &[
     // machines and networks
     "qemu-system-x86",
-    "qemu-utils",
     "ovmf",
     "ipxe",
     "ipxe-qemu",
@@ -23,7 +22,9 @@ pub(crate) const TESTS: &[&str] = &[
     "fai-server",
     "fai-setup-storage",
     "squashfs-tools",
+    "debootstrap",
     "mmdebstrap",
+    "parted",
     "dosfstools",
     "mtools",
     "cpio",

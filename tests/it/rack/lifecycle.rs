@@ -1,0 +1,227 @@
+//! The main job, on real firmware with nothing mocked: a blank disk becomes ready by FAI, boots
+//! itself when it is power-cycled, is rebuilt once when it is flagged again, and boots itself again.
+//! A UEFI machine keeps its variable store from its first start to its last, as metal does.
+
+use std::time::Instant;
+
+use farrier::cli::demo::rack::{
+    Firmware, Machine, Patience, Power, Rack, RackError, Server, tools,
+};
+use farrier::cli::demo::workshop;
+use farrier::model::Phase;
+
+use super::scenario::{in_order, times};
+use super::{can_run, site};
+
+const NAME: &str = "metal01";
+const NEEDS: &[&[tools::Need]] = &[tools::NETWORK, tools::MACHINES, tools::LOADERS, tools::FAI];
+
+/// An installation takes four minutes on two idle cores.
+const BUILD: Patience = Patience::seconds(45 * 60);
+/// From power-on, past the network, to the prompt of the disk's own system.
+const DISK: Patience = Patience::seconds(900);
+
+/// What one build records, in this order, whatever the firmware.
+const BUILD_STORY: &[&str] = &[
+    "flagged",
+    "boot-began",
+    "leased",
+    "script-served",
+    "fetched",
+    "leased",
+    "answer-fetched",
+    "installer-started",
+    "write-permitted",
+    "progress",
+    "installer-ended",
+    "handoff-redeemed",
+    "agent-reported",
+];
+
+#[test]
+fn fai_on_bios() -> Result<(), RackError> {
+    lives("FAI on BIOS", Firmware::Bios)
+}
+
+#[test]
+fn fai_on_uefi() -> Result<(), RackError> {
+    lives("FAI on UEFI", Firmware::UefiPxe)
+}
+
+fn lives(scenario: &str, firmware: Firmware) -> Result<(), RackError> {
+    if !can_run(scenario, NEEDS, true) {
+        return Ok(());
+    }
+    let rack = Rack::new()?;
+    let server = served(&rack)?;
+    let machine = rack.machine(NAME).firmware(firmware).disk(6, "METAL0001");
+    let mac = machine.mac().to_string();
+    server.must(&["add", NAME, &mac, "fai"])?;
+
+    builds(scenario, &server, &machine, 1)?;
+    boots_its_disk(scenario, &server, &machine, 1)?;
+    builds(scenario, &server, &machine, 2)?;
+    boots_its_disk(scenario, &server, &machine, 2)
+}
+
+/// The repository's own site, whose boot tree was built outside the rack.
+fn served(rack: &Rack) -> Result<Server, RackError> {
+    let settings = site::example(rack)?;
+    workshop::fetch(
+        &settings.program,
+        &settings.site,
+        &settings.state,
+        &["fai-6"],
+        |server, distros| {
+            for distro in distros {
+                server.must(&["distro", "fetch", distro])?;
+            }
+            Ok(())
+        },
+    )?;
+    Server::start(rack, settings)
+}
+
+/// Flags the machine and switches it on until it is ready: as many times as it restarts by itself.
+fn builds(
+    scenario: &str,
+    server: &Server,
+    machine: &Machine,
+    number: u32,
+) -> Result<(), RackError> {
+    server.must(&["rebuild", NAME, "--yes"])?;
+    assert_eq!(server.phase(NAME)?, Phase::Armed);
+    let began = Instant::now();
+    let mut power = machine.power_on()?;
+    let mut starts = 1;
+    loop {
+        let ended = wait_end(server, &mut power)?;
+        if ended {
+            break;
+        }
+        power = machine.power_on()?;
+        starts += 1;
+        assert!(
+            starts <= 3,
+            "it restarts again and again\n{}",
+            server.evidence(NAME, Some(&power))
+        );
+    }
+    let view = server.show(NAME)?;
+    let evidence = || server.evidence(NAME, Some(&power));
+    assert_eq!(view.phase, Phase::Ready, "{}", evidence());
+    let build = view.build.expect("a build");
+    assert_eq!(
+        (build.number, build.epoch),
+        (number, number),
+        "{}",
+        evidence()
+    );
+    assert_eq!(build.attempts[0], 1, "one boot is one attempt");
+    assert_eq!(starts, 2, "installed, then started from its disk");
+    in_order(server, NAME, number, BUILD_STORY);
+    for once in [
+        "flagged",
+        "script-served",
+        "installer-started",
+        "write-permitted",
+        "installer-ended",
+        "handoff-redeemed",
+        "agent-reported",
+    ] {
+        times(server, NAME, number, once, 1);
+    }
+    tells(scenario, &format!("build {number}"), server, began);
+    power.cut();
+    Ok(())
+}
+
+/// Waits until the build is over (true) or the machine restarts itself (false).
+fn wait_end(server: &Server, power: &mut Power) -> Result<bool, RackError> {
+    let deadline = Instant::now() + BUILD.0;
+    loop {
+        if !server.phase(NAME)?.is_active() {
+            return Ok(true);
+        }
+        if !power.is_on()? {
+            return Ok(false);
+        }
+        if Instant::now() > deadline {
+            return Err(RackError::TimedOut {
+                what: format!("the end of a build of `{NAME}`"),
+                seconds: BUILD.0.as_secs(),
+                evidence: server.evidence(NAME, Some(power)),
+            });
+        }
+        // Looking is the wait.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+}
+
+/// A power cycle without a flag: the prompt of the disk's own system, and no step of an installation.
+fn boots_its_disk(
+    scenario: &str,
+    server: &Server,
+    machine: &Machine,
+    build: u32,
+) -> Result<(), RackError> {
+    let before = server.events(NAME)?;
+    let began = Instant::now();
+    let mut power = machine.power_on()?;
+    power.serial().wait_for(&format!("{NAME} login:"), DISK)?;
+    let on = power.is_on()?;
+    let evidence = || server.evidence(NAME, Some(&power));
+    assert!(on, "{}", evidence());
+    let serial = power.serial().text();
+    for never in ["FAI_ACTION", "Fully Automatic Installation"] {
+        assert!(!serial.contains(never), "`{never}` in\n{serial}");
+    }
+    assert_eq!(server.phase(NAME)?, Phase::Ready, "{}", evidence());
+    let after = server.events(NAME)?;
+    let new: Vec<&str> = after[before.len()..]
+        .iter()
+        .map(|e| e.kind.as_str())
+        .collect();
+    assert!(
+        !new.iter().any(|k| [
+            "flagged",
+            "script-served",
+            "answer-fetched",
+            "installer-started",
+            "write-permitted"
+        ]
+        .contains(k)),
+        "{new:?}\n{}",
+        evidence()
+    );
+    let view = server.show(NAME)?;
+    assert_eq!(view.build.map(|b| b.epoch), Some(build));
+    eprintln!(
+        "{scenario}: power cycle after build {build}: its own disk in {} s; recorded {new:?}",
+        began.elapsed().as_secs()
+    );
+    power.cut();
+    Ok(())
+}
+
+/// The recorded timeline, for docs/evidence.md and for whoever reads the log of a failure.
+fn tells(scenario: &str, what: &str, server: &Server, began: Instant) {
+    let events = server.events(NAME).unwrap_or_default();
+    let Some(start) = events.iter().rev().find(|e| e.kind == "flagged") else {
+        return;
+    };
+    let start = start.time;
+    eprintln!(
+        "{scenario}: {what}: ready {} s after power-on",
+        began.elapsed().as_secs()
+    );
+    for event in events.iter().filter(|e| e.time >= start) {
+        eprintln!(
+            "{scenario}: {:7.1} {} {} {}",
+            event.time.duration_since(start).as_secs_f64(),
+            event.phase,
+            event.kind,
+            event.detail
+        );
+    }
+}
