@@ -233,3 +233,39 @@ async fn a_group_is_stored_whole_or_not_at_all() {
         .await
         .expect("the connection is usable after a failure");
 }
+
+#[tokio::test]
+async fn leases_alone_and_beside_something_else_are_stored() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let now = Timestamp::from_second(1_800_000_000).expect("a time");
+    let lease = |ip: &str| Lease {
+        ip: ip.parse().expect("an address"),
+        mac: "52:54:00:00:00:09".parse::<MacAddr>().expect("a mac"),
+        state: LeaseState::Bound,
+        granted: now,
+        expires: now,
+        hostname: None,
+    };
+    let alone = Batch {
+        leases: vec![lease("10.0.0.9")],
+        ..Batch::default()
+    };
+    writer.commit(&alone).await.expect("a lease alone");
+    let beside = Batch {
+        leases: vec![lease("10.0.0.10")],
+        secrets: vec![(
+            "bmc/web01".parse().expect("a name"),
+            Some(Arc::new(SecretRow {
+                sealed: b"sealed".to_vec(),
+                time: now,
+                actor: "root".to_string(),
+            })),
+        )],
+        ..Batch::default()
+    };
+    writer.commit(&beside).await.expect("a lease and a secret");
+    let known = store.known().await.expect("known");
+    assert_eq!(known.leases.len(), 2);
+    assert_eq!(known.secrets.len(), 1, "the secret came with a lease");
+}

@@ -27,11 +27,20 @@ pub struct Batch {
 impl Batch {
     /// Whether there is nothing but leases in it: a rack that powers on.
     fn is_leases(&self) -> bool {
-        !self.leases.is_empty()
-            && self.builds.is_empty()
-            && self.pins.is_empty()
-            && self.records.is_empty()
-            && self.revisions.is_empty()
+        let Batch {
+            builds,
+            pins,
+            records,
+            leases,
+            secrets,
+            revisions,
+        } = self;
+        !leases.is_empty()
+            && builds.is_empty()
+            && pins.is_empty()
+            && records.is_empty()
+            && secrets.is_empty()
+            && revisions.is_empty()
     }
 
     /// Whether there is nothing in it.
