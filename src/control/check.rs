@@ -29,12 +29,15 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site, fil
         let Some(profile) = site.profiles.get(name) else {
             continue;
         };
-        for system in &systems {
-            if let Some(unset) = inventory::unset(system, profile, &is_set).first() {
-                let place = (broken.len() < PLACED).then(|| unset.place(files, site, system));
-                let problem = unset.diagnostic(place.flatten()).to_string();
-                broken.push((system.name.clone(), problem));
-            }
+        let first = |system: &&Arc<System>| {
+            let unset = inventory::unset(system, profile, &is_set);
+            Some((system.name.clone(), unset.into_iter().next()?))
+        };
+        let unset: Vec<(Name, inventory::Unset)> = systems.par_iter().filter_map(first).collect();
+        for (name, unset) in unset {
+            let system = site.systems.get(&name).filter(|_| broken.len() < PLACED);
+            let place = system.and_then(|system| unset.place(files, site, system));
+            broken.push((name, unset.diagnostic(place).to_string()));
         }
         systems.truncate(RENDERED_PER_PROFILE);
         broken.extend(of_profile(control, site, profile, &systems));

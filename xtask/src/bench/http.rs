@@ -115,8 +115,8 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
             ),
         ],
         commands: vec![
-            "wrk -t2 -c16 -d5s http://10.77.0.1/a/DIGEST/bench/big".to_string(),
-            "wrk -t2 -c64 -d5s -s scripts.lua http://10.77.0.1/".to_string(),
+            "wrk --timeout=30s -t2 -c16 -d5s http://10.77.0.1/a/DIGEST/bench/big".to_string(),
+            "wrk --timeout=30s -t2 -c64 -d5s -s scripts.lua http://10.77.0.1/".to_string(),
             "nginx -c nginx.conf".to_string(),
         ],
     })

@@ -146,7 +146,7 @@ impl Found {
                 "farrier add NAME MAC bench".to_string(),
                 "farrier show node050000".to_string(),
                 Load::new(LARGE, 3).shown("RATE"),
-                "wrk -t2 -c64 -d4s -s scripts.lua http://10.77.0.1/".to_string(),
+                "wrk --timeout=30s -t2 -c64 -d4s -s scripts.lua http://10.77.0.1/".to_string(),
             ],
         }
     }
