@@ -3,16 +3,23 @@
 use clap::Args;
 
 use super::client::{Pairs, segment};
-use super::{Exit, Session, offline, unified, why};
+use super::{Exit, Session, offline, time, unified, why};
 use crate::model::command::{DocumentView, RenderView};
-use crate::model::{Code, Firmware, Name, Refusal};
+use crate::model::{Code, Firmware, Name, Refusal, Timestamp};
+
+/// The documents that boot loaders read.
+const SCRIPTS: [&str; 3] = ["boot.ipxe", "grub.cfg", "pxelinux.cfg"];
 
 /// Print what a system would be sent: its boot script, command line and documents.
 ///
+/// While a build is under way this is what it pinned when it was flagged, else what the files say.
 /// Tokens are placeholders. With one DOCUMENT its bytes alone are printed, ready for a pipe.
+///
+/// A REV is a revision's digest or the beginning of it, a date (the one in force then), or a build: #3,
+/// web01#3.
 #[derive(Debug, Args)]
 pub(super) struct Render {
-    /// Its name, or a MAC
+    /// Its name, a MAC, or its disk's serial
     #[arg(value_name = "NAME")]
     name: String,
     /// Only this one
@@ -21,6 +28,12 @@ pub(super) struct Render {
     /// Print what changed since this revision instead; exit 2 if something did
     #[arg(long, value_name = "REV")]
     diff: Option<String>,
+    /// As it was rendered from this revision
+    #[arg(long, value_name = "REV")]
+    as_of: Option<String>,
+    /// What the next build would get, although one is under way
+    #[arg(long, conflicts_with = "as_of")]
+    next: bool,
     /// Suppose this DHCP architecture code (0 BIOS, 7 UEFI x86-64)
     #[arg(long, value_name = "CODE", value_parser = why::code)]
     arch: Option<u16>,
@@ -32,7 +45,7 @@ pub(super) struct Render {
 impl Render {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
-        let mut view = self.view(session, None).await?;
+        let mut view = self.view(session, self.as_of.as_deref()).await?;
         self.narrow(&mut view)?;
         if let Some(revision) = &self.diff {
             let mut before = self.view(session, Some(revision)).await?;
@@ -41,6 +54,7 @@ impl Render {
             }
             return Ok(self.print_diff(session, &before, &view));
         }
+        self.say(session, &view);
         match (&self.document, view.documents.as_slice()) {
             (Some(_), [one]) if !session.printer.is_json() => session.printer.bytes(&one.bytes()),
             _ if session.printer.is_name() => {
@@ -55,7 +69,25 @@ impl Render {
         Ok(Exit::Done)
     }
 
+    /// Where it comes from, if that is not what the files say.
+    fn say(&self, session: &Session, view: &RenderView) {
+        if let Some(build) = view.build {
+            session.printer.talk(&format!(
+                "build {build} is under way and was flagged with this; --next for what the files say"
+            ));
+        }
+        if let (Some(note), None) = (&view.note, &self.document) {
+            session.printer.talk(note);
+        }
+    }
+
     async fn view(&self, session: &Session, revision: Option<&str>) -> Result<RenderView, Refusal> {
+        let name = self.name.to_ascii_lowercase();
+        let revision = revision.map(|r| time::revision(r, Some(&name), Timestamp::now()));
+        let revision = revision
+            .transpose()
+            .map_err(|e| Refusal::new(Code::Usage, e).help("farrier revision ls"))?;
+        let revision = revision.as_deref();
         if session.has_server().await {
             let mut pairs: Pairs = Vec::new();
             if let Some(revision) = revision {
@@ -67,6 +99,9 @@ impl Render {
             if let Some(profile) = &self.profile {
                 pairs.push(("profile", profile.to_string()));
             }
+            if self.next {
+                pairs.push(("next", "true".to_string()));
+            }
             let path = format!("/v1/systems/{}/render", segment(&self.name));
             return session.client.get(&path, &pairs).await;
         }
@@ -76,7 +111,8 @@ impl Render {
         };
         let system = offline::find(&loaded.site, &self.name)?;
         let firmware = self.arch.map(Firmware::from_code);
-        offline::render(&loaded.site, system, self.profile.as_ref(), firmware)
+        let profile = self.profile.as_ref();
+        offline::render(&session.place, &loaded.site, system, profile, firmware)
     }
 
     /// Keeps only the document that was asked for.
@@ -92,6 +128,9 @@ impl Render {
                 format!("`{}` has no document `{name}`", view.system),
             );
             refusal.help = Some(format!("it has {}", all.join(", ")));
+            if let (Some(note), true) = (&view.note, SCRIPTS.contains(&name.as_str())) {
+                refusal.help = Some(note.clone());
+            }
             return Err(refusal);
         }
         Ok(())

@@ -50,7 +50,7 @@ pub use origin::{BUILT_IN, Origin, origins};
 pub use read::{MAX_FILE, MAX_FILES, MAX_SYSTEMS_FILE, MAX_TOTAL, ReadError, read};
 pub use report::report;
 pub use request::{apply, edits};
-pub use select::{SelectError, select};
+pub use select::{SelectError, by_serial, select};
 pub use suggest::suggest;
 pub use watch::{Watch, WatchTimes};
 pub use write::{EditLock, WriteError};
