@@ -284,6 +284,7 @@ mod tests {
             ended: None,
             attempts: [0, 1],
             disk: None,
+            alarm: None,
             revision: String::new(),
         };
         let with = |once| SystemView {

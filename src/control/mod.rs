@@ -17,6 +17,7 @@ mod pin;
 mod places;
 mod preview;
 pub(crate) mod revisions;
+mod secrets;
 mod select;
 mod site;
 mod snapshot;
@@ -56,6 +57,7 @@ use crate::model::{
     Timestamp,
 };
 use crate::store::Store;
+use crate::vault::{Authority, Sealer, VaultError};
 use writer::Command;
 
 /// What came of an event.
@@ -75,6 +77,8 @@ pub struct Control {
     places: ArcSwap<Places>,
     store: Store,
     key: TokenKey,
+    sealer: Sealer,
+    authority: Authority,
     clock: Clock,
     files: site::Files,
     shelf: Shelf,
@@ -205,6 +209,16 @@ impl Control {
     /// Where machines reach this server.
     pub fn places(&self) -> Arc<Places> {
         self.places.load_full()
+    }
+
+    /// How the server speaks TLS now: with a certificate for every address that a machine may reach
+    /// it at. Asked for each connection, so that a renewed one needs no restart.
+    ///
+    /// # Errors
+    /// If no certificate can be made.
+    pub fn tls(&self) -> Result<Arc<rustls::ServerConfig>, VaultError> {
+        let addresses = self.places().all(&self.site());
+        self.authority.server(&addresses, self.clock())
     }
 
     /// Sets where machines reach this server, once sockets are bound.

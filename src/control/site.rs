@@ -21,7 +21,6 @@ const BROKEN_NAMED: usize = 20;
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) site: PathBuf,
-    pub(super) state: PathBuf,
     pub(super) loaded: Mutex<Loaded>,
     stale: StdMutex<Option<Stale>>,
     /// Systems of the revision in force that were not rendered yet.
@@ -37,10 +36,9 @@ pub(super) struct Loaded {
 }
 
 impl Files {
-    pub(super) fn new(site: PathBuf, state: PathBuf) -> Self {
+    pub(super) fn new(site: PathBuf) -> Self {
         Files {
             site,
-            state,
             loaded: Mutex::new(Loaded::default()),
             stale: StdMutex::new(None),
             pending: StdMutex::default(),
@@ -54,7 +52,7 @@ impl Files {
     }
 
     /// Replaces the systems that were not rendered yet, and wakes who renders them.
-    fn set_pending(&self, names: HashSet<Name>) {
+    pub(super) fn set_pending(&self, names: HashSet<Name>) {
         *self.pending() = names;
         self.more.notify_one();
     }
@@ -102,7 +100,7 @@ impl Control {
                 if let Some(mut site) = parsed.site {
                     let mut loaded = self.files.loaded.lock().await;
                     let none = HashSet::new();
-                    let left = check::mark_broken(self, &mut site, &Site::default(), &none);
+                    let left = check::mark_broken(self, &mut site, &Site::default(), &files, &none);
                     self.publish(site, None)
                         .await
                         .map_err(|e| Refusal::failed(e.to_string()))?;
@@ -195,7 +193,7 @@ impl Control {
         };
         let pending = self.files.pending().clone();
         let left = tokio::task::block_in_place(|| {
-            check::mark_broken(self, &mut site, &self.site(), &pending)
+            check::mark_broken(self, &mut site, &self.site(), &files, &pending)
         });
         let summary = summary.unwrap_or_else(|| revisions::summary(&known, &files));
         let row = self.revision_row(&files, author, summary);

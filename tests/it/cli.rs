@@ -17,6 +17,7 @@ mod broken;
 mod distros;
 mod pages;
 mod revisions;
+mod secrets;
 mod selections;
 
 /// A copy of the golden site, and perhaps a server for it.

@@ -37,6 +37,7 @@ pub(super) fn all(site: &Site, status: Option<&StatusView>) -> Vec<Finding> {
     }
     wanted.push((site.server.tftp_port, Kind::Udp, "tftp"));
     wanted.push((site.server.http_port, Kind::Tcp, "http"));
+    wanted.push((site.server.https_port, Kind::Tcp, "https"));
     if site.profiles.values().any(|p| p.kind == ProfileKind::Fai) {
         wanted.push((fai::PORT, Kind::Tcp, "fai-monitor"));
     }

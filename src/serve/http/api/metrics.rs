@@ -91,6 +91,7 @@ mod tests {
             systems: 3,
             unrendered: 0,
             attention: Vec::new(),
+            alarms: Vec::new(),
             counters: [("dhcp.offers".to_string(), 7)].into(),
         };
         let text = text(&status).expect("text");
