@@ -11,11 +11,3 @@ pub fn clock_synchronised() -> Option<bool> {
     };
     (state >= 0).then_some(status & libc::STA_UNSYNC == 0)
 }
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_kernel_answers_and_keeps_its_answer() {
-        assert_eq!(super::clock_synchronised(), super::clock_synchronised());
-    }
-}

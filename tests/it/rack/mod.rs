@@ -7,6 +7,7 @@ mod canary;
 mod failures;
 mod firmware;
 mod lifecycle;
+mod operator;
 mod own_disk;
 mod phantom;
 mod recipes;
