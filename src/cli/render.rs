@@ -3,9 +3,10 @@
 use clap::Args;
 
 use super::client::{Pairs, segment};
-use super::{Exit, Session, offline, time, unified, why};
+use super::selection::expand;
+use super::{Exit, Session, offline, show, time, unified, why};
 use crate::model::command::{DocumentView, RenderView};
-use crate::model::{Code, Firmware, Name, Refusal, Timestamp};
+use crate::model::{Code, Firmware, Name, Refusal, Selection, Timestamp};
 
 /// The documents that boot loaders read.
 const SCRIPTS: [&str; 3] = ["boot.ipxe", "grub.cfg", "pxelinux.cfg"];
@@ -19,7 +20,7 @@ const SCRIPTS: [&str; 3] = ["boot.ipxe", "grub.cfg", "pxelinux.cfg"];
 /// web01#3.
 #[derive(Debug, Args)]
 pub(super) struct Render {
-    /// Its name, a MAC, or its disk's serial
+    /// A name, MAC, disk serial, node set (web[01-20]), glob, @TAG, or - (stdin)
     #[arg(value_name = "NAME")]
     name: String,
     /// Only this one
@@ -45,10 +46,23 @@ pub(super) struct Render {
 impl Render {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
-        let mut view = self.view(session, self.as_of.as_deref()).await?;
+        let selection = Selection {
+            selectors: expand(vec![self.name.clone()])?,
+            ..Selection::default()
+        };
+        let alone = selection.names_one();
+        let names = names(session, selection).await?;
+        match names.as_slice() {
+            [name] if alone || !session.printer.is_json() => self.one(session, name).await,
+            many => self.many(session, many).await,
+        }
+    }
+
+    async fn one(&self, session: &Session, system: &str) -> Result<Exit, Refusal> {
+        let mut view = self.view(session, system, self.as_of.as_deref()).await?;
         self.narrow(&mut view)?;
         if let Some(revision) = &self.diff {
-            let mut before = self.view(session, Some(revision)).await?;
+            let mut before = self.view(session, system, Some(revision)).await?;
             if let Some(name) = &self.document {
                 before.documents.retain(|d| d.name == *name);
             }
@@ -69,6 +83,32 @@ impl Render {
         Ok(Exit::Done)
     }
 
+    async fn many(&self, session: &Session, systems: &[String]) -> Result<Exit, Refusal> {
+        if self.diff.is_some() {
+            let message = format!(
+                "`--diff` is about one system by its name; selected: {}",
+                systems.len()
+            );
+            return Err(Refusal::new(Code::Usage, message).help("farrier render NAME --diff REV"));
+        }
+        let mut views = Vec::with_capacity(systems.len());
+        for system in systems {
+            let mut view = self.view(session, system, self.as_of.as_deref()).await?;
+            self.narrow(&mut view)?;
+            self.say(session, &view);
+            views.push(view);
+        }
+        session.printer.list_with(
+            &views,
+            |v| v.system.to_string(),
+            |_| {
+                let each = views.iter().map(|v| format!("{}\n{}", v.system, text(v)));
+                each.collect::<Vec<_>>().join("\n")
+            },
+        );
+        Ok(Exit::Done)
+    }
+
     /// Where it comes from, if that is not what the files say.
     fn say(&self, session: &Session, view: &RenderView) {
         if let Some(build) = view.build {
@@ -81,8 +121,13 @@ impl Render {
         }
     }
 
-    async fn view(&self, session: &Session, revision: Option<&str>) -> Result<RenderView, Refusal> {
-        let name = self.name.to_ascii_lowercase();
+    async fn view(
+        &self,
+        session: &Session,
+        system: &str,
+        revision: Option<&str>,
+    ) -> Result<RenderView, Refusal> {
+        let name = system.to_ascii_lowercase();
         let revision = revision.map(|r| time::revision(r, Some(&name), Timestamp::now()));
         let revision = revision
             .transpose()
@@ -102,14 +147,14 @@ impl Render {
             if self.next {
                 pairs.push(("next", "true".to_string()));
             }
-            let path = format!("/v1/systems/{}/render", segment(&self.name));
+            let path = format!("/v1/systems/{}/render", segment(system));
             return session.client.get(&path, &pairs).await;
         }
         let loaded = match revision {
             None => offline::load(&session.place)?,
             Some(revision) => offline::sound(super::plan::stored(&session.place, revision).await?)?,
         };
-        let system = offline::find(&loaded.site, &self.name)?;
+        let system = offline::find(&loaded.site, system)?;
         let firmware = self.arch.map(Firmware::from_code);
         let profile = self.profile.as_ref();
         offline::render(&session.place, &loaded.site, system, profile, firmware)
@@ -162,6 +207,17 @@ impl Render {
             Exit::Done
         }
     }
+}
+
+/// The names of the systems that are selected. One plain name or MAC stays as it is: in an earlier
+/// revision it may mean a system that is declared no more.
+async fn names(session: &Session, selection: Selection) -> Result<Vec<String>, Refusal> {
+    if selection.names_one() || session.has_server().await {
+        return show::names(session, selection).await;
+    }
+    let loaded = offline::load(&session.place)?;
+    let systems = offline::resolve(&loaded.site, &selection)?;
+    Ok(systems.iter().map(|s| s.name.to_string()).collect())
 }
 
 /// All documents, each under a line that names it.

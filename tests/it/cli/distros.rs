@@ -83,3 +83,29 @@ fn the_digest_of_an_unpinned_download_is_named() {
     let line = format!("sha256 = \"{digest}\"");
     assert!(run.stderr.contains(&line), "{}", run.stderr);
 }
+
+#[test]
+fn what_is_here_is_in_the_boot_scripts_without_a_server() {
+    let place = Workplace::new();
+    let absent = place.run("render web01 boot.ipxe");
+    assert_eq!(absent.code, 3, "{}", absent.stdout);
+    let fix = "farrier distro fetch debian-12";
+    assert!(absent.stderr.contains(fix), "{}", absent.stderr);
+    assert_eq!(place.run(fix.trim_start_matches("farrier ")).code, 0);
+    for (document, kernel) in [
+        ("boot.ipxe", "kernel --name linux http://10.77.0.1/a/"),
+        ("grub.cfg", "linux (tftp,10.77.0.1)/a/"),
+        ("pxelinux.cfg", "KERNEL /a/"),
+    ] {
+        let run = place.run(&format!("render web01 {document}"));
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert!(run.stdout.contains(kernel), "{}", run.stdout);
+    }
+    let all = place.run("render web01 -o name").stdout;
+    assert!(
+        all.starts_with("boot.ipxe\ngrub.cfg\npxelinux.cfg\ncmdline\n"),
+        "{all}"
+    );
+    let two = place.run("render web[01-02] boot.ipxe").stdout;
+    assert_eq!(two.matches("#!ipxe").count(), 2, "{two}");
+}

@@ -14,6 +14,7 @@ fn an_empty_stdin_selects_nothing_and_never_everything() {
         "boot - rescue -l web --yes --expect 3",
         "ls -",
         "show -",
+        "render -",
     ] {
         for stdin in ["", "# nobody\n\n"] {
             let run = place.run_with(line, stdin);
@@ -56,6 +57,9 @@ fn wherever_a_name_does_a_set_a_tag_and_a_serial_do_too() {
             "why web01 db01 -o name",
             "ls S3EVNX0K -o name",
             "render S3EVNX0K cmdline",
+            "render web[01-02] cmdline",
+            "render @web -o name",
+            "render web[01-02] --diff live",
             "ls S3EVNX0K,web01 -o name",
             "show zzzzzz",
         ],
@@ -63,6 +67,10 @@ fn wherever_a_name_does_a_set_a_tag_and_a_serial_do_too() {
     let run = place.run("show web01 db01 -o json");
     let list: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
     assert_eq!(list[1]["system"]["name"], "web01");
+    let run = place.run_with("render - cmdline -o json", "web02\nweb03\n");
+    let list: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    assert_eq!(list[1]["system"], "web03");
+    assert_eq!(list[1]["documents"].as_array().map(Vec::len), Some(1));
     let run = place.run_with("why - -o jsonl", "web02\nweb03\n");
     assert_eq!(run.stdout.lines().count(), 2, "{}", run.stdout);
 }
