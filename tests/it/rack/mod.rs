@@ -6,13 +6,14 @@
 mod canary;
 mod failures;
 mod firmware;
+mod ipxe;
 mod lifecycle;
 mod operator;
 mod own_disk;
-mod phantom;
+pub(crate) mod phantom;
 mod recipes;
 mod scenario;
-mod site;
+pub(crate) mod site;
 
 use std::io::Write;
 
