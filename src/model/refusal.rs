@@ -21,7 +21,7 @@ pub struct Refusal {
     pub spans: Vec<Span>,
     /// What holds for all of it, in one sentence.
     #[serde(default)]
-    pub note: Option<String>,
+    pub note: Option<Box<str>>,
     /// Every problem of the files, if files are what was wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Diagnostic>,
@@ -140,7 +140,7 @@ impl Refusal {
     pub fn would_be(problems: Vec<Diagnostic>) -> Self {
         let note = "the lines are those of the files as they would be; nothing was written";
         Refusal {
-            note: Some(note.to_string()),
+            note: Some(note.into()),
             ..Refusal::files(problems)
         }
     }
