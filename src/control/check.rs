@@ -1,6 +1,6 @@
 //! Rendering every system when a site is loaded: what would fail at three in the morning fails now.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
@@ -12,20 +12,31 @@ use crate::inventory::{self, FileSet};
 use crate::model::{Name, Profile, SecretName, Site, System};
 use crate::render::CompiledProfile;
 
-/// Beyond so many systems of one profile, the others are rendered when they are flagged: a flag
-/// that does not render is refused there with the same words.
+/// Beyond so many systems of one profile, the others are rendered after the site is in force, so
+/// that a large one answers within seconds. A flag that does not render is refused all the same.
 const RENDERED_PER_PROFILE: usize = 2_000;
+/// Systems that are rendered in the background before anything else gets its turn.
+const PORTION: usize = 500;
 
 /// The places of so many references to secrets are looked up; a profile's may be in every system.
 const PLACED: usize = 20;
 
 /// Renders systems and marks those that do not: one bad entry affects that system alone.
-/// What `before` holds unchanged was rendered then, so an edit costs what it touches.
-/// `files` are what the site was read from, to say where a reference stands.
-pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site, files: &FileSet) {
+/// What `before` holds unchanged was rendered then, so an edit costs what it touches; what of it was
+/// still `pending` is so again. `files` are what the site was read from, to say where a reference
+/// stands. Returns what is left for [`Control::render_rest`].
+pub(super) fn mark_broken(
+    control: &Control,
+    site: &mut Site,
+    before: &Site,
+    files: &FileSet,
+    pending: &HashSet<Name>,
+) -> HashSet<Name> {
     let is_set = |name: &SecretName| control.is_set(name);
+    let known = known_profiles(site, before);
+    let mut left = still_pending(site, before, &known, pending);
     let mut broken: Vec<(Name, String)> = Vec::new();
-    for (name, mut systems) in to_render(site, before) {
+    for (name, mut systems) in to_render(site, before, &known) {
         let Some(profile) = site.profiles.get(name) else {
             continue;
         };
@@ -39,20 +50,59 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site, fil
             let place = system.and_then(|system| unset.place(files, site, system));
             broken.push((name, unset.diagnostic(place).to_string()));
         }
-        systems.truncate(RENDERED_PER_PROFILE);
+        let later = systems.split_off(systems.len().min(RENDERED_PER_PROFILE));
+        left.extend(later.iter().map(|s| s.name.clone()));
         broken.extend(of_profile(control, site, profile, &systems));
     }
+    mark_all(site, broken);
+    left
+}
+
+fn mark_all(site: &mut Site, broken: Vec<(Name, String)>) {
     for (name, problem) in broken {
         tracing::warn!(machine.name = %name, "its entry cannot be used: {problem}");
         mark(site, &name, problem);
     }
 }
 
-/// The systems that may not render as they did before, by profile, each list in order.
-fn to_render<'a>(site: &'a Site, before: &'a Site) -> BTreeMap<&'a Name, Vec<&'a Arc<System>>> {
+/// The profiles on whose ground nothing changed.
+fn known_profiles<'a>(site: &'a Site, before: &Site) -> BTreeSet<&'a Name> {
     let same_ground = before.distros == site.distros && before.subnets == site.subnets;
-    let known = |name: &Name| same_ground && before.profiles.get(name) == site.profiles.get(name);
-    let known: BTreeSet<&Name> = site.profiles.keys().filter(|n| known(n)).collect();
+    let names = site.profiles.keys();
+    names
+        .filter(|n| same_ground && before.profiles.get(*n) == site.profiles.get(*n))
+        .collect()
+}
+
+/// What of `pending` is as it was: removing what differs costs less than looking all up.
+fn still_pending(
+    site: &Site,
+    before: &Site,
+    known: &BTreeSet<&Name>,
+    pending: &HashSet<Name>,
+) -> HashSet<Name> {
+    let mut left = pending.clone();
+    if known.len() < site.profiles.len() {
+        left.retain(|name| {
+            let system = site.systems.get(name);
+            system.is_some_and(|s| known.contains(&s.profile))
+        });
+    }
+    for item in before.systems.diff(&site.systems) {
+        let (DiffItem::Add(name, _)
+        | DiffItem::Remove(name, _)
+        | DiffItem::Update { old: (name, _), .. }) = item;
+        left.remove(name);
+    }
+    left
+}
+
+/// The systems that may not render as they did before, by profile, each list in order.
+fn to_render<'a>(
+    site: &'a Site,
+    before: &'a Site,
+    known: &BTreeSet<&Name>,
+) -> BTreeMap<&'a Name, Vec<&'a Arc<System>>> {
     let mut found: BTreeMap<&Name, Vec<&Arc<System>>> = BTreeMap::new();
     let mut note = |system: &'a Arc<System>| found.entry(&system.profile).or_default().push(system);
     if known.len() < site.profiles.len() {
@@ -74,6 +124,59 @@ fn to_render<'a>(site: &'a Site, before: &'a Site) -> BTreeMap<&'a Name, Vec<&'a
         }
     }
     found
+}
+
+impl Control {
+    /// How many systems of the revision in force were not rendered yet.
+    pub fn unrendered(&self) -> usize {
+        self.files.pending().len()
+    }
+
+    /// Renders, now and after each new revision, what was left when it came into force, and marks
+    /// what cannot be used. Never returns; run it as a task of its own.
+    pub async fn render_rest(self: Arc<Self>) {
+        loop {
+            while self.render_portion().await {
+                tokio::task::yield_now().await;
+            }
+            self.files.more_pending().await;
+        }
+    }
+
+    /// Renders some of what is left; whether there was any.
+    pub(super) async fn render_portion(&self) -> bool {
+        let site = self.site();
+        let names: Vec<Name> = self.files.pending().iter().take(PORTION).cloned().collect();
+        if names.is_empty() {
+            return false;
+        }
+        let mut by_profile: HashMap<&Name, Vec<&Arc<System>>> = HashMap::new();
+        for system in names.iter().filter_map(|n| site.systems.get(n)) {
+            by_profile.entry(&system.profile).or_default().push(system);
+        }
+        let broken: Vec<(Name, String)> = tokio::task::block_in_place(|| {
+            let profiles = by_profile.iter();
+            let of = profiles.filter_map(|(name, systems)| {
+                let profile = site.profiles.get(*name)?;
+                Some(of_profile(self, &site, profile, systems))
+            });
+            of.flatten().collect()
+        });
+        // While this is held no other revision comes into force.
+        let _turn = self.files.loaded.lock().await;
+        if self.site().revision != site.revision {
+            return true;
+        }
+        if !broken.is_empty() {
+            let mut marked = (*site).clone();
+            mark_all(&mut marked, broken);
+            if self.publish(marked, None).await.is_err() {
+                return false;
+            }
+        }
+        self.files.rendered(&names);
+        true
+    }
 }
 
 fn of_profile(

@@ -8,6 +8,7 @@ mod failures;
 mod firmware;
 mod ipxe;
 mod lifecycle;
+mod operator;
 mod own_disk;
 pub(crate) mod phantom;
 mod recipes;

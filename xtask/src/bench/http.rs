@@ -22,8 +22,8 @@ const SYSTEMS: u32 = 1000;
 const METHOD: &[&str] = &[
     "The artefact is the same file for both; nginx sends it with `sendfile` from the page cache, with \
      as many workers as cores and no access log. wrk shares the two cores with the server.",
-    "Scripts: wrk asks for the scripts of 1,000 systems in turn over 64 connections (one address may open \
-     no more). nginx serves copies of the very scripts as files. Farrier decides and renders each anew. \
+    "Scripts: wrk asks for the scripts of 1,000 systems in turn over 32 connections (one address may open \
+     64, and those of the run before may linger). nginx serves copies of the very scripts as files. Farrier decides and renders each anew. \
      The systems are idle, so each is told to boot its own disk and why. The script of a flagged system is in \
      the third row: serving it is an event, which is committed to disk (one fsync for all that wait) before \
      the first byte leaves. DHCP is off in this part, because then one address may ask for every machine.",
@@ -49,7 +49,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
     let big = ["-t2", "-c16", "-d5s", large_url.as_str()];
     let scripts = [
         "-t2",
-        "-c64",
+        "-c32",
         "-d5s",
         "-s",
         lua.as_str(),
@@ -116,7 +116,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
         ],
         commands: vec![
             "wrk --timeout=30s -t2 -c16 -d5s http://10.77.0.1/a/DIGEST/bench/big".to_string(),
-            "wrk --timeout=30s -t2 -c64 -d5s -s scripts.lua http://10.77.0.1/".to_string(),
+            "wrk --timeout=30s -t2 -c32 -d5s -s scripts.lua http://10.77.0.1/".to_string(),
             "nginx -c nginx.conf".to_string(),
         ],
     })

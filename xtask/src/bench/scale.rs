@@ -23,7 +23,7 @@ const METHOD: &[&str] = &[
      open, with every system's documents rendered; memory is the most it held by then (`VmHWM`). `add` and \
      `show` are the whole command as typed, including its own start.",
     "Answers with 100,000 systems stand beside answers with ten in the same run, each asked by as many \
-     clients: perfdhcp for DHCP (highest rate with at most 1 % lost, as above), wrk over 64 connections for boot scripts. \
+     clients: perfdhcp for DHCP (highest rate with at most 1 % lost, as above), wrk over 32 connections for boot scripts. \
      A ratio of 1 means that the size of the site makes no difference; 0.95 and more counts as reached, \
      which is as well as two runs of the same agree.",
 ];
@@ -60,7 +60,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
                 .display()
                 .to_string();
             let url = format!("http://{SERVER}/");
-            let outcome = wrk::run(&pair, &["-t2", "-c64", "-d4s", "-s", &lua, &url])?;
+            let outcome = wrk::run(&pair, &["-t2", "-c32", "-d4s", "-s", &lua, &url])?;
             found.scripts[at].add(outcome.requests);
             found.script_cost[at].add(outcome.per_request());
             farrier.stop()?;
@@ -146,7 +146,7 @@ impl Found {
                 "farrier add NAME MAC bench".to_string(),
                 "farrier show node050000".to_string(),
                 Load::new(LARGE, 3).shown("RATE"),
-                "wrk --timeout=30s -t2 -c64 -d4s -s scripts.lua http://10.77.0.1/".to_string(),
+                "wrk --timeout=30s -t2 -c32 -d4s -s scripts.lua http://10.77.0.1/".to_string(),
             ],
         }
     }
