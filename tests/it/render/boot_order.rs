@@ -48,6 +48,14 @@ fn the_network_comes_first_and_the_new_system_second() {
             "BootCurrent: 0003\nTimeout: 0 seconds\nBootOrder: 0005,0003,0001,0004\n\
              Boot0001* UEFI Misc Device\tPciRoot(0x0)\nBoot0003* UEFI PXEv4 (MAC:5254004D0000)\tPciRoot\n\
              Boot0004* UEFI HTTPv4 (MAC:5254004D0000)\nBoot0005* debian\tHD(1,GPT)",
+            "--quiet --bootorder 0003,0005,0001,0004",
+            "",
+        );
+        // started in another way, from a USB stick say: all of the network
+        check(
+            "BootCurrent: 0001\nBootOrder: 0005,0003,0001,0004\n\
+             Boot0001* UEFI Misc Device\nBoot0003* UEFI PXEv4 (MAC:5254004D0000)\n\
+             Boot0004* UEFI HTTPv4 (MAC:5254004D0000)\nBoot0005* debian",
             "--quiet --bootorder 0003,0004,0005,0001",
             "",
         );
