@@ -126,9 +126,11 @@ impl Door {
             std::mem::take(&mut batch.ready),
         );
         if !batch.leases.is_empty() {
+            let leases = batch.leases.len();
             let group = Pending {
-                stored: control.commit_leases(batch.leases.clone()),
-                leases: std::mem::take(&mut batch.leases),
+                stored: control.commit_leases(std::mem::take(&mut batch.leases)),
+                leases,
+                granted: std::mem::take(&mut batch.granted),
                 letters: std::mem::take(&mut batch.held),
                 socket: self.socket.clone(),
                 place: place.clone(),
