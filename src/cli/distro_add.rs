@@ -84,7 +84,7 @@ impl DistroAdd {
                 .printer
                 .talk("no server runs here, so only the file was written");
         } else if self.fetch {
-            let done = super::distro::fetch(session, &self.name).await?;
+            let done = super::distro::fetch(session, &self.name, false).await?;
             session
                 .printer
                 .talk(&format!("{} of {} are here", done.present, done.declared));

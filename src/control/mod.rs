@@ -30,9 +30,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use counters::Counters;
+pub use distros::in_use;
 pub use documents::served_document;
 pub use observed::{Observation, Observed};
 pub use places::{Places, ServerAddress};

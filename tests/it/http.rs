@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
 mod bounds;
+mod superseded;
 
 struct Door {
     waist: Arc<Standin>,
@@ -51,7 +52,8 @@ async fn open(limits: Limits) -> Door {
     let kernel = artefact(dir.path(), "debian-12", "linux", &large);
     let initrd = artefact(dir.path(), "debian-12", "initrd.gz", b"initrd");
     let loader = artefact(dir.path(), "loaders", "snponly.efi", b"MZ loader");
-    let waist = Standin::new(vec![kernel.clone(), initrd.clone(), loader]);
+    let older = artefact(dir.path(), "debian-12", "linux", superseded::KERNEL);
+    let waist = Standin::new(vec![older, kernel.clone(), initrd.clone(), loader]);
     let plane = MachinePlane {
         waist: waist.clone(),
         hot: Arc::new(Hot::new(4_000_000)),
