@@ -49,8 +49,8 @@ use crate::boot::token::fill;
 use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
-    Action, ArtefactIndex, Build, Decision, Door, Event, Facts, Firmware, MacAddr, Record, Site,
-    Timestamp,
+    Action, ArtefactIndex, Build, Decision, Digest, Door, Event, Facts, Firmware, MacAddr, Record,
+    Site, Timestamp,
 };
 use crate::store::Store;
 use writer::Command;
@@ -67,6 +67,7 @@ pub struct Control {
     snapshot: Arc<ArcSwap<Snapshot>>,
     commands: mpsc::Sender<Command>,
     records: broadcast::Sender<Record>,
+    revised: watch::Sender<Digest>,
     observed: Observed,
     leases: leases::Desk,
     places: ArcSwap<Places>,
@@ -212,6 +213,11 @@ impl Control {
     /// Everything recorded from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Record> {
         self.records.subscribe()
+    }
+
+    /// Hears of each revision of the site that comes into force.
+    pub fn revised(&self) -> watch::Receiver<Digest> {
+        self.revised.subscribe()
     }
 
     /// Counters that doors add to.

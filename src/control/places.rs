@@ -49,6 +49,14 @@ impl Places {
             .map(|ip| SocketAddrV4::new(ip, port))
     }
 
+    /// The addresses of one interface, each with its network's prefix length.
+    pub fn networks_on(&self, interface: &str) -> impl Iterator<Item = Ipv4Net> {
+        self.addresses
+            .iter()
+            .filter(move |a| a.interface == interface)
+            .map(|a| Ipv4Net::new_assert(a.ip, a.network.prefix_len()))
+    }
+
     /// The address toward a system.
     pub fn toward_system(&self, site: &Site, system: &System) -> Option<SocketAddrV4> {
         self.toward(

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tower::Service;
 
 use super::patience::Patient;
@@ -59,11 +59,24 @@ pub struct Peer {
 }
 
 /// A door that is open.
-#[derive(Debug)]
 pub struct Running {
     addresses: Vec<SocketAddr>,
+    door: Arc<Door>,
+    loops: Vec<Loop>,
+}
+
+/// The loop of one listener.
+struct Loop {
     stop: watch::Sender<bool>,
-    loops: JoinSet<()>,
+    task: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -72,11 +85,38 @@ impl Running {
         &self.addresses
     }
 
+    /// Listens here too, within the same limits. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the listener does not know its own address.
+    pub fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
+        self.addresses.push(listener.local_addr()?);
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(self.door.clone().run(listener, stopped));
+        self.loops.push(Loop { stop, task });
+        Ok(())
+    }
+
+    /// Listens here no more. Connections of this address go on for as long as [`Limits::drain`],
+    /// behind the caller's back.
+    pub fn leave(&mut self, address: SocketAddr) {
+        while let Some(at) = self.addresses.iter().position(|a| *a == address) {
+            self.addresses.remove(at);
+            self.loops.remove(at).stop.send_replace(true);
+        }
+    }
+
     /// Takes no more connections, lets requests under way finish (for as long as
     /// [`Limits::drain`]), closes.
-    pub async fn stop(mut self) {
-        self.stop.send_replace(true);
-        while self.loops.join_next().await.is_some() {}
+    pub async fn stop(self) {
+        for open in &self.loops {
+            open.stop.send_replace(true);
+        }
+        for open in self.loops {
+            if open.task.await.is_err() {
+                tracing::error!("an HTTP accept loop ended in a panic");
+            }
+        }
     }
 }
 
@@ -85,22 +125,19 @@ impl Running {
 /// # Errors
 /// If a listener does not know its own address.
 pub fn start(listeners: Vec<TcpListener>, app: Router, limits: Limits) -> io::Result<Running> {
-    let addresses: io::Result<Vec<_>> = listeners.iter().map(TcpListener::local_addr).collect();
-    let (stop, stopped) = watch::channel(false);
-    let door = Arc::new(Door {
-        app,
-        limits,
-        inside: Mutex::default(),
-    });
-    let mut loops = JoinSet::new();
+    let mut running = Running {
+        addresses: Vec::new(),
+        door: Arc::new(Door {
+            app,
+            limits,
+            inside: Mutex::default(),
+        }),
+        loops: Vec::new(),
+    };
     for listener in listeners {
-        loops.spawn(door.clone().run(listener, stopped.clone()));
+        running.listen(listener)?;
     }
-    Ok(Running {
-        addresses: addresses?,
-        stop,
-        loops,
-    })
+    Ok(running)
 }
 
 /// Until the door closes (or whoever could close it is gone).
@@ -155,7 +192,7 @@ impl Door {
             .await
             .is_err()
         {
-            tracing::warn!("requests under way were cut off: the server stops");
+            tracing::warn!("requests under way were cut off: the door closes");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod beside;
 mod clients;
+mod doors;
 mod hosts;
 mod raw;
 
@@ -29,6 +30,11 @@ impl Desk {
     fn on(rack: Rack, systems: &[Declared<'_>], more: &str) -> Result<Desk, RackError> {
         let site = rack.dir().join("site");
         write_site(&site, systems, more).map_err(RackError::file(&site))?;
+        Desk::serve(rack, site)
+    }
+
+    /// A server on a site that is there.
+    fn serve(rack: Rack, site: PathBuf) -> Result<Desk, RackError> {
         let settings = ServerSettings {
             program: PathBuf::from(env!("CARGO_BIN_EXE_farrier")),
             site,
