@@ -144,14 +144,37 @@ impl Urls {
         format!("{}/r/{token}", self.base())
     }
 
-    /// Where a first-boot unit asks: append `/VERB`.
-    pub fn handoff(&self, token: &str) -> String {
-        format!("{}/h/{token}", self.base())
-    }
-
     /// The cache of a mirror.
     pub fn mirror(&self, name: &str) -> String {
         format!("{}/mirror/{name}", self.base())
+    }
+}
+
+/// Mints the URLs of what is spoken over TLS: the hand-off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecureUrls {
+    /// The address and HTTPS port as the machine reaches them.
+    pub server: SocketAddrV4,
+}
+
+impl SecureUrls {
+    /// `https://10.77.0.1`, without the port if it is 443.
+    pub fn base(&self) -> String {
+        if self.server.port() == 443 {
+            format!("https://{}", self.server.ip())
+        } else {
+            format!("https://{}", self.server)
+        }
+    }
+
+    /// Where an installer asks for its hand-off: append `/handoff`.
+    pub fn report(&self, token: &str) -> String {
+        format!("{}/r/{token}", self.base())
+    }
+
+    /// Where a first-boot unit asks: append `/VERB`.
+    pub fn handoff(&self, token: &str) -> String {
+        format!("{}/h/{token}", self.base())
     }
 }
 
@@ -302,6 +325,14 @@ mod tests {
         }
         let report = parse_http(&path(format!("{}/progress/extract", urls.report("T0"))));
         assert!(matches!(report, Some(HttpPath::Report { stage: Some(s), .. }) if s == "extract"));
+        let secure = SecureUrls {
+            server: "10.77.0.1:443".parse().expect("an address"),
+        };
+        let handoff = format!("{}/bundle", secure.handoff("T0"));
+        let handoff = handoff.strip_prefix("https://10.77.0.1").expect("the base");
+        assert!(
+            matches!(parse_http(handoff), Some(HttpPath::Handoff { verb, .. }) if verb == "bundle")
+        );
         assert_eq!(
             parse_http("/mirror/debian/dists/bookworm/Release"),
             Some(HttpPath::Mirror {

@@ -15,6 +15,7 @@ mod observed;
 mod pin;
 mod places;
 mod preview;
+mod secrets;
 mod select;
 mod site;
 mod snapshot;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+pub use crate::artefacts::Renew;
 pub use counters::Counters;
 pub use distros::in_use;
 pub use documents::served_document;
@@ -53,6 +55,7 @@ use crate::model::{
     Site, Timestamp,
 };
 use crate::store::Store;
+use crate::vault::{Authority, Sealer, VaultError};
 use writer::Command;
 
 /// What came of an event.
@@ -73,6 +76,8 @@ pub struct Control {
     places: ArcSwap<Places>,
     store: Store,
     key: TokenKey,
+    sealer: Sealer,
+    authority: Authority,
     clock: Clock,
     files: site::Files,
     shelf: Shelf,
@@ -203,6 +208,16 @@ impl Control {
     /// Where machines reach this server.
     pub fn places(&self) -> Arc<Places> {
         self.places.load_full()
+    }
+
+    /// How the server speaks TLS now: with a certificate for every address that a machine may reach
+    /// it at. Asked for each connection, so that a renewed one needs no restart.
+    ///
+    /// # Errors
+    /// If no certificate can be made.
+    pub fn tls(&self) -> Result<Arc<rustls::ServerConfig>, VaultError> {
+        let addresses = self.places().all(&self.site());
+        self.authority.server(&addresses, self.clock())
     }
 
     /// Sets where machines reach this server, once sockets are bound.

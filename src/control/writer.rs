@@ -16,9 +16,9 @@ use crate::boot::TokenKey;
 use crate::lifecycle::{StepError, step};
 use crate::model::{
     ArtefactIndex, BuildKey, Deadlines, Event, EventKind, Lease, Machine, Phase, Pinned,
-    ProfileKind, Purpose, Record, Site, Timestamp,
+    ProfileKind, Purpose, Record, SecretName, Site, Timestamp,
 };
-use crate::store::{Batch, RevisionRow, Writer as StoreWriter};
+use crate::store::{Batch, RevisionRow, SecretRow, Writer as StoreWriter};
 
 /// Why a `tell` changed nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -61,6 +61,12 @@ pub(super) enum Command {
     Site {
         site: Arc<Site>,
         revision: Option<(RevisionRow, RevisionFiles)>,
+        done: oneshot::Sender<Result<(), TellError>>,
+    },
+    /// A secret as it is now; none to remove it.
+    Secret {
+        name: SecretName,
+        row: Option<Arc<SecretRow>>,
         done: oneshot::Sender<Result<(), TellError>>,
     },
     /// A new set of artefacts.
@@ -191,6 +197,19 @@ impl Writer {
                 group.next.site = site;
                 group.changed = true;
                 group.batch.revisions.extend(revision);
+                group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored);
+                }));
+            }
+            Command::Secret { name, row, done } => {
+                let mut secrets = (*group.next.secrets).clone();
+                match &row {
+                    Some(row) => secrets.insert(name.clone(), row.clone()),
+                    None => secrets.remove(&name),
+                };
+                group.next.secrets = Arc::new(secrets);
+                group.changed = true;
+                group.batch.secrets.push((name, row));
                 group.waiting.push(Box::new(move |stored| {
                     let _receiver_gone = done.send(stored);
                 }));

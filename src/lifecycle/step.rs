@@ -184,15 +184,19 @@ pub fn step(
                 b.stage = None;
                 b.reason = None;
             }),
-            Configuring | Ready | Failed | Stalled if was.handoff_key.as_ref() == Some(key) => {
-                Ok(None)
-            }
+            // Its answer may have been lost, or its memory with a power cut. Once it has reported
+            // there is nothing left to ask for.
+            Configuring | Stalled if was.handoff_key.as_ref() == Some(key) => Ok(None),
             _ if was.handoff_key.is_some() => Err(StepError::AlreadyRedeemed(system.clone())),
             _ => refused("redeeming a hand-off"),
         },
-        EventKind::HandoffReused { .. } | EventKind::Leased { .. } | EventKind::Fetched { .. } => {
-            Ok(None)
-        }
+        EventKind::HandoffReused { from } => moved(was.phase, &|b| {
+            b.alarm = Some(format!(
+                "its hand-off was already redeemed when {from} asked for it: one of the two was not \
+                 this machine"
+            ));
+        }),
+        EventKind::Leased { .. } | EventKind::Fetched { .. } => Ok(None),
         EventKind::AgentReported(report) => match was.phase {
             Installed | Configuring | Stalled => match report.class.as_str() {
                 "ok" | "changed" => moved(Ready, &|b| {
@@ -275,6 +279,7 @@ fn flag(
         disk: None,
         retry_after_write: *retry_after_write,
         handoff_key: None,
+        alarm: None,
         actor: actor.clone(),
     })
 }

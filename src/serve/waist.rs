@@ -5,10 +5,15 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::boot::paths::Urls;
 use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, Told};
-use crate::model::{ArtefactIndex, Decision, DhcpMode, Door, Event, Facts, MacAddr, Site, System};
+use crate::model::{
+    ArtefactIndex, BuildKey, Decision, DhcpMode, Document, Door, Event, Facts, MacAddr, Site,
+    System,
+};
 
 /// A `tell` under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Told, TellError>> + Send + 'a>>;
@@ -33,6 +38,12 @@ pub trait Waist: Send + Sync + 'static {
     fn artefacts(&self) -> Arc<ArtefactIndex>;
     /// See [`Control::key`].
     fn key(&self) -> &TokenKey;
+    /// See [`Control::released`].
+    ///
+    /// # Errors
+    /// A sentence, if a secret is not there any more.
+    fn released(&self, document: &Document, build: &BuildKey)
+    -> Result<Zeroizing<Vec<u8>>, String>;
     /// The port of the machine plane's HTTP door.
     fn http_port(&self) -> u16;
 
@@ -110,6 +121,14 @@ impl Waist for Control {
 
     fn key(&self) -> &TokenKey {
         Control::key(self)
+    }
+
+    fn released(
+        &self,
+        document: &Document,
+        build: &BuildKey,
+    ) -> Result<Zeroizing<Vec<u8>>, String> {
+        Control::released(self, document, build)
     }
 
     fn http_port(&self) -> u16 {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::*;
 use crate::model::{
     ArtefactRef, Build, BuildKey, Deadlines, Digest, DiskRule, Document, EventKind, Lease,
-    LeaseState, MacAddr, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose, Record, Timestamp,
+    LeaseState, MacAddr, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose, Record,
+    SecretName, Timestamp,
 };
 
 fn name(text: &str) -> Name {
@@ -38,6 +39,7 @@ fn build(system: &str, epoch: u32, purpose: Purpose) -> Build {
         disk: None,
         retry_after_write: false,
         handoff_key: None,
+        alarm: None,
         actor: "root".to_string(),
     }
 }
@@ -87,6 +89,13 @@ async fn what_is_committed_is_known_after_a_restart() {
         expires: now,
         hostname: Some("h".to_string()),
     };
+    let secret: SecretName = "bmc/web01".parse().expect("a name");
+    let gone: SecretName = "gone".parse().expect("a name");
+    let sealed = Arc::new(SecretRow {
+        sealed: b"sealed".to_vec(),
+        time: now,
+        actor: "root".to_string(),
+    });
     let record = Record {
         number: 1,
         time: now,
@@ -127,7 +136,13 @@ async fn what_is_committed_is_known_after_a_restart() {
             },
             vec![("d1".into(), Arc::from(&b"hello"[..]))],
         )],
+        secrets: vec![
+            (secret.clone(), Some(sealed.clone())),
+            (gone.clone(), Some(sealed.clone())),
+            (gone, None),
+        ],
     };
+    assert_eq!(secret_names(&path).await.expect("read"), Some([].into()));
     writer.commit(&batch).await.expect("commit");
     drop((store, writer));
 
@@ -151,6 +166,11 @@ async fn what_is_committed_is_known_after_a_restart() {
             ..lease
         }]
     );
+    assert_eq!(known.secrets, [(secret.clone(), sealed)].into());
+    let names = secret_names(&path).await.expect("beside the server");
+    assert_eq!(names, Some([secret].into()));
+    let none = secret_names(&dir.path().join("none.db")).await;
+    assert_eq!(none.expect("no database"), None);
     assert_eq!(known.last_event, 1);
     assert_eq!(
         store

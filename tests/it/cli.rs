@@ -16,6 +16,7 @@ use tokio::runtime::Runtime;
 
 mod pages;
 mod renew;
+mod secrets;
 
 /// A copy of the golden site, and perhaps a server for it.
 struct Workplace {

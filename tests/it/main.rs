@@ -3,7 +3,6 @@
 mod architecture;
 mod artefacts;
 mod cli;
-mod dhcp_clients;
 mod fai;
 mod http;
 mod loader;

@@ -11,5 +11,7 @@ mod first_boot;
 mod hostile;
 mod installer;
 mod limits;
+mod secrets;
+mod server;
 mod site;
 mod speed;

@@ -24,12 +24,14 @@ pub(super) struct Doors {
     hot: Arc<Hot>,
     api: http::api::Door,
     machine: http::Running,
+    handoff: http::Running,
     open: BTreeMap<Wanted, Open>,
 }
 
 /// A door, with what it takes to shut it.
 enum Open {
     Http(SocketAddr),
+    Https(SocketAddr),
     Tftp(tftp::Running),
     Fai(fai::Running),
     Dhcp(dhcp::Running),
@@ -53,13 +55,18 @@ impl Doors {
             hot: hot.clone(),
             mirrors: super::mirrors::mirrors(control, &place.state)?,
         });
-        let machine = http::accept::start(Vec::new(), http::router(plane), http::Limits::default())
+        let limits = http::Limits::default();
+        let handoff = http::handoff_router(plane.clone());
+        let handoff = http::accept::start_tls(Vec::new(), handoff, limits.clone(), tls(control))
+            .map_err(|e| cannot("HTTPS", "its sockets", &e))?;
+        let machine = http::accept::start(Vec::new(), http::router(plane), limits)
             .map_err(|e| cannot("HTTP", "its sockets", &e))?;
         Ok(Doors {
             control: control.clone(),
             hot,
             api,
             machine,
+            handoff,
             open: BTreeMap::new(),
         })
     }
@@ -99,21 +106,24 @@ impl Doors {
         refused
     }
 
-    /// Tells the waist under which addresses machines reach this server: those that both loaders
-    /// and scripts are served on.
+    /// Tells the waist under which addresses machines reach this server: those that loaders, scripts
+    /// and the hand-off are served on.
     fn advertise(&self, site: &Site, chosen: &Chosen) {
         let served = |ip: Ipv4Addr| {
             let on = |is: fn(&Wanted) -> bool| {
                 let mut doors = self.open.keys();
                 doors.any(|w| is(w) && w.address() == Some(ip))
             };
-            on(|w| matches!(w, Wanted::Http(..))) && on(|w| matches!(w, Wanted::Tftp(..)))
+            on(|w| matches!(w, Wanted::Http(..)))
+                && on(|w| matches!(w, Wanted::Https(..)))
+                && on(|w| matches!(w, Wanted::Tftp(..)))
         };
         let mut addresses = chosen.addresses();
         addresses.retain(|a| served(a.ip));
         let places = Places {
             addresses,
             http_port: site.server.http_port,
+            https_port: site.server.https_port,
         };
         if *self.control.places() != places {
             self.control.set_places(places);
@@ -135,6 +145,13 @@ impl Doors {
                 self.machine.listen(listener).map_err(failed)?;
                 tally.door_opened(format!("http {at}"));
                 Open::Http(at.into())
+            }
+            Wanted::Https(ip, port) => {
+                let at = SocketAddrV4::new(*ip, *port);
+                let listener = listen(at).map_err(failed)?;
+                self.handoff.listen(listener).map_err(failed)?;
+                tally.door_opened(format!("https {at}"));
+                Open::Https(at.into())
             }
             Wanted::Tftp(ip, port, mtu) => {
                 let at = SocketAddrV4::new(*ip, *port);
@@ -182,6 +199,10 @@ impl Doors {
                 self.machine.leave(at);
                 self.control.tally().door_shut(&format!("http {at}"));
             }
+            Open::Https(at) => {
+                self.handoff.leave(at);
+                self.control.tally().door_shut(&format!("https {at}"));
+            }
             open => close(open, &self.control).await,
         }
     }
@@ -191,6 +212,7 @@ impl Doors {
         while let Some((_, open)) = self.open.pop_last() {
             close(open, &self.control).await;
         }
+        self.handoff.stop().await;
         self.machine.stop().await;
         self.api.stop().await;
     }
@@ -200,7 +222,7 @@ impl Doors {
 async fn close(open: Open, control: &Control) {
     let tally = control.tally();
     let shut = match open {
-        Open::Http(_) => return,
+        Open::Http(_) | Open::Https(_) => return,
         Open::Fai(running) => {
             for at in running.addresses() {
                 tally.door_shut(&format!("fai-monitor {at}"));
@@ -219,6 +241,18 @@ async fn close(open: Open, control: &Control) {
     if shut.await.is_err() {
         tracing::error!("a door could not be shut: this is a mistake in Farrier");
     }
+}
+
+/// The present certificate, for each connection.
+fn tls(control: &Arc<Control>) -> http::Tls {
+    let control = control.clone();
+    Arc::new(move || match control.tls() {
+        Ok(config) => Some(config),
+        Err(error) => {
+            tracing::error!(%error, "a connection was closed: there is no certificate for it");
+            None
+        }
+    })
 }
 
 fn listen(at: SocketAddrV4) -> io::Result<tokio::net::TcpListener> {

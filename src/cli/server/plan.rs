@@ -14,6 +14,8 @@ use crate::serve::fai;
 pub(super) enum Wanted {
     /// The machine plane.
     Http(Ipv4Addr, u16),
+    /// The hand-off.
+    Https(Ipv4Addr, u16),
     /// TFTP, with the MTU that its blocks fit.
     Tftp(Ipv4Addr, u16, u32),
     /// FAI's monitor.
@@ -36,7 +38,9 @@ impl Wanted {
     /// The address, for doors that have one.
     pub(super) fn address(&self) -> Option<Ipv4Addr> {
         match self {
-            Wanted::Http(ip, _) | Wanted::Tftp(ip, ..) | Wanted::Fai(ip) => Some(*ip),
+            Wanted::Http(ip, _) | Wanted::Https(ip, _) | Wanted::Tftp(ip, ..) | Wanted::Fai(ip) => {
+                Some(*ip)
+            }
             Wanted::Dhcp(..) => None,
         }
     }
@@ -46,6 +50,7 @@ impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Wanted::Http(ip, port) => write!(f, "HTTP on {}", SocketAddrV4::new(*ip, *port)),
+            Wanted::Https(ip, port) => write!(f, "HTTPS on {}", SocketAddrV4::new(*ip, *port)),
             Wanted::Tftp(ip, port, _) => write!(f, "TFTP on {}", SocketAddrV4::new(*ip, *port)),
             Wanted::Fai(ip) => write!(f, "FAI's monitor on {}", SocketAddrV4::new(*ip, fai::PORT)),
             Wanted::Dhcp(name, ..) => write!(f, "DHCP on `{name}`"),
@@ -65,6 +70,7 @@ pub(super) fn wanted(site: &Site, chosen: &Chosen) -> BTreeSet<Wanted> {
     for interface in &chosen.interfaces {
         for ip in interface.addresses.iter().map(|a| a.addr()) {
             all.insert(Wanted::Http(ip, site.server.http_port));
+            all.insert(Wanted::Https(ip, site.server.https_port));
             all.insert(Wanted::Tftp(ip, site.server.tftp_port, interface.mtu));
             if fai {
                 all.insert(Wanted::Fai(ip));

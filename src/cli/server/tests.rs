@@ -17,9 +17,10 @@ fn free() -> u16 {
 
 /// A site with these ports.
 fn write(place: &Place, http: u16, tftp: u16) {
+    let https = free();
     std::fs::create_dir_all(&place.site).expect("a directory");
     let text = format!(
-        "[server]\ninterfaces = [\"lo\"]\nhttp_port = {http}\ntftp_port = {tftp}\n[dhcp]\nmode = \"off\"\n[[subnet]]\nnetwork = \"127.0.0.0/8\"\n"
+        "[server]\ninterfaces = [\"lo\"]\nhttp_port = {http}\nhttps_port = {https}\ntftp_port = {tftp}\n[dhcp]\nmode = \"off\"\n[[subnet]]\nnetwork = \"127.0.0.0/8\"\n"
     );
     std::fs::write(place.site.join("farrier.toml"), text).expect("written");
     std::fs::write(place.site.join("systems.toml"), "").expect("written");
@@ -85,7 +86,7 @@ async fn a_port_that_is_taken_is_named_and_tried_again() {
     // nothing changed: nothing is opened twice, no port moves
     assert_eq!(follow(&mut doors, &control).await, Vec::<String>::new());
     assert_eq!(*control.places(), *places);
-    assert_eq!(control.tally().doors().len(), 3);
+    assert_eq!(control.tally().doors().len(), 4);
 
     // another port in the files
     let other = free();

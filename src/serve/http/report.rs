@@ -7,9 +7,10 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 
 use super::document::admit;
-use super::machine::{Answer, Asked, MachinePlane};
+use super::machine::{Answer, Asked, MachinePlane, Speech};
 use super::reply;
 use crate::boot::Scope;
+use crate::boot::paths::SecureUrls;
 use crate::control::Authorised;
 use crate::lifecycle::disks;
 use crate::model::event::printable;
@@ -124,11 +125,18 @@ async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> 
 /// Where the first-boot unit finds its hand-off: said only to an installer that is at work, and in
 /// no answer file.
 fn hand_off(plane: &MachinePlane, asked: &Asked, granted: &Authorised) -> Answer {
+    if asked.speech == Speech::Plain {
+        let sentence = "ask over HTTPS, as first-boot.sh does: anyone could read the answer here\n";
+        return reply::text(StatusCode::FORBIDDEN, sentence).into();
+    }
     if !matches!(granted.build.phase, Phase::Installing | Phase::Installed) {
         return reply::not_found().into();
     }
     let token = plane.waist.key().token(&granted.build.key, Scope::Secret);
-    let url = asked.urls.handoff(token.reveal());
+    let urls = SecureUrls {
+        server: asked.urls.server,
+    };
+    let url = urls.handoff(token.reveal());
     reply::text(StatusCode::OK, format!("handoff={url}\n")).into()
 }
 

@@ -12,16 +12,15 @@ use tokio::sync::mpsc;
 
 use super::answer::No;
 use super::query::Pairs;
-use crate::artefacts::Renew;
-use crate::control::Control;
+use crate::control::{Control, Renew};
 use crate::model::command::FetchLine;
 use crate::model::{Name, Refusal};
 
 /// Signs of life that may wait for a slow reader; more are dropped, because each replaces the last.
 const WAITING: usize = 64;
 
-/// With `renew=true`, newer versions too. Answers one line for each sign of life, and last the distro or a refusal. The fetch goes on if
-/// the reader goes away: what was fetched is kept.
+/// With `renew=true`, newer versions too. Answers one line for each sign of life, and last the
+/// distro or a refusal. The fetch goes on if the reader goes away: what was fetched is kept.
 pub(super) async fn fetch(
     State(control): State<Arc<Control>>,
     Path(name): Path<String>,
