@@ -272,10 +272,11 @@ fn grub_mac(name: &str) -> Option<MacAddr> {
     mac.strip_prefix("01-").unwrap_or(mac).parse().ok()
 }
 
-/// One path segment of plain characters that no file system or URL treats specially.
+/// One path segment of plain characters that no file system or URL treats specially, and no longer
+/// than the longest name of a distro.
 fn plain(segment: &str) -> bool {
     !segment.is_empty()
-        && segment.len() <= 128
+        && segment.len() <= 253
         && !segment.starts_with('.')
         && segment
             .bytes()
@@ -284,6 +285,8 @@ fn plain(segment: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -340,6 +343,63 @@ mod tests {
                 path: "dists/bookworm/Release".into()
             })
         );
+    }
+
+    /// A file's name as `boot/` and `profiles/` may give it.
+    fn file_name() -> impl Strategy<Value = String> {
+        "[A-Za-z0-9_:+~-][A-Za-z0-9._:+~-]{0,127}"
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_minted_is_parsed(
+            distro in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?([.][a-z0-9]{1,63}){0,2}",
+            (file, stage) in (file_name(), file_name()),
+            mac in any::<[u8; 6]>().prop_map(|m| MacAddr([m[0] & 0xfe | 2, m[1], m[2], m[3], m[4], m[5]])),
+            token in "[0-9a-f]{40}",
+            port in any::<u16>(),
+        ) {
+            let server = SocketAddrV4::new([10, 77, 0, 1].into(), port);
+            let (urls, secure) = (Urls { server }, SecureUrls { server });
+            let path = |url: String| {
+                let (_, rest) = url.split_once("://").expect("a URL");
+                rest[rest.find('/').expect("a path")..].to_string()
+            };
+            let parsed = |url: String| parse_http(&path(url));
+            let id = ArtefactRef { distro: distro.clone(), name: file.clone() };
+            let planned = PlannedFile { id: id.clone(), digest: Digest::of(&mac.0), size: 1 };
+            let digest = planned.digest.short();
+            prop_assert_eq!(parsed(urls.ipxe(mac)), Some(HttpPath::Ipxe(mac)));
+            prop_assert_eq!(parsed(urls.artefact(&planned)), Some(HttpPath::Artefact { id: id.clone(), digest: digest.clone() }));
+            prop_assert_eq!(
+                parse_tftp(&artefact_path(&id, &planned.digest)),
+                Some(TftpName::Artefact { id, digest })
+            );
+            for loader in LOADERS {
+                prop_assert_eq!(parsed(urls.loader(loader)), Some(HttpPath::Loader(loader.into())));
+            }
+            prop_assert_eq!(parse_tftp(&tftp_grub(mac)), Some(TftpName::Grub(mac)));
+            prop_assert_eq!(
+                parsed(format!("{}/{file}", urls.documents(&token))),
+                Some(HttpPath::Document { token: token.clone(), name: file.clone() })
+            );
+            prop_assert_eq!(
+                parsed(format!("{}/progress/{stage}", urls.report(&token))),
+                Some(HttpPath::Report { token: token.clone(), verb: "progress".into(), stage: Some(stage) })
+            );
+            prop_assert_eq!(
+                parsed(format!("{}/handoff", secure.report(&token))),
+                Some(HttpPath::Report { token: token.clone(), verb: "handoff".into(), stage: None })
+            );
+            prop_assert_eq!(
+                parsed(format!("{}/bundle", secure.handoff(&token))),
+                Some(HttpPath::Handoff { token, verb: "bundle".into() })
+            );
+            prop_assert_eq!(
+                parsed(format!("{}/pool/{file}", urls.mirror(&distro))),
+                Some(HttpPath::Mirror { name: distro, path: format!("pool/{file}") })
+            );
+        }
     }
 
     #[test]

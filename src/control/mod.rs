@@ -51,8 +51,8 @@ use crate::boot::token::fill;
 use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
-    Action, ArtefactIndex, Build, Decision, Digest, Door, Event, Facts, Firmware, MacAddr, Record,
-    Site, Timestamp,
+    Action, ArtefactIndex, Build, Decision, DhcpMode, Digest, Door, Event, Facts, Firmware,
+    MacAddr, Record, Site, Timestamp,
 };
 use crate::store::Store;
 use crate::vault::{Authority, Sealer, VaultError};
@@ -162,7 +162,8 @@ impl Control {
         self.snapshot.load().authorise(token, scope)
     }
 
-    /// Which hardware address holds this IP address now: by reservation, else by lease.
+    /// Which hardware address holds this IP address now: by reservation, else by lease; where another
+    /// server hands out the addresses, by what the machine itself last said at this address.
     pub fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
         let site = self.site();
         if let Some(system) = site.by_ip.get(&ip) {
@@ -172,7 +173,19 @@ impl Control {
                 .find(|i| i.ip == Some(ip))
                 .map(|i| i.mac);
         }
-        self.leases.holder(ip, self.clock())
+        match site.dhcp {
+            DhcpMode::Full => self.leases.holder(ip, self.clock()),
+            DhcpMode::Proxy | DhcpMode::Off => self.observed.at(ip),
+        }
+    }
+
+    /// Remembers that the machine with this interface speaks from this address: without leases
+    /// nothing else says whose progress a request is. It opens no door.
+    pub fn seen_at(&self, ip: Ipv4Addr, mac: MacAddr) {
+        let site = self.site();
+        if site.dhcp != DhcpMode::Full && site.by_mac.contains_key(&mac) {
+            self.observed.set_at(ip, mac);
+        }
     }
 
     /// The desk that leases addresses.

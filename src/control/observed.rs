@@ -1,6 +1,7 @@
 //! What doors saw lately of each hardware address: in memory, bounded, for `farrier why`.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,7 @@ const ADDRESSES: usize = 20_000;
 pub struct Observed {
     rings: Mutex<HashMap<MacAddr, VecDeque<Observation>>>,
     firmware: Mutex<HashMap<MacAddr, Firmware>>,
+    at: Mutex<HashMap<Ipv4Addr, MacAddr>>,
 }
 
 impl Observed {
@@ -66,6 +68,20 @@ impl Observed {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&mac)
             .copied()
+    }
+
+    /// Remembers which machine speaks from an address.
+    pub(super) fn set_at(&self, ip: Ipv4Addr, mac: MacAddr) {
+        let mut known = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < ADDRESSES || known.contains_key(&ip) {
+            known.insert(ip, mac);
+        }
+    }
+
+    /// Which machine last said that it speaks from an address.
+    pub(super) fn at(&self, ip: Ipv4Addr) -> Option<MacAddr> {
+        let known = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&ip).copied()
     }
 
     pub(super) fn of(&self, mac: MacAddr) -> Vec<Observation> {

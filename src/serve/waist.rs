@@ -32,6 +32,8 @@ pub trait Waist: Send + Sync + 'static {
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
     /// See [`Control::holder`].
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr>;
+    /// See [`Control::seen_at`].
+    fn seen_at(&self, ip: Ipv4Addr, mac: MacAddr);
     /// See [`Control::site`].
     fn site(&self) -> Arc<Site>;
     /// See [`Control::artefacts`].
@@ -109,6 +111,10 @@ impl Waist for Control {
 
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
         Control::holder(self, ip)
+    }
+
+    fn seen_at(&self, ip: Ipv4Addr, mac: MacAddr) {
+        Control::seen_at(self, ip, mac);
     }
 
     fn site(&self) -> Arc<Site> {

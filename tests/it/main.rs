@@ -3,6 +3,8 @@
 mod architecture;
 mod artefacts;
 mod cli;
+mod clients;
+mod contract;
 mod fai;
 mod http;
 mod loader;

@@ -368,6 +368,8 @@ impl Waist for Standin {
         self.known.lock().expect("a lock").lent.get(&ip).copied()
     }
 
+    fn seen_at(&self, _ip: Ipv4Addr, _mac: MacAddr) {}
+
     fn site(&self) -> Arc<Site> {
         self.site.clone()
     }

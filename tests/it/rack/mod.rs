@@ -8,12 +8,13 @@ mod desk;
 mod doors;
 mod failures;
 mod firmware;
+mod ipxe;
 mod lifecycle;
 mod own_disk;
-mod phantom;
+pub(crate) mod phantom;
 mod recipes;
 mod scenario;
-mod site;
+pub(crate) mod site;
 
 use std::io::Write;
 
