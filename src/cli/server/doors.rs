@@ -196,11 +196,11 @@ impl Doors {
         tracing::info!("{door} is shut: the site or this host's interfaces changed");
         match open {
             Open::Http(at) => {
-                self.machine.leave(at);
+                self.machine.leave(at).await;
                 self.control.tally().door_shut(&format!("http {at}"));
             }
             Open::Https(at) => {
-                self.handoff.leave(at);
+                self.handoff.leave(at).await;
                 self.control.tally().door_shut(&format!("https {at}"));
             }
             open => close(open, &self.control).await,

@@ -1,6 +1,6 @@
 //! Doors on the loopback: no root, no fixed port.
 
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use super::doors::Doors;
@@ -9,15 +9,19 @@ use crate::cli::Place;
 use crate::control::{Control, Options};
 use crate::model::Timestamp;
 
-/// A port that nobody has now.
+/// A port that nobody has now, for UDP or TCP.
 fn free() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    socket.local_addr().expect("its address").port()
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let at = socket.local_addr().expect("its address");
+        if TcpListener::bind(at).is_ok() {
+            return at.port();
+        }
+    }
 }
 
 /// A site with these ports.
-fn write(place: &Place, http: u16, tftp: u16) {
-    let https = free();
+fn write(place: &Place, http: u16, https: u16, tftp: u16) {
     std::fs::create_dir_all(&place.site).expect("a directory");
     let text = format!(
         "[server]\ninterfaces = [\"lo\"]\nhttp_port = {http}\nhttps_port = {https}\ntftp_port = {tftp}\n[dhcp]\nmode = \"off\"\n[[subnet]]\nnetwork = \"127.0.0.0/8\"\n"
@@ -44,8 +48,8 @@ async fn a_port_that_is_taken_is_named_and_tried_again() {
     };
     let taken = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("its address").port();
-    let http = free();
-    write(&place, http, port);
+    let (http, https) = (free(), free());
+    write(&place, http, https, port);
     let control = Control::open(Options {
         site: place.site.clone(),
         state: place.state.clone(),
@@ -90,12 +94,25 @@ async fn a_port_that_is_taken_is_named_and_tried_again() {
 
     // another port in the files
     let other = free();
-    write(&place, http, other);
+    write(&place, http, https, other);
     control.reload("test").await.expect("a sound site");
     assert_eq!(follow(&mut doors, &control).await, Vec::<String>::new());
     assert_eq!(open(&format!("tftp 127.0.0.1:{port}")), 0);
     assert_eq!(open(&format!("tftp 127.0.0.1:{other}")), 1);
     UdpSocket::bind(("127.0.0.1", port)).expect("the old port is free again");
+
+    // two doors change places
+    write(&place, https, http, other);
+    control.reload("test").await.expect("a sound site");
+    assert_eq!(follow(&mut doors, &control).await, Vec::<String>::new());
+    for door in [
+        format!("http 127.0.0.1:{https}"),
+        format!("https 127.0.0.1:{http}"),
+    ] {
+        assert_eq!(open(&door), 1, "{:?}", control.tally().doors());
+    }
+    let places = control.places();
+    assert_eq!((places.http_port, places.https_port), (https, http));
 
     // the interface is gone
     assert!(doors.follow(&Chosen::default()).await.is_empty());

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
@@ -71,6 +71,8 @@ pub struct Running {
 /// The loop of one listener.
 struct Loop {
     stop: watch::Sender<bool>,
+    /// Resolves when the listener is closed.
+    closed: oneshot::Receiver<()>,
     task: JoinHandle<()>,
 }
 
@@ -95,17 +97,21 @@ impl Running {
     pub fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
         self.addresses.push(listener.local_addr()?);
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(self.door.clone().run(listener, stopped));
-        self.loops.push(Loop { stop, task });
+        let (gone, closed) = oneshot::channel();
+        let task = tokio::spawn(self.door.clone().run(listener, stopped, gone));
+        self.loops.push(Loop { stop, closed, task });
         Ok(())
     }
 
-    /// Listens here no more. Connections of this address go on for as long as [`Limits::drain`],
-    /// behind the caller's back.
-    pub fn leave(&mut self, address: SocketAddr) {
+    /// Listens here no more; when it returns, the port is free for another door. Connections of this
+    /// address go on for as long as [`Limits::drain`], behind the caller's back.
+    pub async fn leave(&mut self, address: SocketAddr) {
         while let Some(at) = self.addresses.iter().position(|a| *a == address) {
             self.addresses.remove(at);
-            self.loops.remove(at).stop.send_replace(true);
+            let left = self.loops.remove(at);
+            left.stop.send_replace(true);
+            // An error is a loop that ended otherwise: its listener is closed as well.
+            let _closed_either_way = left.closed.await.is_ok();
         }
     }
 
@@ -189,7 +195,12 @@ struct Inside {
 }
 
 impl Door {
-    async fn run(self: Arc<Self>, listener: TcpListener, stopped: watch::Receiver<bool>) {
+    async fn run(
+        self: Arc<Self>,
+        listener: TcpListener,
+        stopped: watch::Receiver<bool>,
+        gone: oneshot::Sender<()>,
+    ) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -218,6 +229,8 @@ impl Door {
             }
         }
         drop(listener);
+        // Nobody waits for it when the whole door stops.
+        let _heard = gone.send(()).is_ok();
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(self.limits.drain, drained)
             .await

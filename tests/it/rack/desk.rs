@@ -1,13 +1,13 @@
 //! A server on a small site, and hosts without an address that ask it.
 
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use farrier::cli::demo::rack::{Host, Patience, Rack, RackError, Server, ServerSettings, until};
 use farrier::model::MacAddr;
 use farrier::model::view::StatusView;
-use socket2::{Domain, Socket, Type};
+
+use crate::clients::raw::{Asker, DISCOVER, Message, OFFER};
 
 /// A rack with a server on a site of its own.
 pub(crate) struct Desk {
@@ -71,11 +71,16 @@ impl Desk {
 
     /// Waits until a DISCOVER from this host is answered.
     pub(crate) fn answered(&self, host: &Host) -> Result<(), RackError> {
+        let asker = Asker::everyone(host)?;
         until(
             "an OFFER",
             Patience::seconds(60),
             || self.server.tail(),
-            || Ok(discover(host, Duration::from_millis(500))?.map(|_| ())),
+            || {
+                let number = asker.send(&Message::new(DISCOVER, host.mac()));
+                let heard = asker.listen(number, Duration::from_millis(500), 1);
+                Ok(heard.iter().any(|said| said.kind == OFFER).then_some(()))
+            },
         )
     }
 
@@ -134,55 +139,4 @@ pub(crate) fn write_site(
     }
     put("systems.toml", &text)?;
     Ok(site)
-}
-
-/// Broadcasts a DISCOVER from a host without an address, which asks for its answer by broadcast, for
-/// a plain socket hears nothing else. The address that it is offered, if it is.
-fn discover(host: &Host, patience: Duration) -> Result<Option<Ipv4Addr>, RackError> {
-    let packet = packet(host.mac(), true);
-    let device = host.interface().as_bytes().to_vec();
-    host.namespace().inside(move || {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
-        socket.bind_device(Some(&device)).expect("the interface");
-        socket.set_broadcast(true).expect("broadcast");
-        let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68);
-        socket.bind(&any.into()).expect("port 68");
-        let socket = UdpSocket::from(socket);
-        let everyone = SocketAddrV4::new(Ipv4Addr::BROADCAST, 67);
-        socket.send_to(&packet, everyone).expect("sent");
-        let until = Instant::now() + patience;
-        let mut room = [0; 2048];
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            socket.set_read_timeout(Some(left)).expect("a timeout");
-            if let Ok((length, _)) = socket.recv_from(&mut room)
-                && let Some(ip) = offered(&room[..length], host.mac())
-            {
-                return Some(ip);
-            }
-        }
-    })
-}
-
-/// The address that a BOOTP reply offers to this client.
-pub(crate) fn offered(bytes: &[u8], mac: MacAddr) -> Option<Ipv4Addr> {
-    let ours = bytes.len() > 240 && bytes[0] == 2 && bytes[28..34] == mac.0;
-    let four: [u8; 4] = bytes.get(16..20)?.try_into().ok()?;
-    ours.then(|| Ipv4Addr::from(four))
-}
-
-/// A DISCOVER; `broadcast` sets the flag that asks for the answer by broadcast.
-pub(crate) fn packet(mac: MacAddr, broadcast: bool) -> Vec<u8> {
-    let mut out = vec![0; 240];
-    out[..4].copy_from_slice(&[1, 1, 6, 0]);
-    out[4..8].copy_from_slice(&[0x26, 0xf3, 0x03, 0x01]);
-    out[10] = if broadcast { 0x80 } else { 0 };
-    out[28..34].copy_from_slice(&mac.0);
-    out[236..].copy_from_slice(&[99, 130, 83, 99]);
-    out.extend_from_slice(&[53, 1, 1, 255]);
-    out.resize(300, 0);
-    out
 }

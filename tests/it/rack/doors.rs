@@ -30,6 +30,7 @@ fn a_server_that_began_with_broken_files_opens_its_doors_when_they_are_mended()
     desk.doors("all doors", |d| {
         has(d, "dhcp br0 10.77.0.1:67 (full)")
             && has(d, "http 10.77.0.1:80")
+            && has(d, "https 10.77.0.1:443")
             && has(d, "tftp 10.77.0.1:69")
     })?;
     desk.answered(&host)
