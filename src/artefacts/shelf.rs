@@ -19,7 +19,7 @@ use super::record::{Record, Set};
 use crate::boot::paths::{HttpPath, parse_http};
 use crate::model::artefact::LOADERS;
 use crate::model::view::DistroView;
-use crate::model::{Artefact, ArtefactIndex, ArtefactRef, Digest, Distro};
+use crate::model::{Artefact, ArtefactIndex, ArtefactRef, ArtefactSource, Digest, Distro};
 
 /// Where artefacts are kept. Cheap to make; holds nothing open.
 #[derive(Debug, Clone)]
@@ -60,6 +60,20 @@ impl Shelf {
             pinned: Arc::new(pinned),
             ..self.clone()
         }
+    }
+
+    /// The SHA-256 of each artefact of a distro that came from a URL and is vouched for by nothing,
+    /// by name: the first download was believed.
+    pub fn unpinned(&self, distro: &Distro) -> BTreeMap<String, String> {
+        let set = Set::read(&self.dir.join(distro.name.as_str())).unwrap_or_default();
+        let loose = |name: &String| {
+            let source = distro.artefacts.get(name);
+            matches!(source, Some(ArtefactSource::Url { sha256: None, .. }))
+        };
+        let all = set.artefacts.into_iter();
+        all.filter(|(name, record)| !record.pinned && loose(name))
+            .map(|(name, record)| (name, record.sha256))
+            .collect()
     }
 
     /// Everything present, from the records: no file but the boot loaders is read. A distro whose
@@ -149,6 +163,7 @@ impl Shelf {
                 .sum(),
             profiles: Vec::new(),
             missing,
+            unpinned: BTreeMap::new(),
         }
     }
 

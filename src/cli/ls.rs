@@ -26,6 +26,11 @@ const COLUMNS: &[Column<SystemView>] = &[
             .and_then(|b| b.stage.clone())
             .unwrap_or_default()
     }),
+    Column::new("ONCE", |s| {
+        let once = s.pending_once();
+        once.map(|b| format!("{} {}", b.profile, b.phase))
+            .unwrap_or_default()
+    }),
     Column::new("PROFILE", |s| s.profile.clone()),
     Column::new("IP", |s| s.ip.map(|ip| ip.to_string()).unwrap_or_default()),
     Column::new("MAC", first_mac),
@@ -58,7 +63,7 @@ const COLUMNS: &[Column<SystemView>] = &[
     Column::wide("PROTECTED", |s| {
         if s.protected { "yes" } else { "no" }.to_string()
     }),
-    Column::wide("PROBLEM", problem),
+    Column::new("PROBLEM", problem),
 ];
 
 impl Ls {

@@ -132,6 +132,7 @@ async fn what_is_committed_is_known_after_a_restart() {
                 digest: "abc123".into(),
                 time: now,
                 author: "root".into(),
+                summary: "systems.toml added".into(),
                 manifest: "{}".into(),
             },
             vec![("d1".into(), Arc::from(&b"hello"[..]))],
@@ -195,7 +196,7 @@ async fn what_is_committed_is_known_after_a_restart() {
     );
     assert!(store.revision("abc").await.expect("row").is_some());
     assert!(store.revision("x").await.expect("row").is_none());
-    assert_eq!(store.revisions(9).await.expect("rows").len(), 1);
+    assert_eq!(store.history(9).await.expect("rows").len(), 1);
     assert_eq!(
         store.blob("d1").await.expect("blob").expect("one"),
         b"hello"
@@ -233,4 +234,42 @@ async fn a_group_is_stored_whole_or_not_at_all() {
         .commit(&fine)
         .await
         .expect("the connection is usable after a failure");
+}
+
+#[tokio::test]
+async fn a_revision_that_comes_back_is_in_the_history_twice() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).expect("a time");
+    // The third is what a restart with the same files does.
+    for (second, digest) in [(0, "aaa1"), (10, "bbb2"), (15, "bbb2"), (20, "aaa1")] {
+        let row = RevisionRow {
+            digest: digest.into(),
+            time: at(second),
+            author: "root".into(),
+            summary: format!("at {second}"),
+            manifest: "{}".into(),
+        };
+        let batch = Batch {
+            revisions: vec![(row, Vec::new())],
+            ..Batch::default()
+        };
+        writer.commit(&batch).await.expect("commit");
+    }
+    let history = store.history(9).await.expect("rows");
+    let shown: Vec<String> = history
+        .iter()
+        .map(|r| format!("{} {}", r.digest, r.summary))
+        .collect();
+    assert_eq!(shown, ["aaa1 at 20", "bbb2 at 10", "aaa1 at 0"]);
+    for (second, want) in [
+        (-1, None),
+        (0, Some("aaa1")),
+        (9, Some("aaa1")),
+        (12, Some("bbb2")),
+        (99, Some("aaa1")),
+    ] {
+        let row = store.revision_at(at(second)).await.expect("a look");
+        assert_eq!(row.map(|r| r.digest).as_deref(), want, "{second}");
+    }
 }

@@ -10,6 +10,7 @@ mod failures;
 mod firmware;
 mod ipxe;
 mod lifecycle;
+mod operator;
 mod own_disk;
 pub(crate) mod phantom;
 mod recipes;
