@@ -12,7 +12,7 @@ use super::shelf::Shelf;
 use crate::model::artefact::LOADERS;
 use crate::model::{ArtefactSource, Distro};
 
-/// How many earlier versions of an artefact stay, for builds that pinned them.
+/// How many earlier versions of an artefact stay, whoever pinned them.
 const SUPERSEDED: usize = 2;
 
 /// A file that a source delivered, not yet believed.
@@ -126,7 +126,7 @@ impl Errand<'_> {
     /// Makes what was fetched current, in one step, and clears away what no one can ask for.
     fn conclude(&mut self, fresh: BTreeMap<String, Record>) -> Result<(), ArtefactError> {
         let before = self.set.clone();
-        self.set.merge(fresh, SUPERSEDED);
+        self.set.merge(fresh, SUPERSEDED, self.shelf.pinned());
         if self.distro.name.as_str() != LOADERS {
             self.set
                 .retire(|name| self.distro.artefacts.contains_key(name));

@@ -10,7 +10,7 @@ use super::disk;
 use super::download::{Download, Order, download};
 use super::errand::{Arrival, Errand};
 use super::error::ArtefactError;
-use super::fetch::blocking;
+use super::fetch::{Renew, blocking};
 use super::progress::{Step, tell};
 use super::record::{Record, source_line};
 use super::unpack::unpack;
@@ -143,6 +143,10 @@ impl Errand<'_> {
             fs::remove_dir_all(&dir).map_err(ArtefactError::file("empty", &dir))?;
         }
         disk::directory(&dir)?;
+        let stage = self.work.join(format!("stage-{builder}"));
+        if self.renew == Renew::All && stage.exists() {
+            fs::remove_dir_all(&stage).map_err(ArtefactError::file("empty", &stage))?;
+        }
         builders::build(builder, &dir, self.report).await?;
         let arrival = |name: &&str| {
             let at = dir.join(name);

@@ -73,6 +73,8 @@ pub struct LoaderState {
     pub origin: Option<String>,
     /// Its digest, if it is there.
     pub digest: Option<Digest>,
+    /// A Debian package has it, so that it can be fetched.
+    pub packaged: bool,
     /// What to do if it is missing, in one sentence.
     pub fix: String,
 }
@@ -171,6 +173,7 @@ pub(super) fn states(root: &Path, fetched: &BTreeMap<String, Record>) -> Vec<Loa
             .or_else(|| fetched.map(|r| (r.digest, r.origin.clone())));
         LoaderState {
             name: shipped.name,
+            packaged: shipped.package.is_some(),
             fix: match shipped.package {
                 Some(package) => format!(
                     "`farrier distro fetch {LOADERS}` fetches it, or install package `{package}`"

@@ -1,6 +1,6 @@
 //! The record of what lies on the shelf: written last, so that a crash never shows a half set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -72,8 +72,14 @@ impl Set {
         disk::replace(&Set::path(distro), &text)
     }
 
-    /// Takes in what was fetched; keeps `versions` superseded ones of each name.
-    pub(super) fn merge(&mut self, fetched: BTreeMap<String, Record>, versions: usize) {
+    /// Takes in what was fetched; keeps `versions` superseded ones of each name, and those that are
+    /// `pinned`.
+    pub(super) fn merge(
+        &mut self,
+        fetched: BTreeMap<String, Record>,
+        versions: usize,
+        pinned: &BTreeSet<Digest>,
+    ) {
         for (name, record) in fetched {
             self.superseded
                 .retain(|(n, r)| !(*n == name && r.digest == record.digest));
@@ -83,7 +89,7 @@ impl Set {
                 self.superseded.insert(0, (name, old));
             }
         }
-        self.thin(versions);
+        self.thin(versions, pinned);
     }
 
     /// Moves what `declared` no longer names to the superseded.
@@ -104,12 +110,12 @@ impl Set {
         all.any(|(n, r)| n == name && r.digest.short() == digest)
     }
 
-    fn thin(&mut self, versions: usize) {
+    fn thin(&mut self, versions: usize, pinned: &BTreeSet<Digest>) {
         let mut kept: BTreeMap<String, usize> = BTreeMap::new();
-        self.superseded.retain(|(name, _)| {
+        self.superseded.retain(|(name, record)| {
             let seen = kept.entry(name.clone()).or_default();
             *seen += 1;
-            *seen <= versions
+            *seen <= versions || pinned.contains(&record.digest)
         });
     }
 }
@@ -151,7 +157,8 @@ mod tests {
     fn superseded_versions_are_kept_for_builds_that_pinned_them() {
         let mut set = Set::default();
         for content in ["1", "2", "3", "4", "4", "2"] {
-            set.merge(BTreeMap::from([("linux".into(), record(content))]), 2);
+            let fetched = BTreeMap::from([("linux".into(), record(content))]);
+            set.merge(fetched, 2, &BTreeSet::new());
         }
         assert_eq!(set.artefacts["linux"], record("2"));
         let old: Vec<_> = set.superseded.iter().map(|(_, r)| r.digest).collect();
@@ -163,8 +170,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         assert_eq!(Set::read(dir.path()).expect("empty"), Set::default());
         let mut set = Set::default();
-        set.merge(BTreeMap::from([("linux".into(), record("1"))]), 2);
-        set.merge(BTreeMap::from([("linux".into(), record("2"))]), 2);
+        let fetched = BTreeMap::from([("linux".into(), record("1"))]);
+        set.merge(fetched, 2, &BTreeSet::new());
+        let fetched = BTreeMap::from([("linux".into(), record("2"))]);
+        set.merge(fetched, 2, &BTreeSet::new());
         set.write(dir.path()).expect("written");
         assert_eq!(Set::read(dir.path()).expect("read"), set);
         std::fs::write(Set::path(dir.path()), "{").expect("spoilt");

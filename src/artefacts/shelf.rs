@@ -7,8 +7,9 @@
 //!                        lock                held while fetching
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::disk;
 use super::error::ArtefactError;
@@ -17,13 +18,15 @@ use super::progress::{Report, Step, tell};
 use super::record::{Record, Set};
 use crate::boot::paths::{HttpPath, parse_http};
 use crate::model::artefact::LOADERS;
-use crate::model::{Artefact, ArtefactIndex, ArtefactRef, ArtefactSource, Distro};
+use crate::model::view::DistroView;
+use crate::model::{Artefact, ArtefactIndex, ArtefactRef, ArtefactSource, Digest, Distro};
 
 /// Where artefacts are kept. Cheap to make; holds nothing open.
 #[derive(Debug, Clone)]
 pub struct Shelf {
     dir: PathBuf,
     host: PathBuf,
+    pinned: Arc<BTreeSet<Digest>>,
 }
 
 /// An artefact that is not what its record says.
@@ -46,6 +49,16 @@ impl Shelf {
         Shelf {
             dir: state.as_ref().join("artefacts"),
             host: root.into(),
+            pinned: Arc::default(),
+        }
+    }
+
+    /// The same shelf, where these versions stay however often they are superseded: builds under
+    /// way pinned them.
+    pub fn keeping(&self, pinned: BTreeSet<Digest>) -> Shelf {
+        Shelf {
+            pinned: Arc::new(pinned),
+            ..self.clone()
         }
     }
 
@@ -128,6 +141,32 @@ impl Shelf {
         loaders::states(&self.host, &fetched)
     }
 
+    /// The loaders as if they were a distro: those that a package has, and those that are here. One
+    /// that no package has and nobody put here is not counted as missing.
+    pub fn loaders_view(&self) -> DistroView {
+        let states = self.loaders();
+        let here = |s: &&LoaderState| s.origin.is_some();
+        let missing: Vec<String> = states
+            .iter()
+            .filter(|s| s.packaged && s.origin.is_none())
+            .map(|s| s.name.to_string())
+            .collect();
+        let present = states.iter().filter(here).count();
+        let index = self.index();
+        DistroView {
+            name: LOADERS.to_string(),
+            present,
+            declared: present + missing.len(),
+            size: states
+                .iter()
+                .filter_map(|s| Some(index.loader(s.name)?.size))
+                .sum(),
+            profiles: Vec::new(),
+            missing,
+            unpinned: BTreeMap::new(),
+        }
+    }
+
     /// Measures every file again and compares it with its record. Reads everything: minutes for a
     /// large shelf; call it from a thread that may block.
     pub fn verify(&self, report: &Report) -> Vec<Damage> {
@@ -157,6 +196,10 @@ impl Shelf {
             }
         }
         found
+    }
+
+    pub(super) fn pinned(&self) -> &BTreeSet<Digest> {
+        &self.pinned
     }
 
     pub(super) fn host(&self) -> &Path {

@@ -81,11 +81,10 @@ impl Client {
     pub(super) async fn lines<T: DeserializeOwned>(
         &self,
         path: &str,
+        pairs: &Pairs,
         mut each: impl FnMut(T),
     ) -> Result<(), Refusal> {
-        let mut response = self
-            .send(Method::POST, path, &Pairs::new(), Bytes::new())
-            .await?;
+        let mut response = self.send(Method::POST, path, pairs, Bytes::new()).await?;
         if !response.status().is_success() {
             return Err(self.refusal(response).await);
         }

@@ -25,7 +25,7 @@ pub(super) struct DistroLs {}
 
 /// Fetch what is missing, check its digests, keep it.
 ///
-/// An interrupted fetch goes on where it stopped.
+/// An interrupted fetch goes on where it stopped. `loaders` are the network boot loaders.
 #[derive(Debug, Args)]
 pub(super) struct DistroFetch {
     /// Distros
@@ -34,6 +34,9 @@ pub(super) struct DistroFetch {
     /// All distros of which something is missing
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    /// Also look for newer versions, and build again what Farrier builds
+    #[arg(long)]
+    renew: bool,
 }
 
 pub(super) const COLUMNS: &[Column<DistroView>] = &[
@@ -83,7 +86,7 @@ impl DistroFetch {
         };
         let (mut done, mut refused) = (Vec::new(), Vec::new());
         for name in &names {
-            match fetch(session, name).await {
+            match fetch(session, name, self.renew).await {
                 Ok(view) => done.push(view),
                 Err(refusal) => refused.push((name, refusal)),
             }
@@ -143,20 +146,24 @@ async fn all(session: &Session) -> Result<Vec<DistroView>, Refusal> {
     Ok(offline::distros(&site, &session.place))
 }
 
-/// Fetches what one distro lacks.
-pub(super) async fn fetch(session: &Session, name: &str) -> Result<DistroView, Refusal> {
+/// Fetches what one distro lacks, or `renew`s all of it.
+pub(super) async fn fetch(
+    session: &Session,
+    name: &str,
+    renew: bool,
+) -> Result<DistroView, Refusal> {
     let bars = Arc::new(Mutex::new(progress::FetchBars::new(&session.printer)));
     let show = {
         let bars = bars.clone();
         move |p: FetchProgress| bars.lock().unwrap_or_else(PoisonError::into_inner).show(&p)
     };
     let ended = if session.has_server().await {
-        through_server(session, name, show).await
+        through_server(session, name, renew, show).await
     } else {
         session
             .printer
             .talk("no server runs here; a later one finds what is fetched now");
-        offline::fetch(&session.place, name, show).await
+        offline::fetch(&session.place, name, renew, show).await
     };
     bars.lock().unwrap_or_else(PoisonError::into_inner).done();
     ended
@@ -165,13 +172,18 @@ pub(super) async fn fetch(session: &Session, name: &str) -> Result<DistroView, R
 async fn through_server(
     session: &Session,
     name: &str,
+    renew: bool,
     show: impl Fn(FetchProgress),
 ) -> Result<DistroView, Refusal> {
     let mut last = None;
+    let mut pairs = Pairs::new();
+    if renew {
+        pairs.push(("renew", "true".to_string()));
+    }
     let path = format!("/v1/distros/{}/fetch", segment(name));
     session
         .client
-        .lines(&path, |line: FetchLine| match line {
+        .lines(&path, &pairs, |line: FetchLine| match line {
             FetchLine::Progress(progress) => show(progress),
             end => last = Some(end),
         })

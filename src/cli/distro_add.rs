@@ -85,7 +85,7 @@ impl DistroAdd {
                 .talk("no server runs here, so only the file was written");
         }
         if self.fetch {
-            let done = super::distro::fetch(session, &self.name).await?;
+            let done = super::distro::fetch(session, &self.name, false).await?;
             session
                 .printer
                 .talk(&format!("{} of {} are here", done.present, done.declared));

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use super::place::Place;
 use crate::artefacts::{ArtefactError, Progress, Renew, Report, Shelf};
 use crate::boot::paths::Urls;
+use crate::control;
 use crate::control::bootable::{Bootable, Next, not_here};
 use crate::inventory::{self, EditLock, FileSet, Parsed, ReadError, SelectError, WriteError};
+use crate::model::artefact::LOADERS;
 use crate::model::command::{DocumentView, EditOutcome, EditReport, FetchProgress, RenderView};
 use crate::model::view::DistroView;
 use crate::model::{
-    BuildKey, Code, Diagnostic, Distro, EditRequest, Firmware, MacAddr, Name, Profile, ProfileKind,
-    Refusal, SecretName, Selection, Severity, Site, System,
+    BuildKey, Code, Diagnostic, Digest, Distro, EditRequest, Firmware, MacAddr, Name, Profile,
+    ProfileKind, Refusal, SecretName, Selection, Severity, Site, System,
 };
 use crate::render::{self, Place as Ground, Rendered};
-use crate::store;
+use crate::store::{self, StoreError};
 use crate::vault::Authority;
 
 /// A site as its files say.
@@ -367,21 +369,19 @@ pub(super) fn distros(site: &Site, place: &Place) -> Vec<DistroView> {
     site.distros.values().map(view).collect()
 }
 
-/// Fetches what a distro lacks, and the network boot loaders that this host lacks.
+/// Fetches what a distro lacks (with `renew`, newer versions too), and the network boot loaders that
+/// this host lacks.
 pub(super) async fn fetch(
     place: &Place,
     name: &str,
+    renew: bool,
     show: impl Fn(FetchProgress) + Send + Sync + 'static,
 ) -> Result<DistroView, Refusal> {
-    let site = load(place)?.site;
-    let distro = site.distros.get(name).ok_or_else(|| {
-        let near = inventory::suggest(name, site.distros.keys().map(Name::as_str));
-        let near: Vec<String> = near.map(str::to_string).into_iter().collect();
-        Refusal::not_found("distro", name, &near).help_if_none("farrier distro ls")
-    })?;
+    let renew = if renew { Renew::All } else { Renew::Missing };
+    let failed = |e: ArtefactError| Refusal::failed(chain(&e));
     // The one TLS provider; a second call changes nothing.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
-    let shelf = Shelf::open(&place.state);
+    let shelf = Shelf::open(&place.state).keeping(in_use(place).await?);
     let report: Report = Arc::new(move |p: Progress| {
         show(FetchProgress {
             artefact: p.artefact,
@@ -390,17 +390,41 @@ pub(super) async fn fetch(
             detail: format!("{:?}", p.step).to_lowercase(),
         });
     });
-    let failed = |e: ArtefactError| Refusal::failed(chain(&e));
+    if name == LOADERS {
+        shelf.fetch_loaders(renew, &report).await.map_err(failed)?;
+        return Ok(shelf.loaders_view());
+    }
+    let site = load(place)?.site;
+    let distro = site.distros.get(name).ok_or_else(|| {
+        let near = inventory::suggest(name, site.distros.keys().map(Name::as_str));
+        let near: Vec<String> = near.map(str::to_string).into_iter().collect();
+        Refusal::not_found("distro", name, &near).help_if_none("farrier distro ls")
+    })?;
     shelf
         .fetch_loaders(Renew::Missing, &report)
         .await
         .map_err(failed)?;
     shelf
-        .fetch(distro, &place.site, Renew::Missing, &report)
+        .fetch(distro, &place.site, renew, &report)
         .await
         .map_err(failed)?;
     let all = distros(&site, place);
     all.into_iter()
         .find(|d| d.name == name)
         .ok_or_else(|| Refusal::failed(format!("`{name}` was fetched and is not there")))
+}
+
+/// Which versions of artefacts the builds under way pinned: a server that starts later serves them.
+async fn in_use(place: &Place) -> Result<BTreeSet<Digest>, Refusal> {
+    let database = place.state.join("farrier.db");
+    if !database.exists() {
+        return Ok(BTreeSet::new());
+    }
+    let failed = |e: StoreError| Refusal::failed(chain(&e));
+    let (store, _writer) = store::open(&database).await.map_err(failed)?;
+    let known = store.known().await.map_err(failed)?;
+    Ok(control::in_use(&known.machines, |key| {
+        let pin = known.pins.iter().find(|(k, _)| k == key)?;
+        Some(pin.1.as_ref())
+    }))
 }

@@ -11,6 +11,8 @@ use super::Control;
 pub struct Counters {
     named: RwLock<BTreeMap<String, Arc<AtomicU64>>>,
     doors: Mutex<Vec<String>>,
+    /// Doors that ought to be open and are not, each with the reason and the fix.
+    shut: Mutex<Vec<String>>,
 }
 
 impl Counters {
@@ -48,6 +50,28 @@ impl Counters {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(door.into());
+    }
+
+    /// Says that a door is open no more, in the same words.
+    pub fn door_shut(&self, door: &str) {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = doors.iter().position(|d| d == door) {
+            doors.remove(at);
+        }
+    }
+
+    /// Says which doors ought to be open and cannot be, each in a sentence with its fix. Replaces
+    /// what was said before.
+    pub fn doors_refused(&self, refused: Vec<String>) {
+        *self.shut.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    /// What [`Counters::doors_refused`] was last told.
+    pub fn refused_doors(&self) -> Vec<String> {
+        self.shut
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The open doors.

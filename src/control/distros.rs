@@ -1,5 +1,6 @@
 //! Boot artefacts: what is here, and fetching what is not.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -7,9 +8,10 @@ use tokio::sync::oneshot;
 use super::Control;
 use super::writer::Command;
 use crate::artefacts::{Progress, Renew, Report, Step};
+use crate::model::artefact::LOADERS;
 use crate::model::command::FetchProgress;
 use crate::model::view::DistroView;
-use crate::model::{Distro, Name, Refusal};
+use crate::model::{BuildKey, Digest, Distro, Machine, Name, Pinned, Refusal};
 
 impl Control {
     /// Every declared distro and what of it is on this server.
@@ -49,33 +51,48 @@ impl Control {
     }
 
     /// Fetches what a distro lacks, and the network boot loaders that this host lacks; both are
-    /// served as soon as this returns.
+    /// served as soon as this returns. With [`Renew::All`], newer versions of what it has too;
+    /// `loaders` stands for the network boot loaders alone. What builds under way pinned stays.
     ///
     /// # Errors
     /// If there is no such distro, or a fetch failed; what was there stays.
     pub async fn fetch(
         &self,
         name: &Name,
+        renew: Renew,
         progress: Arc<dyn Fn(FetchProgress) + Send + Sync>,
     ) -> Result<DistroView, Refusal> {
+        let report: Report = Arc::new(move |p: Progress| progress(spoken(&p)));
+        let failed = |e: crate::artefacts::ArtefactError| Refusal::failed(chain(&e));
+        let shelf = self.shelf.keeping(self.in_use());
+        if name.as_str() == LOADERS {
+            shelf.fetch_loaders(renew, &report).await.map_err(failed)?;
+            self.index().await;
+            return Ok(shelf.loaders_view());
+        }
         let site = self.site();
         let distro = site.distros.get(name).cloned().ok_or_else(|| {
             let names: Vec<String> = site.distros.keys().map(|n| n.to_string()).collect();
             Refusal::not_found("distro", name, &super::near(name, &names))
                 .help_if_none("farrier distro ls")
         })?;
-        let report: Report = Arc::new(move |p: Progress| progress(spoken(&p)));
-        let failed = |e: crate::artefacts::ArtefactError| Refusal::failed(chain(&e));
-        self.shelf
+        shelf
             .fetch_loaders(Renew::Missing, &report)
             .await
             .map_err(failed)?;
-        self.shelf
-            .fetch(&distro, &self.files.site, Renew::Missing, &report)
+        shelf
+            .fetch(&distro, &self.files.site, renew, &report)
             .await
             .map_err(failed)?;
         self.index().await;
         Ok(self.distro_view(&distro))
+    }
+
+    /// Which versions of artefacts the builds under way pinned.
+    fn in_use(&self) -> BTreeSet<Digest> {
+        let snapshot = self.snapshot();
+        let machines = snapshot.machines.values().map(Arc::as_ref);
+        in_use(machines, |key| snapshot.pinned.get(key).map(Arc::as_ref))
     }
 
     /// Reads again what is on the shelf and publishes it.
@@ -93,6 +110,22 @@ impl Control {
             let _published_or_stopping = wait.await;
         }
     }
+}
+
+/// Which versions of artefacts the builds under way pinned, from what is known of the machines.
+pub fn in_use<'a>(
+    machines: impl IntoIterator<Item = &'a Machine>,
+    pinned: impl Fn(&BuildKey) -> Option<&'a Pinned>,
+) -> BTreeSet<Digest> {
+    machines
+        .into_iter()
+        .flat_map(|m| [&m.build, &m.once])
+        .flatten()
+        .filter(|b| b.phase.is_active())
+        .filter_map(|b| pinned(&b.key))
+        .flat_map(Pinned::files)
+        .map(|f| f.digest)
+        .collect()
 }
 
 fn spoken(progress: &Progress) -> FetchProgress {

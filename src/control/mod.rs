@@ -35,9 +35,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+pub use crate::artefacts::Renew;
 pub use counters::Counters;
+pub use distros::in_use;
 pub use documents::served_document;
 pub use observed::{Observation, Observed};
 pub use places::{Places, ServerAddress};
@@ -53,8 +55,8 @@ use crate::boot::token::fill;
 use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
-    Action, ArtefactIndex, Build, Decision, DhcpMode, Door, Event, Facts, Firmware, MacAddr,
-    Record, Site, Timestamp,
+    Action, ArtefactIndex, Build, Decision, DhcpMode, Digest, Door, Event, Facts, Firmware,
+    MacAddr, Record, Site, Timestamp,
 };
 use crate::store::Store;
 use crate::vault::{Authority, Sealer, VaultError};
@@ -72,6 +74,7 @@ pub struct Control {
     snapshot: Arc<ArcSwap<Snapshot>>,
     commands: mpsc::Sender<Command>,
     records: broadcast::Sender<Record>,
+    revised: watch::Sender<Digest>,
     observed: Observed,
     leases: leases::Desk,
     places: ArcSwap<Places>,
@@ -242,6 +245,11 @@ impl Control {
     /// Everything recorded from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Record> {
         self.records.subscribe()
+    }
+
+    /// Hears of each revision of the site that comes into force.
+    pub fn revised(&self) -> watch::Receiver<Digest> {
+        self.revised.subscribe()
     }
 
     /// Counters that doors add to.

@@ -24,10 +24,11 @@ impl Control {
     ) -> Result<Pinned, Refusal> {
         let site = &snapshot.site;
         let distro = distro_of(site, profile)?;
-        // documents may point at any of them
-        for name in distro.artefacts.keys() {
-            planned(snapshot, &distro.name, name)?;
-        }
+        let artefacts = distro
+            .artefacts
+            .keys()
+            .map(|name| planned(snapshot, &distro.name, name))
+            .collect::<Result<_, _>>()?;
         let place = self.place(site, system, distro, &snapshot.artefacts, epoch);
         let rendered = render::render(system, profile, distro, &place).map_err(Refusal::files)?;
         if let Some(name) = rendered.secrets.iter().find(|name| !self.is_set(name)) {
@@ -45,6 +46,7 @@ impl Control {
                 .iter()
                 .map(|n| planned(n))
                 .collect::<Result<_, _>>()?,
+            artefacts,
             cmdline: rendered.cmdline,
             documents: rendered
                 .documents

@@ -51,6 +51,14 @@ impl Places {
             .map(|ip| SocketAddrV4::new(ip, port))
     }
 
+    /// The addresses of one interface, each with its network's prefix length.
+    pub fn networks_on(&self, interface: &str) -> impl Iterator<Item = Ipv4Net> {
+        self.addresses
+            .iter()
+            .filter(move |a| a.interface == interface)
+            .map(|a| Ipv4Net::new_assert(a.ip, a.network.prefix_len()))
+    }
+
     /// Every address that a machine may reach this server at, in order.
     pub fn all(&self, site: &Site) -> Vec<Ipv4Addr> {
         let own = self.addresses.iter().map(|a| a.ip);

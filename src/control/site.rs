@@ -270,6 +270,7 @@ impl Control {
         revision: Option<(RevisionRow, RevisionFiles)>,
     ) -> Result<(), TellError> {
         let (done, wait) = oneshot::channel();
+        let digest = site.revision;
         let publish = Command::Site {
             site: Arc::new(site),
             revision,
@@ -279,7 +280,9 @@ impl Control {
             .send(publish)
             .await
             .map_err(|_| TellError::Stopped)?;
-        wait.await.map_err(|_| TellError::Stopped)?
+        wait.await.map_err(|_| TellError::Stopped)??;
+        self.revised.send_replace(digest);
+        Ok(())
     }
 
     async fn last_good(&self) -> Result<Option<FileSet>, Refusal> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::leases::Desk;
 use super::snapshot::Snapshot;
@@ -112,6 +112,7 @@ impl Control {
             snapshot,
             commands,
             records,
+            revised: watch::Sender::new(Site::default().revision),
             observed: Observed::default(),
             leases: Desk::new(known.leases),
             places: ArcSwap::from_pointee(Places::default()),

@@ -141,6 +141,7 @@ fn pinned() -> Pinned {
         },
         kernel_uefi: None,
         initrds: Vec::new(),
+        artefacts: Vec::new(),
         cmdline: format!("url=http://s/b/{}/preseed.cfg", Scope::Read.placeholder()),
         documents: BTreeMap::from([("preseed.cfg".to_string(), Arc::new(document))]),
         deadlines: Deadlines::default(),

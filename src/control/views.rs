@@ -378,6 +378,8 @@ impl Control {
         if let Some(note) = &snapshot.site.frozen {
             attention.push(format!("the site is frozen: {note}"));
         }
+        // first: without its doors no machine is answered at all
+        attention.splice(0..0, self.counters.refused_doors());
         attention.truncate(50);
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_string(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dhcproto::v4::MessageType;
 
-use super::allocate::{Ask, LeaseTable, Offer, Refusal};
+use super::allocate::{Ask, Granted, LeaseTable, Offer, Refusal};
 use super::boot::{self, Boot};
 use super::facts::facts;
 use super::place::Place;
@@ -43,8 +43,10 @@ pub enum Outcome<'a> {
     Reply(Reply<'a>),
     /// Make the lease durable, then send this; if it cannot be made so, tell
     /// [`LeaseTable::uncommitted`] and send nothing.
-    Commit(Lease, Reply<'a>),
-    /// Make this durable; there is nothing to send.
+    Commit(Granted, Reply<'a>),
+    /// Make this durable; there is nothing to send. If it cannot be made so, it holds all the same
+    /// until a restart: an address that was given back or found in use is not given out as if it
+    /// were not.
     Record(Lease, Silence),
     /// Find out whether this address is in use, tell [`LeaseTable::checked`], and ask again with
     /// the same bytes.
@@ -233,7 +235,8 @@ impl<'a> Turn<'a, '_, '_> {
             return Outcome::Silent(Silence::NotOwner);
         };
         // Sent from the address itself: another machine that knows the hardware address is not it.
-        if self.request.giaddr.is_none() && *self.source.ip() != ip {
+        // Through a relay, from the relay's: then the relay vouches for it.
+        if *self.source.ip() != self.request.giaddr.unwrap_or(ip) {
             return Outcome::Silent(Silence::NotOwner);
         }
         if self.site.by_ip.contains_key(&ip) {

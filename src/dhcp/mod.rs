@@ -27,7 +27,7 @@ mod testing;
 mod tests;
 pub mod wire;
 
-pub use allocate::LeaseTable;
+pub use allocate::{Granted, LeaseTable};
 pub use conversation::{Answer, Outcome, Silence, answer};
 pub use describe::describe;
 pub use encode::encode;

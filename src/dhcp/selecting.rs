@@ -92,9 +92,9 @@ fn pooled<'a>(turn: &mut Turn<'a, '_, '_>, state: State, wanted: Option<Ipv4Addr
         };
     }
     match turn.table.request(&ask, ip, request.hostname()) {
-        Ok(lease) => {
+        Ok(granted) => {
             let reply = turn.reply(MessageType::Ack, ip, subnet);
-            Outcome::Commit(lease, reply)
+            Outcome::Commit(granted, reply)
         }
         Err(None) if state == State::Renewing => Outcome::Silent(Silence::NoRecord),
         Err(_) => nak(turn),

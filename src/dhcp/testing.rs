@@ -8,7 +8,7 @@ use std::time::Duration;
 use dhcproto::v4::MAGIC;
 use dhcproto::{Decodable, Decoder, v4};
 
-use super::{Answer, LeaseTable, Outcome, Place, answer, encode, parse};
+use super::{Answer, Granted, LeaseTable, Outcome, Place, answer, encode, parse};
 use crate::model::*;
 
 /// A DISCOVER with these options behind its type.
@@ -74,6 +74,7 @@ pub(crate) struct Seen {
     pub(crate) word: &'static str,
     pub(crate) silence: Option<super::Silence>,
     pub(crate) lease: Option<Lease>,
+    pub(crate) granted: Option<Granted>,
     pub(crate) reply: Option<v4::Message>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) to: Option<super::Destination>,
@@ -212,6 +213,7 @@ impl Seen {
             word: "",
             silence: None,
             lease: None,
+            granted: None,
             reply: None,
             bytes: Vec::new(),
             to: None,
@@ -235,8 +237,9 @@ impl Seen {
                 return seen;
             }
             Outcome::Reply(reply) => reply,
-            Outcome::Commit(lease, reply) => {
-                seen.lease = Some(lease.clone());
+            Outcome::Commit(granted, reply) => {
+                seen.lease = Some(granted.lease.clone());
+                seen.granted = Some(granted.clone());
                 reply
             }
         };

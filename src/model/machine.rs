@@ -56,6 +56,9 @@ pub struct Pinned {
     pub kernel_uefi: Option<PlannedFile>,
     /// Initial RAM disks, in order.
     pub initrds: Vec<PlannedFile>,
+    /// Every artefact of its distro, for documents may name any of them.
+    #[serde(default)]
+    pub artefacts: Vec<PlannedFile>,
     /// Kernel command line, with token placeholders.
     pub cmdline: String,
     /// Documents by name, with token placeholders.
@@ -68,6 +71,16 @@ pub struct Pinned {
     pub may_destroy: Vec<String>,
     /// First boot hands over to an agent; otherwise the first report makes it Ready.
     pub handoff: bool,
+}
+
+impl Pinned {
+    /// Every boot artefact that this build may ask for, some of them twice.
+    pub fn files(&self) -> impl Iterator<Item = &PlannedFile> {
+        std::iter::once(&self.kernel)
+            .chain(&self.kernel_uefi)
+            .chain(&self.initrds)
+            .chain(&self.artefacts)
+    }
 }
 
 /// A rendered document as pinned: token placeholders (`boot::token`) are filled when it is served.

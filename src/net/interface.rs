@@ -21,6 +21,8 @@ pub struct Interface {
     pub mac: Option<MacAddr>,
     /// Its IPv4 addresses, each with its network's prefix length.
     pub addresses: Vec<Ipv4Net>,
+    /// The largest packet it sends, in bytes; 1500 if the kernel does not tell.
+    pub mtu: u32,
     /// It is up.
     pub up: bool,
     /// It is the loopback.
@@ -48,6 +50,7 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
                 index: 0,
                 mac: None,
                 addresses: Vec::new(),
+                mtu: mtu(&entry.interface_name).unwrap_or(1500),
                 up: entry.flags.contains(InterfaceFlags::IFF_UP),
                 loopback: entry.flags.contains(InterfaceFlags::IFF_LOOPBACK),
             });
@@ -80,6 +83,32 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
     Ok(all)
 }
 
+/// Asks the kernel for an interface's MTU.
+fn mtu(name: &str) -> io::Result<u32> {
+    use std::os::fd::AsRawFd;
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    #[expect(
+        unsafe_code,
+        reason = "the kernel's structure has no other constructor"
+    )]
+    // SAFETY: an `ifreq` of zeros is valid; every field is plain data.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name[..room].iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    #[expect(unsafe_code, reason = "there is no safe call for SIOCGIFMTU")]
+    // SAFETY: the descriptor is open; SIOCGIFMTU fills one `ifreq`, which is alive, and leaves its
+    // number in `ifru_mtu`.
+    let mtu = unsafe {
+        if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFMTU, &mut request) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        request.ifr_ifru.ifru_mtu
+    };
+    u32::try_from(mtu).map_err(io::Error::other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +119,7 @@ mod tests {
         let loopback = all.iter().find(|i| i.loopback).expect("a loopback");
         assert_eq!(loopback.mac, None);
         assert!(loopback.index > 0);
+        assert!(loopback.mtu > 1500, "the kernel told: {}", loopback.mtu);
         if loopback.up {
             assert_eq!(loopback.ip(), Some(Ipv4Addr::LOCALHOST));
         }

@@ -65,6 +65,7 @@ fn pinned() -> Pinned {
         },
         kernel_uefi: None,
         initrds: Vec::new(),
+        artefacts: Vec::new(),
         cmdline: "quiet".to_string(),
         documents: [("config.tar.gz".to_string(), Arc::new(document))].into(),
         deadlines: Deadlines::default(),

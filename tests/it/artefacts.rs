@@ -1,6 +1,6 @@
 //! The shelf against servers that misbehave, crashes, and this host's own apt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -318,6 +318,24 @@ async fn kernel_and_initrd_change_together_or_not_at_all() {
     assert_eq!([1, 2, 3, 4, 5].map(kept), [false, false, true, true, true]);
     let gone = Digest::of(b"kernel 2").short();
     assert!(!site.path().join("state/artefacts/d").join(gone).exists());
+    // except what a build under way pinned: that stays until the build is over
+    let pinned = Digest::of(b"kernel 3");
+    let keeping = shelf.keeping(BTreeSet::from([pinned]));
+    for n in 6..=8 {
+        write("k", &format!("kernel {n}"));
+        let fetch = keeping.fetch(&wanted, site.path(), Renew::Missing, &report);
+        fetch.await.expect("fetched");
+    }
+    let index = shelf.index();
+    let old = index.exact("d", "linux", &pinned.short()).expect("kept");
+    assert_eq!(std::fs::read(&old.path).expect("there"), b"kernel 3");
+    assert!(
+        index
+            .exact("d", "linux", &Digest::of(b"kernel 4").short())
+            .is_none()
+    );
+    go().await.expect("nothing new");
+    assert!(shelf.index().exact("d", "linux", &pinned.short()).is_none());
 }
 
 #[tokio::test]

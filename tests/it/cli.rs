@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use farrier::artefacts::Renew;
 use farrier::control::{Control, Options};
 use farrier::model::{Event, EventKind, Firmware, Stage, Timestamp};
 use farrier::serve::http::api;
@@ -16,6 +17,7 @@ use tokio::runtime::Runtime;
 mod broken;
 mod distros;
 mod pages;
+mod renew;
 mod revisions;
 mod secrets;
 mod selections;
@@ -63,7 +65,9 @@ impl Workplace {
         let server = place.server.as_ref().expect("it was started");
         for distro in ["debian-12", "rescue"] {
             let name = distro.parse().expect("a name");
-            let fetched = server.control.fetch(&name, Arc::new(|_| {}));
+            let fetched = server
+                .control
+                .fetch(&name, Renew::Missing, Arc::new(|_| {}));
             server.runtime.block_on(fetched).expect("files of the site");
         }
         place

@@ -7,7 +7,7 @@ use std::time::Duration;
 use farrier::boot::Scope;
 use farrier::model::{Artefact, EventKind, Phase, PlannedFile};
 use farrier::serve::Hot;
-use farrier::serve::http::{Limits, MachinePlane, NoMirrors, Running, accept, router};
+use farrier::serve::http::{Limits, MachinePlane, Running, accept, router};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -15,6 +15,8 @@ use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
 mod bounds;
 mod handoff;
+mod mirrored;
+mod superseded;
 
 struct Door {
     waist: Arc<Standin>,
@@ -53,11 +55,12 @@ async fn open(limits: Limits) -> Door {
     let kernel = artefact(dir.path(), "debian-12", "linux", &large);
     let initrd = artefact(dir.path(), "debian-12", "initrd.gz", b"initrd");
     let loader = artefact(dir.path(), "loaders", "snponly.efi", b"MZ loader");
-    let waist = Standin::new(vec![kernel.clone(), initrd.clone(), loader]);
+    let older = artefact(dir.path(), "debian-12", "linux", superseded::KERNEL);
+    let waist = Standin::new(vec![older, kernel.clone(), initrd.clone(), loader]);
     let plane = Arc::new(MachinePlane {
         waist: waist.clone(),
         hot: Arc::new(Hot::new(4_000_000)),
-        mirrors: Arc::new(NoMirrors),
+        mirrors: Arc::new(mirrored::OneFile),
     });
     let secure = handoff::open(plane.clone(), dir.path(), &limits).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");

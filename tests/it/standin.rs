@@ -84,7 +84,7 @@ pub(crate) fn artefact(
     name: &str,
     contents: &[u8],
 ) -> Artefact {
-    let path = dir.join(format!("{distro}-{name}"));
+    let path = dir.join(format!("{distro}-{name}-{}", Digest::of(contents).short()));
     std::fs::write(&path, contents).expect("written");
     Artefact {
         id: ArtefactRef {
@@ -130,6 +130,11 @@ impl Standin {
         }
         let mut index = ArtefactIndex::default();
         for artefact in artefacts {
+            // what is named again supersedes
+            if let Some(old) = index.get(&artefact.id.distro, &artefact.id.name) {
+                let old = (**old).clone();
+                index.insert_older(old);
+            }
             index.insert(artefact);
         }
         Arc::new(Standin {
@@ -180,6 +185,7 @@ impl Standin {
             kernel,
             kernel_uefi: None,
             initrds,
+            artefacts: Vec::new(),
             cmdline: "quiet url=http://127.0.0.1/b/FARRIER-READ-TOKEN----------------------/p"
                 .into(),
             documents: documents(),

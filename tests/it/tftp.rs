@@ -5,11 +5,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use farrier::model::{Artefact, EventKind, Phase};
+use farrier::model::{Artefact, Digest, EventKind, Phase};
 use farrier::serve::Hot;
 use farrier::serve::tftp::{self, Limits, Running};
 
 use crate::standin::{Standin, artefact, ip, mac, planned};
+
+/// What was current before the kernel of [`Door`].
+const OLDER: &[u8] = b"an older kernel";
 
 struct Door {
     waist: Arc<Standin>,
@@ -34,6 +37,7 @@ fn open(limits: Limits) -> Door {
     let loader: Vec<u8> = (0..1468u32 * 20).map(|i| (i * 7) as u8).collect();
     let kernel = artefact(dir.path(), "debian-12", "linux", &kernel);
     let waist = Standin::new(vec![
+        artefact(dir.path(), "debian-12", "linux", OLDER),
         kernel.clone(),
         artefact(dir.path(), "debian-12", "empty", b""),
         artefact(dir.path(), "loaders", "snponly.efi", &loader),
@@ -218,6 +222,18 @@ async fn what_is_not_in_the_table_is_not_found() {
     let writer = Client::new(&door, ip(1));
     writer.request(2, &["snponly.efi", "octet"]);
     assert_eq!(writer.receive().0, Packet::Error(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_was_superseded_is_served_to_who_pinned_it() {
+    let door = open(Limits::default());
+    let fetch = |digest: Digest| {
+        let name = format!("a/{}/debian-12/linux", digest.short());
+        Client::new(&door, ip(1)).fetch(&name, &["blksize", "1468"])
+    };
+    assert_eq!(fetch(Digest::of(OLDER)), Ok(OLDER.to_vec()));
+    assert!(fetch(door.kernel.digest).is_ok());
+    assert_eq!(fetch(Digest::of(b"never here")), Err(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

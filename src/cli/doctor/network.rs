@@ -209,6 +209,7 @@ mod tests {
             index: 1,
             mac: None,
             addresses: address.parse().into_iter().collect(),
+            mtu: 1500,
             up,
             loopback: false,
         }

@@ -1,6 +1,7 @@
 //! The site's files and the artefacts its profiles need.
 
 use super::finding::Finding;
+use crate::artefacts::{LoaderState, Shelf};
 use crate::cli::place::Place;
 use crate::cli::{check, offline};
 use crate::model::view::DistroView;
@@ -97,7 +98,7 @@ pub(super) fn artefacts(
                 let profile = site.profile_of(s).and_then(|p| p.distro.as_ref());
                 profile.is_some_and(|name| name.as_str() == d.name)
             });
-            if needed || d.name == crate::model::artefact::LOADERS {
+            if needed {
                 Finding::fail(what, message, fix)
             } else {
                 Finding::warn(what, format!("{message}; no system needs it yet"), fix)
@@ -105,10 +106,64 @@ pub(super) fn artefacts(
         })
         .collect();
     if findings.is_empty() {
-        findings.push(Finding::ok(
-            what,
-            "all kernels, initrds and loaders are here",
-        ));
+        findings.push(Finding::ok(what, "all kernels and initrds are here"));
+    }
+    findings.extend(loaders(&Shelf::open(&place.state).loaders()));
+    findings
+}
+
+/// Whether the network boot loaders are here that machines begin with.
+fn loaders(states: &[LoaderState]) -> Vec<Finding> {
+    let what = "loaders";
+    let (here, missing): (Vec<_>, Vec<_>) = states.iter().partition(|s| s.origin.is_some());
+    let mut findings: Vec<Finding> = missing
+        .into_iter()
+        .map(|s| {
+            let message = format!("`{}` is not here", s.name);
+            if s.packaged {
+                Finding::fail(what, message, s.fix.clone())
+            } else {
+                Finding::warn(what, message, s.fix.clone())
+            }
+        })
+        .collect();
+    if !here.is_empty() {
+        let names: Vec<&str> = here.iter().map(|s| s.name).collect();
+        findings.insert(
+            0,
+            Finding::ok(what, format!("{} are here", names.join(", "))),
+        );
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::finding::Level;
+
+    #[test]
+    fn a_missing_loader_is_named_with_what_to_do() {
+        let root = tempfile::tempdir().expect("a directory");
+        let shelf = Shelf::on_host(root.path(), root.path());
+        let found = loaders(&shelf.loaders());
+        assert!(found.iter().all(|f| f.level != Level::Ok), "{found:?}");
+        let of = |name: &str| {
+            let line = found.iter().find(|f| f.message.contains(name));
+            let line = line.expect("it is named");
+            (line.level, line.help.clone().unwrap_or_default())
+        };
+        let (level, help) = of("undionly.kpxe");
+        assert_eq!(level, Level::Fail);
+        assert!(help.contains("farrier distro fetch loaders"), "{help}");
+        let (level, help) = of("snponly-arm64.efi");
+        assert_eq!(level, Level::Warn);
+        assert!(help.contains("put it at"), "{help}");
+
+        let at = root.path().join("usr/lib/ipxe");
+        std::fs::create_dir_all(&at).expect("made");
+        std::fs::write(at.join("undionly.kpxe"), "x").expect("written");
+        let found = loaders(&shelf.loaders());
+        assert_eq!(found[0], Finding::ok("loaders", "undionly.kpxe are here"));
+    }
 }

@@ -1,13 +1,15 @@
-//! Opening and closing the doors.
+//! Opening and closing the doors, at start and whenever the site or this host's interfaces change.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use super::Chosen;
+use super::plan::{Wanted, wanted};
 use crate::cli::Place;
 use crate::control::{Control, Places};
-use crate::model::{DhcpMode, ProfileKind, Refusal};
+use crate::model::{Refusal, Site};
 use crate::serve::http::{self, MachinePlane};
 use crate::serve::{Hot, dhcp, fai, tftp};
 
@@ -18,159 +20,227 @@ const TFTP_SHARDS: usize = 2;
 
 /// The open doors.
 pub(super) struct Doors {
+    control: Arc<Control>,
+    hot: Arc<Hot>,
     api: http::api::Door,
-    machine: Option<http::Running>,
-    handoff: Option<http::Running>,
-    tftp: Vec<tftp::Running>,
-    dhcp: Option<dhcp::Running>,
-    fai: Option<fai::Running>,
+    machine: http::Running,
+    handoff: http::Running,
+    open: BTreeMap<Wanted, Open>,
+}
+
+/// A door, with what it takes to shut it.
+enum Open {
+    Http(SocketAddr),
+    Https(SocketAddr),
+    Tftp(tftp::Running),
+    Fai(fai::Running),
+    Dhcp(dhcp::Running),
 }
 
 impl Doors {
-    /// Closes them: no new conversation begins, then requests under way may finish.
-    pub(super) async fn close(self) {
-        if let Some(dhcp) = self.dhcp {
-            dhcp.stop();
-        }
-        for door in self.tftp {
-            door.stop();
-        }
-        if let Some(fai) = self.fai {
-            fai.stop().await;
-        }
-        if let Some(handoff) = self.handoff {
-            handoff.stop().await;
-        }
-        if let Some(machine) = self.machine {
-            machine.stop().await;
-        }
-        self.api.stop().await;
-    }
-}
-
-/// Opens every door. HTTP and TFTP come before DHCP: what is advertised is already served.
-pub(super) async fn open(
-    control: &Arc<Control>,
-    place: &Place,
-    chosen: &Chosen,
-) -> Result<Doors, Refusal> {
-    let site = control.site();
-    let tally = control.tally();
-    let addresses = chosen.addresses();
-    control.set_places(Places {
-        addresses: addresses.clone(),
-        http_port: site.server.http_port,
-        https_port: site.server.https_port,
-    });
-
-    let socket = place.socket();
-    let listener = http::api::listen(&socket)
-        .map_err(|e| cannot("the control socket", &socket.display().to_string(), &e))?;
-    let api = http::api::start(listener, http::api::router(control.clone()));
-    tally.door_opened(format!("control {}", socket.display()));
-
-    let hot = Arc::new(Hot::new(HOT_BYTES));
-    let mut listeners = Vec::new();
-    let mut http_port = site.server.http_port;
-    for address in &addresses {
-        let at = SocketAddrV4::new(address.ip, http_port);
-        let listener = listen(at).map_err(|e| cannot("HTTP", &at.to_string(), &e))?;
-        if http_port == 0 {
-            http_port = listener.local_addr().map_or(0, |a| a.port());
-        }
-        tally.door_opened(format!("http {}:{http_port}", address.ip));
-        listeners.push(listener);
-    }
-    let mut secure = Vec::new();
-    let https_port = site.server.https_port;
-    for address in &addresses {
-        let at = SocketAddrV4::new(address.ip, https_port);
-        secure.push(listen(at).map_err(|e| cannot("HTTPS", &at.to_string(), &e))?);
-        tally.door_opened(format!("https {at}"));
-    }
-    control.set_places(Places {
-        addresses: addresses.clone(),
-        http_port,
-        https_port,
-    });
-    let (machine, handoff) = if listeners.is_empty() {
-        (None, None)
-    } else {
+    /// Opens the control socket and nothing else.
+    ///
+    /// # Errors
+    /// If the socket cannot be made, or the mirror's directory.
+    pub(super) fn new(control: &Arc<Control>, place: &Place) -> Result<Doors, Refusal> {
+        let socket = place.socket();
+        let listener = http::api::listen(&socket)
+            .map_err(|e| cannot("The control socket", &socket.display().to_string(), &e))?;
+        let api = http::api::start(listener, http::api::router(control.clone()));
+        let tally = control.tally();
+        tally.door_opened(format!("control {}", socket.display()));
+        let hot = Arc::new(Hot::new(HOT_BYTES));
         let plane = Arc::new(MachinePlane {
             waist: control.clone(),
             hot: hot.clone(),
             mirrors: super::mirrors::mirrors(control, &place.state)?,
         });
         let limits = http::Limits::default();
-        let handoff = http::accept::start_tls(
-            secure,
-            http::handoff_router(plane.clone()),
-            limits.clone(),
-            tls(control),
-        );
-        let machine = http::accept::start(listeners, http::router(plane), limits);
-        (
-            Some(machine.map_err(|e| cannot("HTTP", "its sockets", &e))?),
-            Some(handoff.map_err(|e| cannot("HTTPS", "its sockets", &e))?),
-        )
-    };
-
-    let mut tftps = Vec::new();
-    for address in &addresses {
-        let at = SocketAddrV4::new(address.ip, site.server.tftp_port);
-        let failed = |e: io::Error| cannot("TFTP", &at.to_string(), &e);
-        let sockets = tftp::bind(at, TFTP_SHARDS).map_err(failed)?;
-        let running = tftp::start(
-            sockets,
-            control.clone(),
-            hot.clone(),
-            tftp::Limits::default(),
-        )
-        .map_err(failed)?;
-        for bound in running.addresses() {
-            tally.door_opened(format!("tftp {bound}"));
-        }
-        tftps.push(running);
+        let handoff = http::handoff_router(plane.clone());
+        let handoff = http::accept::start_tls(Vec::new(), handoff, limits.clone(), tls(control))
+            .map_err(|e| cannot("HTTPS", "its sockets", &e))?;
+        let machine = http::accept::start(Vec::new(), http::router(plane), limits)
+            .map_err(|e| cannot("HTTP", "its sockets", &e))?;
+        Ok(Doors {
+            control: control.clone(),
+            hot,
+            api,
+            machine,
+            handoff,
+            open: BTreeMap::new(),
+        })
     }
 
-    let fai = if site.profiles.values().any(|p| p.kind == ProfileKind::Fai) {
-        let mut listeners = Vec::new();
-        for address in &addresses {
-            let at = SocketAddrV4::new(address.ip, fai::PORT);
-            listeners.push(listen(at).map_err(|e| cannot("FAI's monitor", &at.to_string(), &e))?);
-            tally.door_opened(format!("fai-monitor {at}"));
+    /// Makes the open doors those that the site in force and these interfaces want: shuts what is
+    /// not wanted any more, then opens what is missing. Answers which ones could not be opened, and
+    /// why; they are tried again the next time.
+    pub(super) async fn follow(&mut self, chosen: &Chosen) -> Vec<Refusal> {
+        let site = self.control.site();
+        let mut wanted = wanted(&site, chosen);
+        let mut refused = Vec::new();
+        let gone: Vec<Wanted> = self
+            .open
+            .keys()
+            .filter(|w| !wanted.contains(w))
+            .cloned()
+            .collect();
+        // DHCP first: what is shut is advertised no more
+        for door in gone.iter().rev() {
+            self.shut(door).await;
         }
-        let started = fai::start(listeners, control.clone());
-        Some(started.map_err(|e| cannot("FAI's monitor", "its sockets", &e))?)
-    } else {
-        None
-    };
+        wanted.retain(|w| !self.open.contains_key(w));
+        let (dhcp, others): (Vec<_>, Vec<_>) = wanted
+            .into_iter()
+            .partition(|w| matches!(w, Wanted::Dhcp(..)));
+        for door in others {
+            if let Err(refusal) = self.open_one(door, &site, chosen).await {
+                refused.push(refusal);
+            }
+        }
+        self.advertise(&site, chosen);
+        for door in dhcp {
+            if let Err(refusal) = self.open_one(door, &site, chosen).await {
+                refused.push(refusal);
+            }
+        }
+        refused
+    }
 
-    let dhcp = match site.dhcp {
-        DhcpMode::Off => None,
-        mode if chosen.interfaces.is_empty() => {
-            tracing::warn!(
-                ?mode,
-                "no DHCP door is opened: there is no interface for it"
-            );
-            None
+    /// Tells the waist under which addresses machines reach this server: those that loaders, scripts
+    /// and the hand-off are served on.
+    fn advertise(&self, site: &Site, chosen: &Chosen) {
+        let served = |ip: Ipv4Addr| {
+            let on = |is: fn(&Wanted) -> bool| {
+                let mut doors = self.open.keys();
+                doors.any(|w| is(w) && w.address() == Some(ip))
+            };
+            on(|w| matches!(w, Wanted::Http(..)))
+                && on(|w| matches!(w, Wanted::Https(..)))
+                && on(|w| matches!(w, Wanted::Tftp(..)))
+        };
+        let mut addresses = chosen.addresses();
+        addresses.retain(|a| served(a.ip));
+        let places = Places {
+            addresses,
+            http_port: site.server.http_port,
+            https_port: site.server.https_port,
+        };
+        if *self.control.places() != places {
+            self.control.set_places(places);
         }
-        _ => {
-            let sockets = dhcp::open(&site, &chosen.interfaces)
-                .map_err(|e| Refusal::failed(e.to_string()))?;
-            let running =
-                dhcp::start(control, sockets).map_err(|e| cannot("DHCP", "its sockets", &e))?;
-            Some(running)
+    }
+
+    async fn open_one(
+        &mut self,
+        door: Wanted,
+        site: &Site,
+        chosen: &Chosen,
+    ) -> Result<(), Refusal> {
+        let failed = |e: io::Error| cannot_open(&door, &e);
+        let tally = self.control.tally();
+        let open = match &door {
+            Wanted::Http(ip, port) => {
+                let at = SocketAddrV4::new(*ip, *port);
+                let listener = listen(at).map_err(failed)?;
+                self.machine.listen(listener).map_err(failed)?;
+                tally.door_opened(format!("http {at}"));
+                Open::Http(at.into())
+            }
+            Wanted::Https(ip, port) => {
+                let at = SocketAddrV4::new(*ip, *port);
+                let listener = listen(at).map_err(failed)?;
+                self.handoff.listen(listener).map_err(failed)?;
+                tally.door_opened(format!("https {at}"));
+                Open::Https(at.into())
+            }
+            Wanted::Tftp(ip, port, mtu) => {
+                let at = SocketAddrV4::new(*ip, *port);
+                let sockets = tftp::bind(at, TFTP_SHARDS).map_err(failed)?;
+                let limits = tftp::Limits::for_mtu(*mtu);
+                let (waist, hot) = (self.control.clone(), self.hot.clone());
+                let running = tftp::start(sockets, waist, hot, limits).map_err(failed)?;
+                for bound in running.addresses() {
+                    tally.door_opened(format!("tftp {bound}"));
+                }
+                Open::Tftp(running)
+            }
+            Wanted::Fai(ip) => {
+                let listener = listen(SocketAddrV4::new(*ip, fai::PORT)).map_err(failed)?;
+                let running = fai::start(vec![listener], self.control.clone()).map_err(failed)?;
+                for bound in running.addresses() {
+                    tally.door_opened(format!("fai-monitor {bound}"));
+                }
+                Open::Fai(running)
+            }
+            Wanted::Dhcp(name, ..) => {
+                let places = self.control.places();
+                let here = chosen.interfaces.iter().find(|i| i.name == *name);
+                // Its addresses could not be opened, which was said: nothing can be advertised.
+                let Some(interface) = here.filter(|i| places.networks_on(&i.name).next().is_some())
+                else {
+                    return Ok(());
+                };
+                let sockets = dhcp::open(site, std::slice::from_ref(interface))
+                    .map_err(|e| Refusal::failed(e.to_string()))?;
+                Open::Dhcp(dhcp::start(&self.control, sockets).map_err(failed)?)
+            }
+        };
+        self.open.insert(door, open);
+        Ok(())
+    }
+
+    async fn shut(&mut self, door: &Wanted) {
+        let Some(open) = self.open.remove(door) else {
+            return;
+        };
+        tracing::info!("{door} is shut: the site or this host's interfaces changed");
+        match open {
+            Open::Http(at) => {
+                self.machine.leave(at).await;
+                self.control.tally().door_shut(&format!("http {at}"));
+            }
+            Open::Https(at) => {
+                self.handoff.leave(at).await;
+                self.control.tally().door_shut(&format!("https {at}"));
+            }
+            open => close(open, &self.control).await,
         }
+    }
+
+    /// Closes all: no new conversation begins, then requests under way may finish.
+    pub(super) async fn close(mut self) {
+        while let Some((_, open)) = self.open.pop_last() {
+            close(open, &self.control).await;
+        }
+        self.handoff.stop().await;
+        self.machine.stop().await;
+        self.api.stop().await;
+    }
+}
+
+/// Shuts a door and waits until it is.
+async fn close(open: Open, control: &Control) {
+    let tally = control.tally();
+    let shut = match open {
+        Open::Http(_) | Open::Https(_) => return,
+        Open::Fai(running) => {
+            for at in running.addresses() {
+                tally.door_shut(&format!("fai-monitor {at}"));
+            }
+            return running.stop().await;
+        }
+        // these wait for threads
+        Open::Tftp(running) => {
+            for at in running.addresses() {
+                tally.door_shut(&format!("tftp {at}"));
+            }
+            tokio::task::spawn_blocking(move || running.stop())
+        }
+        Open::Dhcp(running) => tokio::task::spawn_blocking(move || running.stop()),
     };
-    Ok(Doors {
-        api,
-        machine,
-        handoff,
-        tftp: tftps,
-        dhcp,
-        fai,
-    })
+    if shut.await.is_err() {
+        tracing::error!("a door could not be shut: this is a mistake in Farrier");
+    }
 }
 
 /// The present certificate, for each connection.
@@ -190,6 +260,12 @@ fn listen(at: SocketAddrV4) -> io::Result<tokio::net::TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(SocketAddr::V4(at))?;
     socket.listen(4096)
+}
+
+fn cannot_open(door: &Wanted, error: &io::Error) -> Refusal {
+    let text = door.to_string();
+    let (what, at) = text.split_once(" on ").unwrap_or((&text, "its sockets"));
+    cannot(what, at, error)
 }
 
 fn cannot(what: &str, at: &str, error: &io::Error) -> Refusal {

@@ -1,11 +1,16 @@
 //! The server's wiring: which doors are opened where, in which order, and how they are closed.
 
 mod doors;
+mod keeper;
 mod log;
 mod mirrors;
 mod places;
+mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -15,7 +20,12 @@ use crate::control::{Clock, Control, Options};
 use crate::inventory::{Watch, WatchTimes};
 use crate::model::{Refusal, Timestamp};
 
-pub(super) use places::{Chosen, choose};
+use keeper::Keeper;
+use places::{Chosen, choose};
+
+/// How often this host's interfaces and addresses are looked at, and doors tried again that could
+/// not be opened.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
 ///
@@ -43,30 +53,41 @@ pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal>
     // What is wrong was logged, and `status` shows it.
     let _refused = control.load().await;
     let rest = tokio::spawn(control.clone().render_rest());
-    let chosen = choose(&control.site())?;
-    let doors = doors::open(&control, place, &chosen).await?;
+    let mut keeper = Keeper::open(&control, place).await?;
     let watch = watch(&control, place)?;
-    let line = format!("farrier is ready: {}", control.tally().doors().join(", "));
-    printer.line(&line);
+    keeper.announce(printer, true);
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         tracing::debug!(%error, "no service manager was told");
     }
-    until_told(&control).await?;
+    until_told(&control, &mut keeper, printer).await?;
     tracing::info!("stopping");
     rest.abort();
     drop(watch);
-    doors.close().await;
+    keeper.close().await;
     Ok(())
 }
 
-/// Waits for SIGINT or SIGTERM; SIGHUP reads the files again.
-async fn until_told(control: &Arc<Control>) -> Result<(), Refusal> {
+/// Waits for SIGINT or SIGTERM; SIGHUP reads the files again. Meanwhile the doors follow the site and
+/// the host's interfaces.
+async fn until_told(
+    control: &Arc<Control>,
+    keeper: &mut Keeper,
+    printer: &Printer,
+) -> Result<(), Refusal> {
     let failed = |e: std::io::Error| Refusal::failed(format!("signals cannot be received: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut revised = control.revised();
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            Ok(()) = revised.changed() => {
+                keeper.follow().await;
+                keeper.announce(printer, false);
+            }
+            _ = look.tick() => keeper.follow().await,
             _ = interrupt.recv() => return Ok(()),
             _ = terminate.recv() => return Ok(()),
             _ = hangup.recv() => reload(control).await,

@@ -7,4 +7,4 @@ mod pool;
 mod table;
 
 pub(crate) use table::later;
-pub use table::{Ask, LeaseTable, Offer, Refusal, Reserved};
+pub use table::{Ask, Granted, LeaseTable, Offer, Refusal, Reserved};

@@ -63,6 +63,16 @@ pub enum Refusal {
     TooManyDeclines,
 }
 
+/// A lease that was granted, and is not valid before it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// The lease.
+    pub lease: Lease,
+    /// What it replaced: the client's own of before, which holds again if this one cannot be
+    /// committed.
+    pub before: Option<Lease>,
+}
+
 /// All dynamic addresses: who holds them, who was offered them, which are not to be used.
 #[derive(Debug, Default)]
 pub struct LeaseTable {
@@ -73,6 +83,11 @@ pub struct LeaseTable {
     pools: HashMap<Ipv4Net, Pool>,
     revision: Option<Digest>,
     declines: HashMap<MacAddr, (u8, i64)>,
+    /// When `declines` was last cleared of those that no longer count.
+    declines_cleared: i64,
+    /// What could not be committed while a later lease of the same address was on its way, with
+    /// what it had replaced.
+    lost: HashMap<Ipv4Addr, Granted>,
     reserved: HashMap<Ipv4Addr, Reserved>,
     /// What is remembered of clients in mid-conversation.
     pub recent: Recent,
@@ -118,7 +133,13 @@ impl LeaseTable {
         }
         if let Some(ip) = self.known(ask) {
             return match self.holds.get_mut(&ip) {
-                None => Offer::Address(ip),
+                None => {
+                    // What ended may be anyone's; once offered again it is this client's to take.
+                    if self.holder(ip, ask.now).is_none() {
+                        self.hold(ip, ask.mac, now, None);
+                    }
+                    Offer::Address(ip)
+                }
                 Some(hold) => match hold.checking {
                     Some(since) if now - since < CHECK_PATIENCE => Offer::Checking(ip),
                     _ => {
@@ -145,7 +166,7 @@ impl LeaseTable {
         if let Some(ended) = self.leases.get(&ip).cloned() {
             self.drop_lease(&ended);
         }
-        self.hold(ip, ask.mac, now);
+        self.hold(ip, ask.mac, now, Some(now));
         Offer::Check(ip)
     }
 
@@ -161,7 +182,7 @@ impl LeaseTable {
         ask: &Ask<'_>,
         ip: Ipv4Addr,
         hostname: Option<String>,
-    ) -> Result<Lease, Option<Ipv4Addr>> {
+    ) -> Result<Granted, Option<Ipv4Addr>> {
         self.follow(ask.site);
         self.end_holds(ask.now.as_second());
         match self.known(ask) {
@@ -179,8 +200,8 @@ impl LeaseTable {
             hostname,
         };
         self.holds.remove(&ip);
-        self.put(lease.clone());
-        Ok(lease)
+        let before = self.put(lease.clone());
+        Ok(Granted { lease, before })
     }
 
     /// Takes an address back from its holder; it stays the holder's for as long as no one else needs
@@ -210,6 +231,7 @@ impl LeaseTable {
         if !held && !leased {
             return None;
         }
+        self.forget_declines(now.as_second());
         let count = self.declines.entry(mac).or_insert((0, now.as_second()));
         if now.as_second() - count.1 >= QUARANTINE.as_secs() as i64 {
             *count = (0, now.as_second());
@@ -228,12 +250,31 @@ impl LeaseTable {
         in_use.then(|| self.quarantine(ip, mac, now))
     }
 
-    /// A lease could not be committed: it counts as an offer again.
-    pub fn uncommitted(&mut self, lease: &Lease, now: Timestamp) {
-        if self.leases.get(&lease.ip) == Some(lease) {
-            self.drop_lease(lease);
-            self.hold(lease.ip, lease.mac, now.as_second());
-            self.checked(lease.ip, false, now);
+    /// A lease could not be committed: what it replaced holds again, or it counts as an offer. What
+    /// became of the address meanwhile (given back, declined) stays.
+    ///
+    /// Leases are committed in the order they were granted in. If one fails while the next for the
+    /// same address is on its way, that one is told what really held before.
+    pub fn uncommitted(&mut self, granted: &Granted, now: Timestamp) {
+        let Granted { lease, before } = granted;
+        let ip = lease.ip;
+        let before = match self.lost.remove(&ip) {
+            Some(lost) if before.as_ref() == Some(&lost.lease) => lost.before,
+            _ => before.clone(),
+        };
+        if self.leases.get(&ip) != Some(lease) {
+            let lease = lease.clone();
+            self.lost.insert(ip, Granted { lease, before });
+            return;
+        }
+        match before {
+            Some(before) => {
+                self.put(before);
+            }
+            None => self.drop_lease(lease),
+        }
+        if self.holder(ip, now).is_none() {
+            self.hold(ip, lease.mac, now.as_second(), None);
         }
     }
 
@@ -361,13 +402,21 @@ impl LeaseTable {
         assignable(ip, ask) && !self.holds.contains_key(&ip) && !self.leases.contains_key(&ip)
     }
 
-    fn hold(&mut self, ip: Ipv4Addr, mac: MacAddr, now: i64) {
+    fn forget_declines(&mut self, now: i64) {
+        let hour = QUARANTINE.as_secs() as i64;
+        if (now - self.declines_cleared).abs() >= hour {
+            self.declines_cleared = now;
+            self.declines.retain(|_, (_, since)| now - *since < hour);
+        }
+    }
+
+    fn hold(&mut self, ip: Ipv4Addr, mac: MacAddr, now: i64, checking: Option<i64>) {
         self.holds.insert(
             ip,
             Hold {
                 mac,
                 until: now + HOLD,
-                checking: Some(now),
+                checking,
             },
         );
         self.hold_ends.push_back((now + HOLD, ip));
@@ -418,7 +467,8 @@ impl LeaseTable {
         lease
     }
 
-    fn put(&mut self, lease: Lease) {
+    /// Puts a lease in; returns the same client's that it replaced.
+    fn put(&mut self, lease: Lease) -> Option<Lease> {
         let ip = lease.ip;
         let end = lease.expires.as_second();
         if lease.state != LeaseState::Declined {
@@ -434,10 +484,11 @@ impl LeaseTable {
         {
             self.unlink(before.mac, ip);
         }
-        let from = before.map(|b| b.expires.as_second());
+        let from = before.as_ref().map(|b| b.expires.as_second());
         if let Some(pool) = self.pool_of(ip) {
             pool.moved(ip, from, Some(end));
         }
+        before.filter(|b| b.mac == mac)
     }
 
     fn drop_lease(&mut self, lease: &Lease) {

@@ -328,13 +328,63 @@ fn what_cannot_be_committed_is_not_given() {
     let mut rig = Rig::new();
     let ip = rig.send(&discover(DB01, &[])).ip();
     let request = packet(3, DB01, &[(54, &SERVER), (50, &ip.octets())]);
-    let lease = rig.send(&request).lease.expect("a lease");
-    rig.table.uncommitted(&lease, rig.now);
+    let granted = rig.send(&request).granted.expect("granted");
+    rig.table.uncommitted(&granted, rig.now);
     assert_eq!(rig.table.holder(ip, rig.now), None);
     assert_eq!(rig.table.leases().count(), 0);
     // it is still this client's offer, and the next try succeeds
     let again = rig.send(&request);
     assert_eq!((again.word, again.ip()), ("commit", ip));
+}
+
+#[test]
+fn a_renewal_that_cannot_be_committed_leaves_the_lease_that_is() {
+    let mut rig = Rig::new();
+    rig.site.unknown = UnknownAction::Local;
+    let ip = rig.send(&discover(DB01, &[])).ip();
+    let first = rig.send(&packet(3, DB01, &[(54, &SERVER), (50, &ip.octets())]));
+    let first = first.lease.expect("a lease");
+    let renewal = with(packet(3, DB01, &[]), 12, ip.octets());
+    let db01 = Some(DB01.parse().expect("a mac"));
+    // asked twice before the store says no to both, in order
+    rig.wait(1800);
+    let one = rig.send(&renewal).granted.expect("granted");
+    rig.wait(1);
+    let two = rig.send(&renewal).granted.expect("granted");
+    rig.table.uncommitted(&one, rig.now);
+    assert_eq!(rig.table.holder(ip, rig.now), db01);
+    rig.table.uncommitted(&two, rig.now);
+    assert_eq!(rig.table.leases().collect::<Vec<_>>(), [&first]);
+    assert_eq!(rig.table.holder(ip, rig.now), db01);
+    // nobody else gets it, however empty the pool is
+    for n in 0..6 {
+        let seen = rig.send(&discover(&format!("52:54:00:00:02:{n:02x}"), &[]));
+        assert_ne!(seen.ip(), ip);
+    }
+    // the store is back
+    assert_eq!(rig.send(&renewal).word, "commit");
+    assert_eq!(rig.table.holder(ip, rig.now), db01);
+}
+
+#[test]
+fn a_known_address_that_is_offered_again_waits_for_its_client() {
+    let mut rig = Rig::new();
+    rig.site.unknown = UnknownAction::Local;
+    let mac = |n: u8| format!("52:54:00:00:02:{n:02x}");
+    let mut given = Vec::new();
+    for n in 0..4 {
+        let ip = rig.send(&discover(&mac(n), &[])).ip();
+        let take = packet(3, &mac(n), &[(54, &SERVER), (50, &ip.octets())]);
+        assert_eq!(rig.send(&take).word, "commit");
+        given.push(ip);
+        rig.wait(1);
+    }
+    rig.wait(7200);
+    // its lease ended first, so that a stranger would get it
+    assert_eq!(rig.send(&discover(&mac(0), &[])).ip(), given[0]);
+    assert_eq!(rig.send(&discover(STRANGER, &[])).ip(), given[1]);
+    let take = packet(3, &mac(0), &[(54, &SERVER), (50, &given[0].octets())]);
+    assert_eq!(rig.send(&take).word, "commit");
 }
 
 #[test]

@@ -88,6 +88,33 @@ fn decline_quarantines() {
 }
 
 #[test]
+fn a_decline_that_could_not_be_committed_stays_declined() {
+    let (mut rig, ip) = leased();
+    let request = packet(3, DB01, &[(54, &SERVER), (50, &ip.octets())]);
+    let granted = rig.send(&request).granted.expect("granted");
+    let decline = packet(4, DB01, &[(54, &SERVER), (50, &ip.octets())]);
+    assert_eq!(rig.send(&decline).word, "record");
+    // the renewal before it failed; the decline itself is never undone
+    rig.table.uncommitted(&granted, rig.now);
+    assert_eq!(rig.table.holder(ip, rig.now), None);
+    let next = rig.send(&discover(DB01, &[(50, &ip.octets())])).ip();
+    assert_ne!(next, ip);
+}
+
+#[test]
+fn a_relayed_release_comes_from_the_relay() {
+    let (mut rig, ip) = leased();
+    let relay = [10, 77, 0, 2];
+    let release = with(packet(7, DB01, &[(54, &SERVER)]), 12, ip.octets());
+    let release = with(release, 24, relay);
+    rig.source = SocketAddrV4::new([10, 77, 0, 66].into(), 67);
+    assert_eq!(rig.send(&release).silence, Some(Silence::NotOwner));
+    assert!(rig.table.holder(ip, rig.now).is_some());
+    rig.source = SocketAddrV4::new(relay.into(), 67);
+    assert_eq!(rig.send(&release).word, "record");
+}
+
+#[test]
 fn a_client_that_declines_everything_does_not_empty_the_pool() {
     let mut rig = Rig::new();
     rig.site.unknown = UnknownAction::Local;

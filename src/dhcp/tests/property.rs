@@ -116,11 +116,14 @@ fn run(steps: &[Step]) {
             "commit" => {
                 let lease = seen.lease.clone().expect("a lease");
                 if !commits {
-                    // a failed commit: the client hears nothing
-                    let renewed = held.get(&lease.ip).is_some_and(|(m, _)| *m == client);
-                    if !renewed {
-                        rig.table.uncommitted(&lease, rig.now);
-                    }
+                    // a failed commit: the client hears nothing, and keeps what it has
+                    let granted = seen.granted.expect("granted");
+                    rig.table.uncommitted(&granted, rig.now);
+                    let keeps = held.get(&lease.ip).filter(|(_, until)| *until > rig.now);
+                    assert_eq!(
+                        rig.table.holder(lease.ip, rig.now),
+                        keeps.map(|(holder, _)| *holder)
+                    );
                     continue;
                 }
                 assert_eq!(seen.ip(), lease.ip);

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use super::running::Shared;
 use crate::control::Snapshot;
 use crate::dhcp::describe::{client, describe};
-use crate::dhcp::{Answer, Destination, LeaseTable, Outcome, Place, Reply, Request};
+use crate::dhcp::{
+    Answer, Destination, Granted, LeaseTable, Outcome, Place, Reply, Request, Silence,
+};
 use crate::dhcp::{answer, encode, parse, route};
 use crate::model::{
     ClientStage, Door, Event, EventKind, Firmware, Lease, MacAddr, Name, Timestamp,
@@ -31,6 +33,8 @@ pub(super) struct Batch {
     /// To send once `leases` are durable.
     pub(super) held: Vec<Letter>,
     pub(super) leases: Vec<Lease>,
+    /// Those of `leases` that are not valid before.
+    pub(super) granted: Vec<Granted>,
     /// Addresses to ping, each with the number of its datagram in the batch.
     pub(super) checks: Vec<(Ipv4Addr, usize)>,
     /// Steps to write down.
@@ -94,20 +98,39 @@ impl Moment<'_> {
         }
         self.remember(&request, &answer, active, batch);
         match &answer.outcome {
-            Outcome::Silent(_) => {
+            Outcome::Silent(silence) => {
                 counters.silent.fetch_add(1, Ordering::Relaxed);
+                if *silence == Silence::Conflict {
+                    self.conflict(&request);
+                }
             }
             Outcome::Reply(reply) => {
                 let letter = self.letter(heard, &request, &answer, reply, active);
                 batch.ready.push(letter);
             }
-            Outcome::Commit(lease, reply) => {
+            Outcome::Commit(granted, reply) => {
                 let letter = self.letter(heard, &request, &answer, reply, active);
-                batch.leases.push(lease.clone());
+                batch.leases.push(granted.lease.clone());
+                batch.granted.push(granted.clone());
                 batch.held.push(letter);
             }
-            Outcome::Record(lease, _) => batch.leases.push(lease.clone()),
+            Outcome::Record(lease, silence) => {
+                if *silence == Silence::Declined {
+                    self.conflict(&request);
+                }
+                batch.leases.push(lease.clone());
+            }
             Outcome::Check(ip) => batch.checks.push((*ip, number)),
+        }
+    }
+
+    /// A client found the address it was given in use by another machine.
+    fn conflict(&self, request: &Request<'_>) {
+        let conflicts = &self.shared.counters.conflicts;
+        conflicts.fetch_add(1, Ordering::Relaxed);
+        if self.shared.gate.pass() {
+            let ip = request.requested.unwrap_or(Ipv4Addr::UNSPECIFIED);
+            tracing::warn!(machine.mac = %request.mac, "{ip} is in use by another machine, says the one that was given it");
         }
     }
 

@@ -10,15 +10,15 @@ use super::batch::Letter;
 use super::deliver::deliver;
 use super::running::Shared;
 use crate::control::TellError;
-use crate::dhcp::Place;
-use crate::model::Lease;
+use crate::dhcp::{Granted, Place};
 use crate::net::DhcpSocket;
 
 /// A group of leases on its way to the store, and what to send when it is there.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) stored: oneshot::Receiver<Result<(), TellError>>,
-    pub(super) leases: Vec<Lease>,
+    pub(super) leases: usize,
+    pub(super) granted: Vec<Granted>,
     pub(super) letters: Vec<Letter>,
     pub(super) socket: Arc<DhcpSocket>,
     pub(super) place: Arc<Place>,
@@ -33,14 +33,15 @@ pub(super) fn run(shared: &Shared, groups: &Receiver<Pending>) {
             .unwrap_or(Err(TellError::Stopped));
         match stored {
             Ok(()) => deliver(shared, &group.socket, &group.place, group.letters),
-            Err(error) => refuse(shared, &group.leases, &error),
+            Err(error) => refuse(shared, group.leases, &group.granted, &error),
         }
     }
 }
 
-/// Nothing is sent; the clients ask again. Reserved addresses need no store and go on.
-fn refuse(shared: &Shared, leases: &[Lease], error: &TellError) {
-    let counted = leases.len() as u64;
+/// Nothing is sent; the clients ask again, and what they had before holds. Reserved addresses need
+/// no store and go on.
+fn refuse(shared: &Shared, leases: usize, granted: &[Granted], error: &TellError) {
+    let counted = leases as u64;
     let before = shared
         .counters
         .uncommitted
@@ -50,7 +51,7 @@ fn refuse(shared: &Shared, leases: &[Lease], error: &TellError) {
     }
     let now = shared.control.clock();
     let mut table = shared.control.leases().table();
-    for lease in leases {
-        table.uncommitted(lease, now);
+    for granted in granted {
+        table.uncommitted(granted, now);
     }
 }

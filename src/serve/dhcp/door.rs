@@ -131,9 +131,11 @@ impl Door {
             std::mem::take(&mut batch.ready),
         );
         if !batch.leases.is_empty() {
+            let leases = batch.leases.len();
             let group = Pending {
-                stored: control.commit_leases(batch.leases.clone()),
-                leases: std::mem::take(&mut batch.leases),
+                stored: control.commit_leases(std::mem::take(&mut batch.leases)),
+                leases,
+                granted: std::mem::take(&mut batch.granted),
                 letters: std::mem::take(&mut batch.held),
                 socket: self.socket.clone(),
                 place: place.clone(),
@@ -170,18 +172,28 @@ impl Door {
         }
     }
 
-    /// The place, in the mode and with the boot server that hold now.
+    /// The place, in the mode and with the boot server that hold now. The addresses are those that
+    /// the doors for loaders and scripts are open on: no other is ever told to a machine.
     fn present(&self, snapshot: &Snapshot) -> Arc<Place> {
         let mode = snapshot.site.dhcp;
-        let http_port = match self.shared.control.places().http_port {
+        let places = self.shared.control.places();
+        let http_port = match places.http_port {
             0 => snapshot.site.server.http_port,
             port => port,
         };
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.mode != mode || place.http_port != http_port {
+        let here = || places.networks_on(&place.interface);
+        let moved = here().next().is_some() && !here().eq(place.networks.iter().copied());
+        if place.mode != mode || place.http_port != http_port || moved {
+            let networks = if moved {
+                here().collect()
+            } else {
+                place.networks.clone()
+            };
             *place = Arc::new(Place {
                 mode,
                 http_port,
+                networks,
                 ..(**place).clone()
             });
         }
@@ -200,25 +212,18 @@ impl Door {
         place.clone()
     }
 
-    /// Looks the host's addresses up: they may change while it serves.
+    /// Looks the host's addresses up, none of which is given to a machine: they may change while it
+    /// serves.
     fn look(&self) {
         let Ok(all) = interfaces() else { return };
         let own: Vec<_> = all
             .iter()
             .flat_map(|i| i.addresses.iter().map(|a| a.addr()))
             .collect();
-        let here = all
-            .iter()
-            .find(|i| i.index == self.socket.interface().index);
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        let networks = here
-            .map(|i| i.addresses.clone())
-            .filter(|a| !a.is_empty())
-            .unwrap_or_else(|| place.networks.clone());
-        if place.own != own || place.networks != networks {
+        if place.own != own {
             *place = Arc::new(Place {
                 own,
-                networks,
                 ..(**place).clone()
             });
         }

@@ -104,6 +104,7 @@ mod tests {
                 .map(|a| a.parse().expect("an address"))
                 .into_iter()
                 .collect(),
+            mtu: 1500,
             up: true,
             loopback: false,
         }

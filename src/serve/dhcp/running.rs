@@ -141,6 +141,9 @@ impl Running {
             }
         };
         self.readers.drain(..).for_each(end);
+        for door in self.doors.drain(..) {
+            self.shared.control.tally().door_shut(&door);
+        }
         // With the readers gone the prober's and the committer's channels close behind them.
         let prober = self
             .shared

@@ -17,8 +17,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
@@ -62,11 +62,26 @@ pub struct Peer {
 }
 
 /// A door that is open.
-#[derive(Debug)]
 pub struct Running {
     addresses: Vec<SocketAddr>,
+    door: Arc<Door>,
+    loops: Vec<Loop>,
+}
+
+/// The loop of one listener.
+struct Loop {
     stop: watch::Sender<bool>,
-    loops: JoinSet<()>,
+    /// Resolves when the listener is closed.
+    closed: oneshot::Receiver<()>,
+    task: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Running {
@@ -75,11 +90,42 @@ impl Running {
         &self.addresses
     }
 
+    /// Listens here too, within the same limits. Call it within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the listener does not know its own address.
+    pub fn listen(&mut self, listener: TcpListener) -> io::Result<()> {
+        self.addresses.push(listener.local_addr()?);
+        let (stop, stopped) = watch::channel(false);
+        let (gone, closed) = oneshot::channel();
+        let task = tokio::spawn(self.door.clone().run(listener, stopped, gone));
+        self.loops.push(Loop { stop, closed, task });
+        Ok(())
+    }
+
+    /// Listens here no more; when it returns, the port is free for another door. Connections of this
+    /// address go on for as long as [`Limits::drain`], behind the caller's back.
+    pub async fn leave(&mut self, address: SocketAddr) {
+        while let Some(at) = self.addresses.iter().position(|a| *a == address) {
+            self.addresses.remove(at);
+            let left = self.loops.remove(at);
+            left.stop.send_replace(true);
+            // An error is a loop that ended otherwise: its listener is closed as well.
+            let _closed_either_way = left.closed.await.is_ok();
+        }
+    }
+
     /// Takes no more connections, lets requests under way finish (for as long as
     /// [`Limits::drain`]), closes.
-    pub async fn stop(mut self) {
-        self.stop.send_replace(true);
-        while self.loops.join_next().await.is_some() {}
+    pub async fn stop(self) {
+        for open in &self.loops {
+            open.stop.send_replace(true);
+        }
+        for open in self.loops {
+            if open.task.await.is_err() {
+                tracing::error!("an HTTP accept loop ended in a panic");
+            }
+        }
     }
 }
 
@@ -114,23 +160,20 @@ fn begin(
     limits: Limits,
     tls: Option<Tls>,
 ) -> io::Result<Running> {
-    let addresses: io::Result<Vec<_>> = listeners.iter().map(TcpListener::local_addr).collect();
-    let (stop, stopped) = watch::channel(false);
-    let door = Arc::new(Door {
-        app,
-        limits,
-        tls,
-        inside: Mutex::default(),
-    });
-    let mut loops = JoinSet::new();
+    let mut running = Running {
+        addresses: Vec::new(),
+        door: Arc::new(Door {
+            app,
+            limits,
+            tls,
+            inside: Mutex::default(),
+        }),
+        loops: Vec::new(),
+    };
     for listener in listeners {
-        loops.spawn(door.clone().run(listener, stopped.clone()));
+        running.listen(listener)?;
     }
-    Ok(Running {
-        addresses: addresses?,
-        stop,
-        loops,
-    })
+    Ok(running)
 }
 
 /// Until the door closes (or whoever could close it is gone).
@@ -152,7 +195,12 @@ struct Inside {
 }
 
 impl Door {
-    async fn run(self: Arc<Self>, listener: TcpListener, stopped: watch::Receiver<bool>) {
+    async fn run(
+        self: Arc<Self>,
+        listener: TcpListener,
+        stopped: watch::Receiver<bool>,
+        gone: oneshot::Sender<()>,
+    ) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -181,12 +229,14 @@ impl Door {
             }
         }
         drop(listener);
+        // Nobody waits for it when the whole door stops.
+        let _heard = gone.send(()).is_ok();
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(self.limits.drain, drained)
             .await
             .is_err()
         {
-            tracing::warn!("requests under way were cut off: the server stops");
+            tracing::warn!("requests under way were cut off: the door closes");
         }
     }
 

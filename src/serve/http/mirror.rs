@@ -7,8 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, LAST_MODIFIED};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{
+    CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_lite::Stream;
@@ -95,6 +97,11 @@ pub(super) async fn mirror(plane: &MachinePlane, asked: &Asked, name: &str, path
             last_modified,
             content_type,
         }) => {
+            if let Some(time) = last_modified.as_deref()
+                && is_known(&asked.headers, time)
+            {
+                return not_modified(etag.as_deref(), time).into();
+            }
             let served = Served {
                 source: Source::File(Arc::new(file)),
                 size,
@@ -138,4 +145,23 @@ pub(super) async fn mirror(plane: &MachinePlane, asked: &Asked, name: &str, path
             Answer::remark(response, error.to_string())
         }
     }
+}
+
+/// Whether the client has the file of this time (RFC 9110 section 13.1.3), which apt asks for every
+/// index. The time that it names is the one it was told here, so no other is taken for it: a mirror
+/// may go back to an older file.
+fn is_known(headers: &HeaderMap, last_modified: &str) -> bool {
+    let tagged = headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MATCH);
+    let asked = headers.get(IF_MODIFIED_SINCE).and_then(|v| v.to_str().ok());
+    !tagged && asked.is_some_and(|time| time.trim() == last_modified)
+}
+
+fn not_modified(etag: Option<&str>, last_modified: &str) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    reply::set(&mut response, LAST_MODIFIED, last_modified);
+    if let Some(etag) = etag {
+        reply::set(&mut response, ETAG, etag);
+    }
+    response
 }

@@ -36,6 +36,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The default for an interface with this MTU: a block and its headers (20 bytes of IP, 8 of UDP,
+    /// 4 of TFTP) fill one packet. No block is smaller than 512, which every client takes unasked.
+    pub fn for_mtu(mtu: u32) -> Limits {
+        // RFC 2348: 65464 is the most
+        let block = mtu.saturating_sub(32).clamp(512, 65464);
+        Limits {
+            block_size: u16::try_from(block).unwrap_or(u16::MAX),
+            ..Limits::default()
+        }
+    }
+
     /// How long after its last byte was read a transfer can have been acknowledged.
     pub(super) fn last_call(&self) -> Duration {
         self.timeout * self.retries
@@ -108,6 +119,20 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_block_fills_a_packet() {
+        for (mtu, block) in [
+            (1500, 1468),
+            (1280, 1248),
+            (9000, 8968),
+            (300, 512),
+            (65536, 65464),
+        ] {
+            assert_eq!(Limits::for_mtu(mtu).block_size, block, "MTU {mtu}");
+        }
+        assert_eq!(Limits::for_mtu(1500), Limits::default());
+    }
 
     #[test]
     fn places_are_counted_and_given_back() {

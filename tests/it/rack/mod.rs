@@ -4,6 +4,8 @@
 //! and the scenario is skipped. Scenarios that install for minutes run with `FARRIER_TEST=all`.
 
 mod canary;
+mod desk;
+mod doors;
 mod failures;
 mod firmware;
 mod ipxe;

@@ -11,19 +11,30 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::answer::No;
-use crate::control::Control;
+use super::query::Pairs;
+use crate::control::{Control, Renew};
 use crate::model::command::FetchLine;
 use crate::model::{Name, Refusal};
 
 /// Signs of life that may wait for a slow reader; more are dropped, because each replaces the last.
 const WAITING: usize = 64;
 
-/// Answers one line for each sign of life, and last the distro or a refusal. The fetch goes on if
-/// the reader goes away: what was fetched is kept.
+/// With `renew=true`, newer versions too. Answers one line for each sign of life, and last the
+/// distro or a refusal. The fetch goes on if the reader goes away: what was fetched is kept.
 pub(super) async fn fetch(
     State(control): State<Arc<Control>>,
     Path(name): Path<String>,
+    mut pairs: Pairs,
 ) -> Response {
+    let asked = pairs.one("renew").and_then(|renew| {
+        pairs.end()?;
+        Ok(renew.unwrap_or(false))
+    });
+    let renew = match asked {
+        Ok(true) => Renew::All,
+        Ok(false) => Renew::Missing,
+        Err(refusal) => return No(refusal).into_response(),
+    };
     let name: Name = match name.parse() {
         Ok(name) => name,
         Err(_) => return No(Refusal::not_found("distro", &name, &[])).into_response(),
@@ -34,7 +45,7 @@ pub(super) async fn fetch(
         let tell = Arc::new(move |p| {
             let _dropped_if_slow = progress.try_send(FetchLine::Progress(p));
         });
-        let last = match control.fetch(&name, tell).await {
+        let last = match control.fetch(&name, renew, tell).await {
             Ok(view) => FetchLine::Done(view),
             Err(refusal) => FetchLine::Failed(refusal),
         };
