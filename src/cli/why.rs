@@ -107,7 +107,10 @@ fn text(view: &WhyView, name: &str) -> String {
             );
             let phase = system.phase;
             match system.build.as_ref() {
-                Some(b) => line("phase", format!("{phase}, build {}", b.number)),
+                Some(b) => {
+                    let step = b.step().map(|s| format!(" ({s})")).unwrap_or_default();
+                    line("phase", format!("{phase}{step}, build {}", b.number));
+                }
                 None => line("phase", phase.to_string()),
             }
         }

@@ -48,9 +48,10 @@ use crate::boot::token::fill;
 use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
-    Action, ArtefactIndex, Build, Decision, Door, Event, Facts, Firmware, MacAddr, Record, Site,
-    Timestamp,
+    Action, ArtefactIndex, Build, Decision, DhcpMode, Door, Event, Facts, Firmware, MacAddr, Name,
+    Record, Site, Timestamp,
 };
+use crate::net;
 use crate::store::Store;
 use writer::Command;
 
@@ -156,8 +157,16 @@ impl Control {
     }
 
     /// Which hardware address holds this IP address now: by reservation, else by lease.
+    ///
+    /// Where another server hands out the addresses: the neighbour that answers there, if it is on
+    /// one of this host's own networks; else by declaration, else by the build that is bound to it.
     pub fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
-        let site = self.site();
+        let snapshot = self.snapshot.load();
+        let site = &snapshot.site;
+        let foreign = site.dhcp != DhcpMode::Full;
+        if foreign && let Some(mac) = net::neighbour(ip) {
+            return Some(mac);
+        }
         if let Some(system) = site.by_ip.get(&ip) {
             return system
                 .interfaces
@@ -165,7 +174,21 @@ impl Control {
                 .find(|i| i.ip == Some(ip))
                 .map(|i| i.mac);
         }
+        if foreign {
+            let system = site.systems.get(snapshot.bound_to(ip)?)?;
+            return system.first().map(|i| i.mac);
+        }
         self.leases.holder(ip, self.clock())
+    }
+
+    /// The address that a system's build is bound to, where another server hands them out.
+    pub fn bound(&self, system: &Name) -> Option<Ipv4Addr> {
+        self.snapshot
+            .load()
+            .machines
+            .get(system)?
+            .current()?
+            .address
     }
 
     /// The desk that leases addresses.

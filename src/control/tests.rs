@@ -146,6 +146,7 @@ fn pinned() -> Pinned {
         deadlines: Deadlines::default(),
         disk: DiskRule::default(),
         may_destroy: Vec::new(),
+        wipe: false,
         handoff: true,
     }
 }

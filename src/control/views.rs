@@ -64,6 +64,7 @@ impl Control {
                 .as_ref()
                 .and_then(|d| d.why.hint(Some(&system.name))),
             expected: self.expected(&snapshot, &system).await,
+            host_keys: self.store.host_keys(&system.name).await.unwrap_or_default(),
             events: events.iter().map(event_view).collect(),
         })
     }
@@ -395,6 +396,7 @@ pub(super) fn build_view(build: &Build) -> BuildView {
         started: build.started,
         since: build.since,
         stage: build.stage.as_ref().map(|s| s.to_string()),
+        observed: build.observed.as_ref().map(|s| s.to_string()),
         reason: build.reason.clone(),
         expected_by: build.deadline,
         ended: build.ended,

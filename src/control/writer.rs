@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::snapshot::Snapshot;
 use super::{Clock, Told};
 use crate::boot::TokenKey;
-use crate::lifecycle::{StepError, step};
+use crate::lifecycle::{StepError, implied, step};
 use crate::model::{
     ArtefactIndex, BuildKey, Deadlines, Event, EventKind, Lease, Machine, Phase, Pinned,
     ProfileKind, Purpose, Record, Site, Timestamp,
@@ -218,11 +218,24 @@ impl Writer {
             epoch,
             kind,
         } = event;
-        let mut machine = group
-            .next
-            .machines
-            .get(&system)
-            .map_or_else(|| Machine::new(system.clone()), |m| (**m).clone());
+        let known = |group: &Group| {
+            let machine = group.next.machines.get(&system);
+            machine.map_or_else(|| Machine::new(system.clone()), |m| (**m).clone())
+        };
+        let mut machine = known(group);
+        let unheard = machine
+            .build
+            .as_ref()
+            .filter(|b| epoch == Some(b.key.epoch));
+        if let Some(before) = unheard.and_then(|was| implied(was, &kind)) {
+            let before = Event {
+                system: system.clone(),
+                epoch,
+                kind: before,
+            };
+            self.event(before, None, group)?;
+            machine = known(group);
+        }
         let last = machine.last_epoch();
         if let Some((rendered_for, _)) = &flag
             && *rendered_for != last + 1

@@ -2,10 +2,11 @@
 
 pub mod deadline;
 pub mod disks;
+pub mod observed;
 pub mod scope;
 pub mod step;
 pub mod usual;
 
 pub use deadline::{expected_next, next_deadline};
 pub use scope::scope_open;
-pub use step::{StepError, step};
+pub use step::{StepError, implied, step};

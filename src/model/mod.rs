@@ -23,7 +23,7 @@ pub mod system;
 pub mod view;
 
 pub use artefact::{Artefact, ArtefactIndex, ArtefactRef};
-pub use build::{Build, BuildKey, Purpose};
+pub use build::{Build, BuildKey, MachineId, Purpose};
 pub use command::{EditRequest, FlagReport, FlagRequest, Selection};
 pub use decision::{Action, BootPlan, Decision, LoaderKind, PlannedFile, Why};
 pub use diagnostic::{Diagnostic, Severity, Span};

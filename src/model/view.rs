@@ -48,6 +48,9 @@ pub struct BuildView {
     pub since: Timestamp,
     /// The step it is at, or where it failed.
     pub stage: Option<String>,
+    /// The step it was last seen at, if that is newer than what it last said itself. Inferred, and
+    /// not authenticated.
+    pub observed: Option<String>,
     /// Why it failed, stalled or is held.
     pub reason: Option<String>,
     /// When the present phase must have ended.
@@ -60,6 +63,14 @@ pub struct BuildView {
     pub disk: Option<String>,
     /// The first twelve digits of the revision it pins.
     pub revision: String,
+}
+
+impl BuildView {
+    /// The step it is at, in a word: what it said itself, or in brackets what was seen of it since.
+    pub fn step(&self) -> Option<String> {
+        let seen = self.observed.as_ref().map(|stage| format!("[{stage}]"));
+        seen.or_else(|| self.stage.clone())
+    }
 }
 
 /// A system as `show` prints it: what `ls` has, and more.
@@ -81,6 +92,8 @@ pub struct ShowView {
     pub hint: Option<String>,
     /// What is expected next, and by when.
     pub expected: Option<String>,
+    /// Its ssh host public keys, as the latest build that reported any did.
+    pub host_keys: Vec<String>,
     /// The latest events, oldest first.
     pub events: Vec<EventView>,
 }

@@ -10,6 +10,7 @@ mod ping;
 mod probe;
 mod socket;
 
+pub use arp::neighbour;
 pub use batch::{BATCH, Datagram, Inbox, Outgoing};
 pub use interface::{Interface, interfaces};
 pub use ping::{Prober, ping};

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use crate::boot::paths::Urls;
 use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, Told};
-use crate::model::{ArtefactIndex, Decision, DhcpMode, Door, Event, Facts, MacAddr, Site, System};
+use crate::model::{
+    ArtefactIndex, Decision, DhcpMode, Door, Event, EventKind, Facts, MacAddr, Name, Site,
+};
 
 /// A `tell` under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Told, TellError>> + Send + 'a>>;
@@ -27,6 +29,8 @@ pub trait Waist: Send + Sync + 'static {
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
     /// See [`Control::holder`].
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr>;
+    /// See [`Control::bound`].
+    fn bound(&self, system: &Name) -> Option<Ipv4Addr>;
     /// See [`Control::site`].
     fn site(&self) -> Arc<Site>;
     /// See [`Control::artefacts`].
@@ -45,33 +49,54 @@ pub trait Waist: Send + Sync + 'static {
         }
     }
 
-    /// Whether a client at this address may speak for this interface.
+    /// Whether a client at this address may speak for this interface: ask for its boot script.
     ///
-    /// Where Farrier hands out the addresses it knows who holds one; then the address must be held
-    /// by the interface itself or by another one of the same system. Where it does not, a declared
-    /// interface is all that can be asked for.
+    /// The address must be held by the interface itself or by another one of the same system. Where
+    /// another server hands out the addresses and nothing tells who holds this one, the first to ask
+    /// is believed, and the build is bound to its address; unless an address is declared.
     fn speaks_for(&self, ip: Ipv4Addr, mac: MacAddr) -> bool {
         let site = self.site();
-        if site.dhcp != DhcpMode::Full {
-            return true;
-        }
+        let system = site.by_mac.get(&mac);
         match self.holder(ip) {
             Some(holder) if holder == mac => true,
-            Some(holder) => site
-                .by_mac
-                .get(&mac)
-                .is_some_and(|system| system.interface(holder).is_some()),
-            None => false,
+            Some(holder) => system.is_some_and(|s| s.interface(holder).is_some()),
+            None => {
+                site.dhcp != DhcpMode::Full
+                    && system.is_none_or(|s| s.ip().is_none() && self.bound(&s.name).is_none())
+            }
         }
     }
 
     /// Whether a client at this address may be this system: its tokens work from nowhere else.
-    fn is_home_of(&self, ip: Ipv4Addr, system: &System) -> bool {
-        if self.site().dhcp != DhcpMode::Full {
-            return true;
+    ///
+    /// One exception: an installed system may get another address of a foreign DHCP server than its
+    /// installer had. Where nothing tells who holds the address, whoever has the secret token, which
+    /// only the installer was told, is believed once.
+    fn is_home_of(&self, ip: Ipv4Addr, granted: &Authorised, scope: Scope) -> bool {
+        let Some(system) = &granted.system else {
+            return false;
+        };
+        match self.holder(ip) {
+            Some(holder) => system.interface(holder).is_some(),
+            None => {
+                self.site().dhcp != DhcpMode::Full
+                    && system.ip().is_none()
+                    && (granted.build.address.is_none()
+                        || scope == Scope::Secret && granted.build.handoff_key.is_none())
+            }
         }
-        self.holder(ip)
-            .is_some_and(|mac| system.interface(mac).is_some())
+    }
+
+    /// The event that binds a build to the address its machine uses now, if it is not.
+    fn binding(&self, ip: Ipv4Addr, system: &Name, epoch: u32) -> Option<Event> {
+        let site = self.site();
+        let declared = site.systems.get(system)?.ip().is_some();
+        let instead_of = self.bound(system);
+        (site.dhcp != DhcpMode::Full && !declared && instead_of != Some(ip)).then(|| Event {
+            system: system.clone(),
+            epoch: Some(epoch),
+            kind: EventKind::AddressBound { ip, instead_of },
+        })
     }
 }
 
@@ -98,6 +123,10 @@ impl Waist for Control {
 
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
         Control::holder(self, ip)
+    }
+
+    fn bound(&self, system: &Name) -> Option<Ipv4Addr> {
+        Control::bound(self, system)
     }
 
     fn site(&self) -> Arc<Site> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rows::{self, RevisionRow, column, unreadable};
 use super::{Store, StoreError};
 use crate::lifecycle::usual::Beginning;
-use crate::model::{BuildKey, Lease, Machine, Name, Pinned, Purpose, Record};
+use crate::model::{BuildKey, EventKind, Lease, Machine, Name, Pinned, Purpose, Record};
 
 /// Everything the server needs in memory when it starts.
 #[derive(Debug, Default)]
@@ -151,6 +151,29 @@ impl Store {
             .collect::<Result<_, _>>()?;
         records.reverse();
         Ok(records)
+    }
+
+    /// The ssh host keys that a system's first boot last reported.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds something unreadable.
+    pub async fn host_keys(&self, system: &Name) -> Result<Vec<String>, StoreError> {
+        let row = sqlx::query(
+            "SELECT * FROM events WHERE system = ? AND kind = 'agent-reported'
+               AND json_array_length(event, '$.host_keys') > 0
+             ORDER BY number DESC LIMIT 1",
+        )
+        .bind(system.as_str().to_string())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(refused("reading host keys"))?;
+        match row.as_ref().map(rows::record).transpose()? {
+            Some(Record {
+                event: EventKind::AgentReported(report),
+                ..
+            }) => Ok(report.host_keys),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// When each phase of the latest successful builds of a profile began.

@@ -38,6 +38,11 @@ fn build(system: &str, epoch: u32, purpose: Purpose) -> Build {
         disk: None,
         retry_after_write: false,
         handoff_key: None,
+        handoff_asked: false,
+        address: None,
+        firmware: None,
+        uuid: None,
+        observed: None,
         actor: "root".to_string(),
     }
 }
@@ -68,6 +73,7 @@ fn pinned() -> Pinned {
         deadlines: Deadlines::default(),
         disk: DiskRule::default(),
         may_destroy: vec!["blank".to_string()],
+        wipe: false,
         handoff: true,
     }
 }

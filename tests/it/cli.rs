@@ -434,6 +434,7 @@ fn waiting_ends_as_the_build_ends() {
         EventKind::BootBegan {
             mac: "52:54:00:00:00:01".parse().expect("a MAC"),
             firmware: Firmware::UEFI,
+            uuid: None,
         },
     );
     place.tell("web01", EventKind::ScriptServed);

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
 mod bounds;
+mod foreign;
 
 struct Door {
     waist: Arc<Standin>,
@@ -46,12 +47,16 @@ impl Got {
 }
 
 async fn open(limits: Limits) -> Door {
+    open_on(limits, Standin::new).await
+}
+
+async fn open_on(limits: Limits, waist: impl Fn(Vec<Artefact>) -> Arc<Standin>) -> Door {
     let dir = tempfile::tempdir().expect("a directory");
     let large: Vec<u8> = (0..3_000_000u32).map(|i| (i >> 3) as u8).collect();
     let kernel = artefact(dir.path(), "debian-12", "linux", &large);
     let initrd = artefact(dir.path(), "debian-12", "initrd.gz", b"initrd");
     let loader = artefact(dir.path(), "loaders", "snponly.efi", b"MZ loader");
-    let waist = Standin::new(vec![kernel.clone(), initrd.clone(), loader]);
+    let waist = waist(vec![kernel.clone(), initrd.clone(), loader]);
     let plane = MachinePlane {
         waist: waist.clone(),
         hot: Arc::new(Hot::new(4_000_000)),

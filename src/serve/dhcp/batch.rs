@@ -148,6 +148,7 @@ impl Moment<'_> {
                 kind: EventKind::BootBegan {
                     mac: request.mac,
                     firmware,
+                    uuid: request.machine_id(),
                 },
             });
         }

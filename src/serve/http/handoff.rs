@@ -71,6 +71,14 @@ async fn bundle(plane: &MachinePlane, asked: &Asked, granted: &Authorised, said:
         epoch: Some(granted.build.key.epoch),
         kind,
     };
+    let key_of = &granted.build.key;
+    if let Some(binding) = plane
+        .waist
+        .binding(asked.from, &key_of.system, key_of.epoch)
+        && let Err(error) = plane.waist.tell(binding).await
+    {
+        return Answer::remark(reply::not_told(&error), error.to_string());
+    }
     let redeemed = EventKind::HandoffRedeemed { key: key.into() };
     match plane.waist.tell(event(redeemed)).await {
         Ok(_) => Answer::remark(contents(plane, granted), "the hand-off"),

@@ -89,7 +89,7 @@ pub(super) async fn report(
             }
             reply::ok().into()
         }
-        "handoff" => hand_off(plane, asked, &granted),
+        "handoff" => hand_off(plane, asked, &granted).await,
         _ => reply::not_found().into(),
     }
 }
@@ -97,9 +97,8 @@ pub(super) async fn report(
 /// Answers which disk may be written. That is durable before the machine hears it.
 async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> Answer {
     let pinned = &granted.pinned;
-    let wipe = granted.system.as_ref().is_some_and(|s| s.wipe);
     let chosen = disks::parse(said).and_then(|found| {
-        disks::choose(&pinned.disk, &pinned.may_destroy, wipe, &found)
+        disks::choose(&pinned.disk, &pinned.may_destroy, pinned.wipe, &found)
             .map(|disk| (disk.path.clone(), disk.holds()))
     });
     let (kind, response) = match chosen {
@@ -122,10 +121,13 @@ async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> 
 }
 
 /// Where the first-boot unit finds its hand-off: said only to an installer that is at work, and in
-/// no answer file.
-fn hand_off(plane: &MachinePlane, asked: &Asked, granted: &Authorised) -> Answer {
+/// no answer file. From then on it can be redeemed, so that it was asked for is durable first.
+async fn hand_off(plane: &MachinePlane, asked: &Asked, granted: &Authorised) -> Answer {
     if !matches!(granted.build.phase, Phase::Installing | Phase::Installed) {
         return reply::not_found().into();
+    }
+    if let Err(answer) = tell(plane, granted, EventKind::HandoffAsked).await {
+        return answer;
     }
     let token = plane.waist.key().token(&granted.build.key, Scope::Secret);
     let url = asked.urls.handoff(token.reveal());

@@ -5,6 +5,7 @@
 
 mod failures;
 mod firmware;
+mod foreign;
 mod lifecycle;
 mod own_disk;
 mod phantom;

@@ -114,7 +114,7 @@ impl Phantom {
     }
 
     /// Fetches a script as iPXE does, and goes on where it only chains to another.
-    fn script(&self, url: &str) -> Result<String, RackError> {
+    pub(crate) fn script(&self, url: &str) -> Result<String, RackError> {
         let script = self.http(url, None)?.must_be(200, url)?.text();
         let chained = script.lines().find_map(|l| {
             let rest = l.strip_prefix("chain --autofree --replace ")?;
@@ -162,6 +162,11 @@ impl Phantom {
         let answers = word.ok_or_else(|| {
             RackError::Missing(format!("no `answers=` on the command line:\n{script}"))
         })?;
+        self.installer_at(answers)
+    }
+
+    /// What an installer does once it has an address: it fetches its answers.
+    pub(crate) fn installer_at(&self, answers: &str) -> Result<Installer, RackError> {
         let text = self.http(answers, None)?.must_be(200, answers)?.text();
         let report = text.lines().find_map(|l| l.strip_prefix("report="));
         let report =
