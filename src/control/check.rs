@@ -44,6 +44,11 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site) {
         systems.truncate(RENDERED_PER_PROFILE);
         broken.extend(of_profile(control, site, profile, &systems));
     }
+    for name in &control.unreadable {
+        let problem = "its latest build in the database cannot be read, so that its number and its tokens \
+                       are unknown; restore a backup, or declare the machine under another name";
+        broken.push((name.clone(), problem.to_string()));
+    }
     for (name, problem) in broken {
         tracing::warn!(machine.name = %name, "its entry cannot be used: {problem}");
         mark(site, &name, problem);

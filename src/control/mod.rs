@@ -6,15 +6,19 @@
 
 mod check;
 mod counters;
+mod discovered;
 mod distros;
 mod documents;
 mod edit;
 mod flag;
+mod heard;
 pub mod leases;
+mod logs;
 mod observed;
 mod pin;
 mod places;
 mod preview;
+mod recent;
 mod select;
 mod site;
 mod snapshot;
@@ -76,6 +80,10 @@ pub struct Control {
     files: site::Files,
     shelf: Shelf,
     counters: Counters,
+    heard: Arc<heard::Heard>,
+    discovered: Arc<discovered::Discovered>,
+    /// Systems whose latest build in the store cannot be read.
+    unreadable: Vec<Name>,
     started: Timestamp,
 }
 
@@ -138,11 +146,6 @@ impl Control {
     /// Remembers what the firmware behind this hardware address is, for rendering and `why`.
     pub fn seen_firmware(&self, mac: MacAddr, firmware: Firmware) {
         self.observed.set_firmware(mac, firmware);
-    }
-
-    /// Which hardware addresses were lately seen, each with its last step.
-    pub fn seen(&self) -> Vec<(MacAddr, Observation)> {
-        self.observed.addresses()
     }
 
     /// What was lately seen of this hardware address, oldest first.

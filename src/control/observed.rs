@@ -76,7 +76,8 @@ impl Observed {
             .unwrap_or_default()
     }
 
-    pub(super) fn addresses(&self) -> Vec<(MacAddr, Observation)> {
+    #[cfg(test)]
+    fn addresses(&self) -> Vec<(MacAddr, Observation)> {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         rings
             .iter()

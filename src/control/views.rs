@@ -41,7 +41,7 @@ impl Control {
         let profile = snapshot.site.profile_of(&system);
         let events = self
             .store
-            .latest_events(Some(&system.name), 12)
+            .latest_events(Some(std::slice::from_ref(&system.name)), 12)
             .await
             .unwrap_or_default();
         Ok(ShowView {
@@ -103,11 +103,15 @@ impl Control {
         if let Some(at) = build.deadline {
             text.push_str(&format!(", by {at:.0}"));
         }
-        let beginnings = self
-            .store
-            .beginnings(&build.profile)
+        // Machines alike, if there were any: another firmware takes another time.
+        let (store, profile) = (&self.store, &build.profile);
+        let mut beginnings = store
+            .beginnings(profile, build.firmware)
             .await
             .unwrap_or_default();
+        if beginnings.is_empty() {
+            beginnings = store.beginnings(profile, None).await.unwrap_or_default();
+        }
         if let Some(usual) = usual(&beginnings).get(build.phase.word()) {
             text.push_str(&format!(" (usually after {} s)", usual.as_secs()));
         }
@@ -169,7 +173,10 @@ impl Control {
         let decision = decide(&facts, &snapshot.situation(facts.mac, self.clock()));
         let mut seen: Vec<EventView> = Vec::new();
         if let Some(system) = &system {
-            let recorded = self.store.latest_events(Some(&system.name), 30).await;
+            let recorded = self
+                .store
+                .latest_events(Some(std::slice::from_ref(&system.name)), 30)
+                .await;
             seen.extend(recorded.unwrap_or_default().iter().map(event_view));
         }
         let macs: Vec<MacAddr> = system.as_ref().map_or_else(
@@ -220,19 +227,17 @@ impl Control {
             Some(self.resolve(&snapshot, &query.selection, true)?)
         };
         let failed = |e: crate::store::StoreError| Refusal::failed(e.to_string());
-        let single = match systems.as_deref() {
-            Some([one]) => Some(&one.name),
-            _ => None,
-        };
+        let names: Option<Vec<_>> = systems.map(|s| s.iter().map(|s| s.name.clone()).collect());
+        let names = names.as_deref();
         let records = match query.after {
             Some(after) => self
                 .store
-                .events(after, single, limit)
+                .events(after, names, limit)
                 .await
                 .map_err(failed)?,
             None => self
                 .store
-                .latest_events(single, limit)
+                .latest_events(names, limit)
                 .await
                 .map_err(failed)?,
         };
@@ -241,12 +246,7 @@ impl Control {
             .map(|r| r.number)
             .or(query.after)
             .unwrap_or(0);
-        let wanted = |r: &&Record| {
-            systems
-                .as_ref()
-                .is_none_or(|list| list.iter().any(|s| s.name == r.system))
-                && query.since.is_none_or(|since| r.time >= since)
-        };
+        let wanted = |r: &&Record| query.since.is_none_or(|since| r.time >= since);
         Ok(EventPage {
             events: records.iter().filter(wanted).map(event_view).collect(),
             cursor,

@@ -72,7 +72,7 @@ pub enum StepError {
 
 /// A firmware conversation this soon after the boot script was served belongs to the same boot:
 /// a ROM asks twice and tries each interface.
-const SAME_BOOT: Duration = Duration::from_secs(8);
+pub(super) const SAME_BOOT: Duration = Duration::from_secs(8);
 
 /// What becomes of the build `was` when `event` happens. `None` as a result means that the event is
 /// worth recording but changes nothing.

@@ -109,6 +109,11 @@ impl MachineId {
         self == other || self.swapped() == other.0
     }
 
+    /// Its 32 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     fn swapped(&self) -> String {
         let pairs: Vec<&str> = (0..16)
             .filter_map(|i| self.0.get(i * 2..i * 2 + 2))

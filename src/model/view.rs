@@ -184,6 +184,27 @@ pub struct LeaseView {
     pub hostname: Option<String>,
 }
 
+/// A machine that was seen and not declared, as `discovered ls` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveredView {
+    /// Its interface.
+    pub mac: MacAddr,
+    /// Its firmware (`bios`, `uefi`...), if it booted by network.
+    pub firmware: Option<String>,
+    /// The machine's own identifier, if its firmware gave one (option 97).
+    pub uuid: Option<String>,
+    /// Host name it gave.
+    pub hostname: Option<String>,
+    /// The relay it was seen behind.
+    pub relay: Option<Ipv4Addr>,
+    /// When it was seen first.
+    pub first_seen: Timestamp,
+    /// When it was seen last.
+    pub last_seen: Timestamp,
+    /// How often, requests counted.
+    pub times: u64,
+}
+
 /// A distro as `distro ls` prints it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DistroView {

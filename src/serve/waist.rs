@@ -9,11 +9,14 @@ use crate::boot::paths::Urls;
 use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, Told};
 use crate::model::{
-    ArtefactIndex, Decision, DhcpMode, Door, Event, EventKind, Facts, MacAddr, Name, Site,
+    ArtefactIndex, BuildKey, Decision, DhcpMode, Door, Event, EventKind, Facts, MacAddr, Name, Site,
 };
 
 /// A `tell` under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Told, TellError>> + Send + 'a>>;
+
+/// A log on its way into the store.
+pub type Keeping<'a> = Pin<Box<dyn Future<Output = Result<(), TellError>> + Send + 'a>>;
 
 /// The waist as the machine plane sees it. [`Control`] is the one that serves.
 pub trait Waist: Send + Sync + 'static {
@@ -25,6 +28,10 @@ pub trait Waist: Send + Sync + 'static {
     fn note(&self, event: Event);
     /// See [`Control::observe`].
     fn observe(&self, mac: MacAddr, door: Door, text: String);
+    /// See [`Control::hear`].
+    fn hear(&self, mac: MacAddr, line: &str);
+    /// See [`Control::keep_log`].
+    fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a>;
     /// See [`Control::authorise`].
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
     /// See [`Control::holder`].
@@ -115,6 +122,14 @@ impl Waist for Control {
 
     fn observe(&self, mac: MacAddr, door: Door, text: String) {
         Control::observe(self, mac, door, text);
+    }
+
+    fn hear(&self, mac: MacAddr, line: &str) {
+        Control::hear(self, mac, line);
+    }
+
+    fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a> {
+        Box::pin(Control::keep_log(self, build, source, text))
     }
 
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::model::view::DiscoveredView;
 use crate::model::{
-    ArtefactRef, Build, BuildKey, Deadlines, Digest, DiskRule, Document, EventKind, Lease,
-    LeaseState, MacAddr, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose, Record, Timestamp,
+    ArtefactRef, Build, BuildKey, Deadlines, Digest, DiskRule, Document, EventKind, Firmware, Keep,
+    Lease, LeaseState, LogEntry, MacAddr, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose,
+    Record, Timestamp,
 };
 
 fn name(text: &str) -> Name {
@@ -159,7 +161,7 @@ async fn what_is_committed_is_known_after_a_restart() {
     assert_eq!(known.last_event, 1);
     assert_eq!(
         store
-            .events(0, Some(&name("web01")), 10)
+            .events(0, Some(&[name("web01")]), 10)
             .await
             .expect("events"),
         vec![record.clone()]
@@ -218,4 +220,302 @@ async fn a_group_is_stored_whole_or_not_at_all() {
         .commit(&fine)
         .await
         .expect("the connection is usable after a failure");
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
+}
+
+fn record(number: i64, system: &str, epoch: u32, phase: Phase) -> Record {
+    Record {
+        number,
+        time: at(number),
+        system: name(system),
+        epoch: Some(epoch),
+        phase,
+        event: EventKind::LocalServed,
+    }
+}
+
+#[tokio::test]
+async fn one_row_that_cannot_be_read_hides_no_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let key = |system: &str| BuildKey {
+        system: name(system),
+        epoch: 1,
+    };
+    let batch = Batch {
+        builds: ["web01", "web02", "web03"]
+            .map(|s| build(s, 1, Purpose::Install))
+            .to_vec(),
+        pins: ["web01", "web02", "web03"]
+            .map(|s| (key(s), Arc::new(pinned())))
+            .to_vec(),
+        records: vec![
+            record(1, "web01", 1, Phase::Armed),
+            record(2, "web02", 1, Phase::Armed),
+        ],
+        ..Batch::default()
+    };
+    writer.commit(&batch).await.expect("commit");
+    for damage in [
+        "UPDATE builds SET build = '{}' WHERE system = 'web01'",
+        "UPDATE pins SET pinned = x'00' WHERE system = 'web02'",
+        "UPDATE events SET event = 'x' WHERE number = 1",
+    ] {
+        sqlx::query(damage)
+            .execute(&mut writer.connection)
+            .await
+            .expect("damaged");
+    }
+    let known = store.known().await.expect("the others");
+    assert_eq!(known.unreadable, [name("web01"), name("web02")]);
+    let names: Vec<&str> = known.machines.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["web02", "web03"]);
+    let pins: Vec<&str> = known.pins.iter().map(|(k, _)| k.system.as_str()).collect();
+    assert_eq!(pins, ["web01", "web03"]);
+    assert_eq!(store.latest_events(None, 9).await.expect("events").len(), 1);
+}
+
+#[tokio::test]
+async fn a_build_of_an_earlier_version_is_read() {
+    let mut old = serde_json::to_value(build("web01", 1, Purpose::Install)).expect("JSON");
+    let fields = old.as_object_mut().expect("an object");
+    for new in ["handoff_asked", "address", "firmware", "uuid", "observed"] {
+        assert!(fields.remove(new).is_some(), "{new}");
+    }
+    let read: Build = serde_json::from_value(old).expect("with defaults");
+    assert_eq!(read, build("web01", 1, Purpose::Install));
+    let mut old = serde_json::to_value(pinned()).expect("JSON");
+    assert!(
+        old.as_object_mut()
+            .expect("an object")
+            .remove("wipe")
+            .is_some()
+    );
+    assert_eq!(
+        serde_json::from_value::<Pinned>(old).expect("with defaults"),
+        pinned()
+    );
+}
+
+#[tokio::test]
+async fn events_of_several_systems_are_chosen_before_they_are_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let system = |n: i64| {
+        if n <= 4 {
+            ["a", "b"][n as usize % 2]
+        } else {
+            "noisy"
+        }
+    };
+    let batch = Batch {
+        records: (1..=100)
+            .map(|n| record(n, system(n), 1, Phase::Armed))
+            .collect(),
+        ..Batch::default()
+    };
+    writer.commit(&batch).await.expect("commit");
+    let both = [name("a"), name("b")];
+    let numbers = |records: Vec<Record>| records.iter().map(|r| r.number).collect::<Vec<_>>();
+    let latest = store.latest_events(Some(&both), 3).await.expect("events");
+    assert_eq!(numbers(latest), [2, 3, 4]);
+    let after = store.events(1, Some(&both), 2).await.expect("events");
+    assert_eq!(numbers(after), [2, 3]);
+}
+
+#[tokio::test]
+async fn how_long_it_takes_depends_on_the_firmware() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let done = |system: &str, firmware| Build {
+        phase: Phase::Ready,
+        firmware: Some(firmware),
+        ..build(system, 1, Purpose::Install)
+    };
+    let batch = Batch {
+        builds: vec![done("slow", Firmware::UEFI), done("fast", Firmware::BIOS)],
+        records: vec![
+            record(1, "fast", 1, Phase::Installing),
+            record(2, "slow", 1, Phase::Installing),
+            record(10, "fast", 1, Phase::Installed),
+            record(90, "slow", 1, Phase::Installed),
+        ],
+        ..Batch::default()
+    };
+    writer.commit(&batch).await.expect("commit");
+    for (firmware, seconds) in [(Firmware::BIOS, 9), (Firmware::UEFI, 88)] {
+        let found = store
+            .beginnings(&name("debian-12"), Some(firmware))
+            .await
+            .expect("read");
+        let usual = crate::lifecycle::usual::usual(&found);
+        assert_eq!(usual.get("installing"), Some(&Duration::from_secs(seconds)));
+    }
+    let all = store
+        .beginnings(&name("debian-12"), None)
+        .await
+        .expect("read");
+    assert_eq!(all.len(), 4);
+}
+
+#[tokio::test]
+async fn only_so_much_of_the_past_is_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let key = |epoch| BuildKey {
+        system: name("web01"),
+        epoch,
+    };
+    let hex = |n: u8| Digest([n; 32]).to_string();
+    let revision = |n: u8| {
+        let manifest =
+            format!("{{\"files\":{{\"a\":{{\"digest\":\"f{n}\",\"executable\":false}}}}}}");
+        let row = RevisionRow {
+            digest: hex(n),
+            time: at(i64::from(n)),
+            author: "root".into(),
+            manifest,
+        };
+        (row, vec![(format!("f{n}"), Arc::from(&b"x"[..]))])
+    };
+    let built = |epoch: u32, purpose| Build {
+        revision: Digest([epoch as u8; 32]),
+        ..build("web01", epoch, purpose)
+    };
+    let lease = |last: u8, expires| Lease {
+        ip: [10, 0, 0, last].into(),
+        mac: MacAddr([2, 0, 0, 0, 0, last]),
+        state: LeaseState::Bound,
+        granted: at(0),
+        expires,
+        hostname: None,
+    };
+    let mut builds: Vec<Build> = (2..=9).map(|e| built(e, Purpose::Install)).collect();
+    builds.insert(0, built(1, Purpose::Once));
+    let batch = Batch {
+        builds,
+        pins: (1..=9).map(|e| (key(e), Arc::new(pinned()))).collect(),
+        records: (1..=50)
+            .map(|n| record(n, "web01", 9, Phase::Armed))
+            .collect(),
+        leases: vec![lease(1, at(0)), lease(2, at(900))],
+        revisions: (1..=20).map(revision).collect(),
+    };
+    writer.commit(&batch).await.expect("commit");
+    let line = |epoch| LogEntry {
+        build: key(epoch),
+        time: at(0),
+        source: "syslog".into(),
+        text: "x".into(),
+    };
+    writer.log(&[line(2), line(9)], 100).await.expect("logged");
+    let keep = Keep {
+        events: 10,
+        builds: 3,
+        revisions: 2,
+        log_lines: 100,
+        leases: Duration::from_secs(500),
+    };
+    writer.tidy(&keep, at(1000)).await.expect("tidied");
+
+    let known = store.known().await.expect("known");
+    let machine = &known.machines[0];
+    assert_eq!(machine.build.as_ref().map(|b| b.key.epoch), Some(9));
+    assert_eq!(
+        machine.once.as_ref().map(|b| b.key.epoch),
+        Some(1),
+        "it stands there now"
+    );
+    let epochs: Vec<i64> = sqlx::query_scalar("SELECT epoch FROM pins ORDER BY epoch")
+        .fetch_all(&store.pool)
+        .await
+        .expect("rows");
+    assert_eq!(epochs, [1, 7, 8, 9]);
+    let events = store.events(0, None, 100).await.expect("events");
+    assert_eq!((events.len(), events[0].number), (10, 41));
+    assert_eq!(
+        known
+            .leases
+            .iter()
+            .map(|l| l.ip.octets()[3])
+            .collect::<Vec<_>>(),
+        [2]
+    );
+    let kept: Vec<String> = store
+        .revisions(99)
+        .await
+        .expect("rows")
+        .into_iter()
+        .map(|r| r.digest)
+        .collect();
+    assert_eq!(
+        kept,
+        [20, 19, 9, 8, 7, 1].map(hex),
+        "the newest, and what builds pin"
+    );
+    assert!(store.blob("f8").await.expect("read").is_some());
+    assert!(store.blob("f5").await.expect("read").is_none());
+    for (epoch, lines) in [(2, 0), (9, 1)] {
+        let (found, _) = store.log(&key(epoch), None, None, 9).await.expect("read");
+        assert_eq!(found.len(), lines, "build {epoch}");
+    }
+}
+
+#[tokio::test]
+async fn logs_are_bounded_searched_and_read_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let key = BuildKey {
+        system: name("web01"),
+        epoch: 1,
+    };
+    let lines = |from: u32, to: u32| -> Vec<LogEntry> {
+        (from..to)
+            .map(|n| LogEntry {
+                build: key.clone(),
+                time: at(i64::from(n)),
+                source: "syslog".into(),
+                text: format!("Line {n}"),
+            })
+            .collect()
+    };
+    writer.log(&lines(1, 6), 8).await.expect("logged");
+    writer.log(&lines(6, 13), 8).await.expect("logged");
+    let read = async |after, words, limit| {
+        let (lines, cursor) = store.log(&key, after, words, limit).await.expect("read");
+        (
+            lines.into_iter().map(|l| l.number).collect::<Vec<_>>(),
+            cursor,
+        )
+    };
+    assert_eq!(read(None, None, 100).await, ((5..=12).collect(), 12));
+    assert_eq!(read(None, None, 2).await, (vec![11, 12], 12));
+    assert_eq!(read(Some(5), None, 2).await, (vec![6, 7], 7));
+    assert_eq!(read(Some(11), None, 2).await, (vec![12], 12));
+    assert_eq!(read(Some(12), None, 2).await, (vec![], 12));
+    assert_eq!(read(None, Some("lINE 1"), 9).await, (vec![10, 11, 12], 12));
+    assert_eq!(read(Some(0), Some("line 5"), 9).await, (vec![5], 12));
+}
+
+#[tokio::test]
+async fn discovered_machines_are_known_again_the_latest_of_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let seen = |last: u8| DiscoveredView {
+        mac: MacAddr([2, 0, 0, 0, 0, last]),
+        firmware: Some("uefi".into()),
+        uuid: None,
+        hostname: None,
+        relay: None,
+        first_seen: at(0),
+        last_seen: at(i64::from(last)),
+        times: 1,
+    };
+    let all: Vec<DiscoveredView> = (1..=9).map(seen).collect();
+    writer.discovered(&all, 3).await.expect("stored");
+    let known = store.discovered().await.expect("read");
+    assert_eq!(known, [seen(9), seen(8), seen(7)]);
 }

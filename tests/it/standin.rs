@@ -16,7 +16,7 @@ use farrier::model::{
     Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
 };
 use farrier::serve::Waist;
-use farrier::serve::waist::Telling;
+use farrier::serve::waist::{Keeping, Telling};
 
 pub(crate) struct Standin {
     pub(crate) site: Arc<Site>,
@@ -354,6 +354,26 @@ impl Waist for Standin {
             return;
         }
         self.known.lock().expect("a lock").seen.push((mac, text));
+    }
+
+    fn hear(&self, mac: MacAddr, line: &str) {
+        let heard = (mac, format!("heard: {line}"));
+        self.known.lock().expect("a lock").seen.push(heard);
+    }
+
+    fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a> {
+        let down = self.down.load(Ordering::SeqCst);
+        if !down {
+            let kept = format!("kept {source} of build {}: {text}", build.epoch);
+            let mut known = self.known.lock().expect("a lock");
+            known.seen.push((mac(0), kept));
+        }
+        Box::pin(async move {
+            match down {
+                true => Err(TellError::Store("the disk is full".into())),
+                false => Ok(()),
+            }
+        })
     }
 
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {

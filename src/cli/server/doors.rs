@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::Chosen;
 use crate::cli::Place;
-use crate::control::{Control, Places};
+use crate::control::{Control, Places, ServerAddress};
 use crate::model::{DhcpMode, ProfileKind, Refusal};
 use crate::serve::http::{self, MachinePlane};
-use crate::serve::{Hot, dhcp, fai, tftp};
+use crate::serve::{Hot, dhcp, fai, syslog, tftp};
 
 /// Boot artefacts held in memory: some distros' kernels and initrds, and every loader.
 const HOT_BYTES: u64 = 512 << 20;
@@ -23,6 +23,7 @@ pub(super) struct Doors {
     tftp: Vec<tftp::Running>,
     dhcp: Option<dhcp::Running>,
     fai: Option<fai::Running>,
+    syslog: Option<syslog::Running>,
 }
 
 impl Doors {
@@ -36,6 +37,9 @@ impl Doors {
         }
         if let Some(fai) = self.fai {
             fai.stop().await;
+        }
+        if let Some(syslog) = self.syslog {
+            syslog.stop().await;
         }
         if let Some(machine) = self.machine {
             machine.stop().await;
@@ -123,6 +127,8 @@ pub(super) async fn open(
         None
     };
 
+    let syslog = open_syslog(control, &addresses).await?;
+
     let dhcp = match site.dhcp {
         DhcpMode::Off => None,
         mode if chosen.interfaces.is_empty() => {
@@ -146,7 +152,40 @@ pub(super) async fn open(
         tftp: tftps,
         dhcp,
         fai,
+        syslog,
     })
+}
+
+/// Logs are a help and no need: where this host's own syslog has the port, machines go without.
+async fn open_syslog(
+    control: &Arc<Control>,
+    addresses: &[ServerAddress],
+) -> Result<Option<syslog::Running>, Refusal> {
+    let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+    for address in addresses {
+        let at = SocketAddrV4::new(address.ip, syslog::PORT);
+        let bound = match tokio::net::UdpSocket::bind(at).await {
+            Ok(socket) => listen(at).map(|listener| (socket, listener)),
+            Err(error) => Err(error),
+        };
+        match bound {
+            Ok((socket, listener)) => {
+                udp.push(socket);
+                tcp.push(listener);
+                control.tally().door_opened(format!("syslog {at}"));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "machines' logs are not received at {at}; find who has the port with `ss -lntup`");
+            }
+        }
+    }
+    if udp.is_empty() {
+        return Ok(None);
+    }
+    let started = syslog::start(udp, tcp, control.clone());
+    started
+        .map(Some)
+        .map_err(|e| cannot("syslog", "its sockets", &e))
 }
 
 fn listen(at: SocketAddrV4) -> io::Result<tokio::net::TcpListener> {

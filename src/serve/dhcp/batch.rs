@@ -9,6 +9,7 @@ use crate::control::Snapshot;
 use crate::dhcp::describe::{client, describe};
 use crate::dhcp::{Answer, Destination, LeaseTable, Outcome, Place, Reply, Request};
 use crate::dhcp::{answer, encode, parse, route};
+use crate::model::view::DiscoveredView;
 use crate::model::{
     ClientStage, Door, Event, EventKind, Firmware, Lease, MacAddr, Name, Timestamp,
 };
@@ -37,6 +38,7 @@ pub(super) struct Batch {
     seen: Vec<(MacAddr, Door, String)>,
     firmware: Vec<(MacAddr, Firmware)>,
     began: Vec<Event>,
+    strangers: Vec<DiscoveredView>,
 }
 
 /// A datagram, wherever it is kept.
@@ -88,6 +90,9 @@ impl Moment<'_> {
         );
         let active = self.is_active(&answer);
         if active || self.shared.gate.pass() {
+            if answer.system.is_none() {
+                batch.strangers.push(self.stranger(&request, &answer));
+            }
             let text = describe(&request, &answer);
             tracing::debug!(machine.mac = %request.mac, "{text}");
             batch.seen.push((request.mac, self.place.door, text));
@@ -108,6 +113,20 @@ impl Moment<'_> {
             }
             Outcome::Record(lease, _) => batch.leases.push(lease.clone()),
             Outcome::Check(ip) => batch.checks.push((*ip, number)),
+        }
+    }
+
+    /// A machine that nobody declared.
+    fn stranger(&self, request: &Request<'_>, answer: &Answer<'_>) -> DiscoveredView {
+        DiscoveredView {
+            mac: request.mac,
+            firmware: answer.facts.firmware.map(|f| f.word().to_string()),
+            uuid: request.machine_id().map(|id| id.as_str().to_string()),
+            hostname: request.hostname(),
+            relay: request.giaddr,
+            first_seen: self.now,
+            last_seen: self.now,
+            times: 1,
         }
     }
 
@@ -204,6 +223,9 @@ impl Batch {
     pub(super) fn tell(&mut self, shared: &Shared) {
         for event in self.began.drain(..) {
             shared.control.note(event);
+        }
+        for stranger in self.strangers.drain(..) {
+            shared.control.discover(stranger);
         }
         for (mac, firmware) in self.firmware.drain(..) {
             shared.control.seen_firmware(mac, firmware);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::document::admit;
 use super::machine::{Answer, Asked, MachinePlane};
 use super::reply;
-use super::report::{read, tail, tell};
+use super::report::{kept, read, tail, tell};
 use crate::boot::Scope;
 use crate::control::{Authorised, TellError, served_document};
 use crate::lifecycle::StepError;
@@ -39,6 +39,9 @@ pub(super) async fn handoff(
         "bundle" => bundle(plane, asked, &granted, &said).await,
         "result" => match result(&said) {
             Some(report) => {
+                if let Err(answer) = kept(plane, &granted, "first-boot", log_of(&said)).await {
+                    return answer;
+                }
                 let remark = format!("{} {} (code {})", report.agent, report.class, report.code);
                 match tell(plane, &granted, EventKind::AgentReported(report)).await {
                     Ok(()) => Answer::remark(reply::ok(), remark),
@@ -116,6 +119,16 @@ fn contents(plane: &MachinePlane, granted: &Authorised) -> Response {
     }
     let bytes = archive.into_inner().unwrap_or_default();
     reply::bytes(StatusCode::OK, "application/x-tar", Bytes::from(bytes))
+}
+
+/// What a result says after its head.
+fn log_of(said: &str) -> &str {
+    let ends = ["\n\n", "\r\n\r\n"];
+    let parts = ends.iter().filter_map(|end| said.split_once(end));
+    parts
+        .map(|(_, log)| log)
+        .max_by_key(|log| log.len())
+        .unwrap_or("")
 }
 
 /// Reads a result: `agent=steps code=0 class=ok seconds=12`, lines `hostkey=..`, an empty line, the

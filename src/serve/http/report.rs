@@ -12,8 +12,7 @@ use super::reply;
 use crate::boot::Scope;
 use crate::control::Authorised;
 use crate::lifecycle::disks;
-use crate::model::event::printable;
-use crate::model::{Door, Event, EventKind, Phase, Stage};
+use crate::model::{Event, EventKind, Phase, Stage};
 
 const VERBS: [&str; 7] = [
     "start", "disks", "progress", "end", "fail", "log", "handoff",
@@ -73,6 +72,9 @@ pub(super) async fn report(
         }
         "end" => told(plane, &granted, EventKind::InstallerEnded).await,
         "fail" => {
+            if let Err(answer) = kept(plane, &granted, "report", &said).await {
+                return answer;
+            }
             let kind = EventKind::InstallerFailed {
                 stage,
                 detail: detail(),
@@ -80,15 +82,10 @@ pub(super) async fn report(
             told(plane, &granted, kind).await
         }
         "disks" => choose_disk(plane, &granted, &said).await,
-        "log" => {
-            if let Some(mac) = asked.mac {
-                for line in said.lines().rev().take(12).collect::<Vec<_>>().iter().rev() {
-                    let line = format!("log: {}", printable(line, 200));
-                    plane.waist.observe(mac, Door::Http, line);
-                }
-            }
-            reply::ok().into()
-        }
+        "log" => match kept(plane, &granted, "report", &said).await {
+            Ok(()) => reply::ok().into(),
+            Err(answer) => answer,
+        },
         "handoff" => hand_off(plane, asked, &granted).await,
         _ => reply::not_found().into(),
     }
@@ -157,6 +154,17 @@ pub(super) async fn tell(
         Ok(_) => Ok(()),
         Err(error) => Err(Answer::remark(reply::not_told(&error), error.to_string())),
     }
+}
+
+/// Keeps the end of a log with its build.
+pub(super) async fn kept(
+    plane: &MachinePlane,
+    granted: &Authorised,
+    source: &str,
+    log: &str,
+) -> Result<(), Answer> {
+    let kept = plane.waist.keep_log(&granted.build.key, source, log).await;
+    kept.map_err(|error| Answer::remark(reply::not_told(&error), error.to_string()))
 }
 
 /// The body as text, whatever its bytes are.

@@ -11,6 +11,7 @@ mod own_disk;
 mod phantom;
 mod recipes;
 mod scenario;
+mod seen;
 mod site;
 
 use std::io::Write;
