@@ -29,6 +29,7 @@ pub mod artefacts;
 pub mod inventory;
 pub mod net;
 pub mod store;
+pub mod vault;
 
 // waist
 pub mod control;

@@ -34,6 +34,14 @@ finish() {
         echo "deb $SECURITY $SUITE-security main" >"$target/etc/apt/sources.list.d/security.list"
     fi
 
+    if [ "$BOOT_ORDER" = network ] && [ -d /sys/firmware/efi ]; then
+        variables=$target/sys/firmware/efi/efivars
+        grep -q " $variables " /proc/mounts || mount -t efivarfs efivarfs "$variables"
+        farrier_get boot-order.sh boot-order.sh
+        . ./boot-order.sh
+        farrier_network_first chroot "$target" efibootmgr
+    fi
+
     farrier_progress handoff
     farrier_get first-boot.sh first-boot.sh
     sh first-boot.sh "$target"

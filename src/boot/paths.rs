@@ -144,14 +144,37 @@ impl Urls {
         format!("{}/r/{token}", self.base())
     }
 
-    /// Where a first-boot unit asks: append `/VERB`.
-    pub fn handoff(&self, token: &str) -> String {
-        format!("{}/h/{token}", self.base())
-    }
-
     /// The cache of a mirror.
     pub fn mirror(&self, name: &str) -> String {
         format!("{}/mirror/{name}", self.base())
+    }
+}
+
+/// Mints the URLs of what is spoken over TLS: the hand-off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecureUrls {
+    /// The address and HTTPS port as the machine reaches them.
+    pub server: SocketAddrV4,
+}
+
+impl SecureUrls {
+    /// `https://10.77.0.1`, without the port if it is 443.
+    pub fn base(&self) -> String {
+        if self.server.port() == 443 {
+            format!("https://{}", self.server.ip())
+        } else {
+            format!("https://{}", self.server)
+        }
+    }
+
+    /// Where an installer asks for its hand-off: append `/handoff`.
+    pub fn report(&self, token: &str) -> String {
+        format!("{}/r/{token}", self.base())
+    }
+
+    /// Where a first-boot unit asks: append `/VERB`.
+    pub fn handoff(&self, token: &str) -> String {
+        format!("{}/h/{token}", self.base())
     }
 }
 
@@ -249,10 +272,11 @@ fn grub_mac(name: &str) -> Option<MacAddr> {
     mac.strip_prefix("01-").unwrap_or(mac).parse().ok()
 }
 
-/// One path segment of plain characters that no file system or URL treats specially.
+/// One path segment of plain characters that no file system or URL treats specially, and no longer
+/// than the longest name of a distro.
 fn plain(segment: &str) -> bool {
     !segment.is_empty()
-        && segment.len() <= 128
+        && segment.len() <= 253
         && !segment.starts_with('.')
         && segment
             .bytes()
@@ -261,6 +285,8 @@ fn plain(segment: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -302,6 +328,14 @@ mod tests {
         }
         let report = parse_http(&path(format!("{}/progress/extract", urls.report("T0"))));
         assert!(matches!(report, Some(HttpPath::Report { stage: Some(s), .. }) if s == "extract"));
+        let secure = SecureUrls {
+            server: "10.77.0.1:443".parse().expect("an address"),
+        };
+        let handoff = format!("{}/bundle", secure.handoff("T0"));
+        let handoff = handoff.strip_prefix("https://10.77.0.1").expect("the base");
+        assert!(
+            matches!(parse_http(handoff), Some(HttpPath::Handoff { verb, .. }) if verb == "bundle")
+        );
         assert_eq!(
             parse_http("/mirror/debian/dists/bookworm/Release"),
             Some(HttpPath::Mirror {
@@ -309,6 +343,63 @@ mod tests {
                 path: "dists/bookworm/Release".into()
             })
         );
+    }
+
+    /// A file's name as `boot/` and `profiles/` may give it.
+    fn file_name() -> impl Strategy<Value = String> {
+        "[A-Za-z0-9_:+~-][A-Za-z0-9._:+~-]{0,127}"
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_minted_is_parsed(
+            distro in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?([.][a-z0-9]{1,63}){0,2}",
+            (file, stage) in (file_name(), file_name()),
+            mac in any::<[u8; 6]>().prop_map(|m| MacAddr([m[0] & 0xfe | 2, m[1], m[2], m[3], m[4], m[5]])),
+            token in "[0-9a-f]{40}",
+            port in any::<u16>(),
+        ) {
+            let server = SocketAddrV4::new([10, 77, 0, 1].into(), port);
+            let (urls, secure) = (Urls { server }, SecureUrls { server });
+            let path = |url: String| {
+                let (_, rest) = url.split_once("://").expect("a URL");
+                rest[rest.find('/').expect("a path")..].to_string()
+            };
+            let parsed = |url: String| parse_http(&path(url));
+            let id = ArtefactRef { distro: distro.clone(), name: file.clone() };
+            let planned = PlannedFile { id: id.clone(), digest: Digest::of(&mac.0), size: 1 };
+            let digest = planned.digest.short();
+            prop_assert_eq!(parsed(urls.ipxe(mac)), Some(HttpPath::Ipxe(mac)));
+            prop_assert_eq!(parsed(urls.artefact(&planned)), Some(HttpPath::Artefact { id: id.clone(), digest: digest.clone() }));
+            prop_assert_eq!(
+                parse_tftp(&artefact_path(&id, &planned.digest)),
+                Some(TftpName::Artefact { id, digest })
+            );
+            for loader in LOADERS {
+                prop_assert_eq!(parsed(urls.loader(loader)), Some(HttpPath::Loader(loader.into())));
+            }
+            prop_assert_eq!(parse_tftp(&tftp_grub(mac)), Some(TftpName::Grub(mac)));
+            prop_assert_eq!(
+                parsed(format!("{}/{file}", urls.documents(&token))),
+                Some(HttpPath::Document { token: token.clone(), name: file.clone() })
+            );
+            prop_assert_eq!(
+                parsed(format!("{}/progress/{stage}", urls.report(&token))),
+                Some(HttpPath::Report { token: token.clone(), verb: "progress".into(), stage: Some(stage) })
+            );
+            prop_assert_eq!(
+                parsed(format!("{}/handoff", secure.report(&token))),
+                Some(HttpPath::Report { token: token.clone(), verb: "handoff".into(), stage: None })
+            );
+            prop_assert_eq!(
+                parsed(format!("{}/bundle", secure.handoff(&token))),
+                Some(HttpPath::Handoff { token, verb: "bundle".into() })
+            );
+            prop_assert_eq!(
+                parsed(format!("{}/pool/{file}", urls.mirror(&distro))),
+                Some(HttpPath::Mirror { name: distro, path: format!("pool/{file}") })
+            );
+        }
     }
 
     #[test]

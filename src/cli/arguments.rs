@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     Exit, add, apply, boot, cancel, check, completion, discovered, distro, doctor, events, lease,
-    logs, ls, man, plan, profile, rebuild, render, revision, rm, serve, session::Session, set,
-    show, status, wait, watch, why,
+    logs, ls, man, plan, profile, rebuild, render, revision, rm, secret, serve, session::Session,
+    set, show, status, wait, watch, why,
 };
 use crate::model::Refusal;
 
@@ -162,6 +162,9 @@ pub(super) enum Command {
     /// Events: what happened
     #[command(subcommand, disable_help_subcommand = true)]
     Event(EventCommand),
+    /// Secrets: values that no file holds
+    #[command(subcommand, disable_help_subcommand = true)]
+    Secret(secret::SecretCommand),
     /// Revisions: what was in force, and when
     #[command(subcommand, disable_help_subcommand = true)]
     Revision(revision::RevisionCommand),
@@ -252,6 +255,7 @@ impl Command {
             Command::Distro(verb) => verb.run(session).await,
             Command::Lease(verb) => verb.run(session).await,
             Command::Discovered(verb) => verb.run(session).await,
+            Command::Secret(verb) => verb.run(session).await,
             Command::Revision(verb) => verb.run(session).await,
             Command::Completion(verb) => verb.run(session),
             Command::Man(verb) => verb.run(session),

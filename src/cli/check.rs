@@ -1,6 +1,6 @@
 //! `farrier check`: are the site's files sound, and does every system render?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::offline::{self, Loaded};
 use super::{Exit, Session};
 use crate::inventory;
-use crate::model::{Diagnostic, Name, Refusal, System};
+use crate::model::{Diagnostic, Name, Refusal, SecretName, Severity, System};
 use crate::render::CompiledProfile;
 
 /// Check the site's files: every problem at once, with file, line and fix.
@@ -18,6 +18,9 @@ use crate::render::CompiledProfile;
 /// Renders every system. Changes nothing and asks no server.
 #[derive(Debug, Args)]
 pub(super) struct Check {}
+
+/// The places of so many references to secrets are looked up; a profile's may be in every system.
+const PLACED: usize = 20;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,7 +41,12 @@ impl Check {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let report = match offline::load(&session.place) {
-            Ok(loaded) => whole(&loaded),
+            Ok(loaded) => {
+                let mut report = whole(&loaded);
+                let known = offline::secrets(&session.place).await?;
+                report.problems.extend(secrets(&loaded, known.as_ref()));
+                report
+            }
             Err(refusal) if refusal.problems.is_empty() => return Err(refusal),
             Err(refusal) => CheckReport {
                 revision: None,
@@ -117,6 +125,33 @@ pub(super) fn whole(loaded: &Loaded) -> CheckReport {
         distros: site.distros.len(),
         problems,
     }
+}
+
+/// References to secrets that are not set. Without a database nobody knows which are: that is said
+/// and is no error, so that a site can be checked anywhere.
+fn secrets(loaded: &Loaded, known: Option<&BTreeSet<SecretName>>) -> Vec<Diagnostic> {
+    let site = &loaded.site;
+    let is_set = |name: &SecretName| known.is_some_and(|known| known.contains(name));
+    let mut systems: Vec<&Arc<System>> = site.systems.values().collect();
+    systems.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut found = Vec::new();
+    for system in systems {
+        let Some(profile) = site.profile_of(system) else {
+            continue;
+        };
+        for unset in inventory::unset(system, profile, &is_set) {
+            let place = (found.len() < PLACED).then(|| unset.place(&loaded.files, site, system));
+            found.push((&system.name, vec![unset.diagnostic(place.flatten())]));
+        }
+    }
+    if known.is_none() && !found.is_empty() {
+        let text = "secrets are referred to, and there is no database here to know which are set";
+        let mut problem = Diagnostic::error(text)
+            .help("run this where the server runs, or name its state with `--state DIR`");
+        problem.severity = Severity::Warning;
+        return vec![problem];
+    }
+    once(found)
 }
 
 /// Whether two systems have the same problem at the same place; what they render to may differ.

@@ -70,6 +70,13 @@ impl Client {
         self.value(response).await
     }
 
+    /// Removes one thing.
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
+        let none = Pairs::new();
+        let response = self.send(Method::DELETE, path, &none, Bytes::new()).await?;
+        self.value(response).await
+    }
+
     /// Asks for something that answers in lines, one JSON value each; `each` is called as they come.
     pub(super) async fn lines<T: DeserializeOwned>(
         &self,

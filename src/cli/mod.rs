@@ -39,6 +39,7 @@ mod reference;
 mod render;
 mod revision;
 mod rm;
+mod secret;
 mod selection;
 mod serve;
 mod server;

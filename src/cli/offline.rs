@@ -1,5 +1,6 @@
 //! What works on the files with no server running: loading, selecting, editing, rendering.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -10,9 +11,11 @@ use crate::model::command::{DocumentView, EditOutcome, EditReport, FetchProgress
 use crate::model::view::DistroView;
 use crate::model::{
     Code, Diagnostic, Distro, EditRequest, Firmware, Name, Profile, ProfileKind, Refusal,
-    Selection, Severity, Site, System,
+    SecretName, Selection, Severity, Site, System,
 };
 use crate::render::{self, Place as Ground, Rendered};
+use crate::store;
+use crate::vault::Authority;
 
 /// A site as its files say.
 #[derive(Debug)]
@@ -199,13 +202,15 @@ fn unwritten(error: &WriteError) -> Refusal {
 
 /// Renders one system as its files say.
 pub(super) fn render(
+    place: &Place,
     site: &Site,
     system: &System,
     profile: Option<&Name>,
     firmware: Option<Firmware>,
 ) -> Result<RenderView, Refusal> {
     let (profile, distro) = recipe(site, profile.unwrap_or(&system.profile))?;
-    let ground = ground(site, system, &own_addresses(), firmware);
+    let mut ground = ground(site, system, &own_addresses(), firmware);
+    ground.authority = Authority::certificate_in(&place.state);
     let rendered = render::render(system, profile, distro, &ground).map_err(Refusal::files)?;
     Ok(RenderView {
         system: system.name.clone(),
@@ -276,11 +281,11 @@ pub(super) fn ground(
         let here = own.iter().copied().find(|ip| s.network.contains(ip));
         s.server.or(here).or_else(|| s.network.hosts().next())
     });
+    let address = address.unwrap_or(Ipv4Addr::LOCALHOST);
     Ground {
-        server: SocketAddrV4::new(
-            address.unwrap_or(Ipv4Addr::LOCALHOST),
-            site.server.http_port,
-        ),
+        server: SocketAddrV4::new(address, site.server.http_port),
+        secure: SocketAddrV4::new(address, site.server.https_port),
+        authority: None,
         subnet: subnet.cloned(),
         ip,
         firmware,
@@ -292,6 +297,14 @@ pub(super) fn ground(
 /// Whether any of these refuses the files.
 pub(super) fn any_error(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|p| p.severity == Severity::Error)
+}
+
+/// The names of the secrets that are set, from the database of a server that runs or not; none if
+/// there is no database here, so that nobody knows.
+pub(super) async fn secrets(place: &Place) -> Result<Option<BTreeSet<SecretName>>, Refusal> {
+    store::secret_names(&place.state.join("farrier.db"))
+        .await
+        .map_err(|e| Refusal::failed(chain(&e)))
 }
 
 /// The distros of a site, and what of them is in the state directory.

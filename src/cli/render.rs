@@ -76,7 +76,13 @@ impl Render {
         };
         let system = offline::find(&loaded.site, &self.name)?;
         let firmware = self.arch.map(Firmware::from_code);
-        offline::render(&loaded.site, system, self.profile.as_ref(), firmware)
+        offline::render(
+            &session.place,
+            &loaded.site,
+            system,
+            self.profile.as_ref(),
+            firmware,
+        )
     }
 
     /// Keeps only the document that was asked for.

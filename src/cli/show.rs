@@ -112,6 +112,7 @@ fn text(view: &ShowView, phase: &str, now: Timestamp) -> String {
         line("revision", build.revision.clone());
         line("wrote", build.disk.clone().unwrap_or_default());
         line("reason", build.reason.clone().unwrap_or_default());
+        line("ALARM", build.alarm.clone().unwrap_or_default());
     }
     for key in &view.host_keys {
         line("host key", key.clone());

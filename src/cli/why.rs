@@ -113,6 +113,9 @@ fn text(view: &WhyView, name: &str) -> String {
                 }
                 None => line("phase", phase.to_string()),
             }
+            if let Some(alarm) = system.build.as_ref().and_then(|b| b.alarm.clone()) {
+                line("ALARM", alarm);
+            }
         }
         None => line(
             "record",

@@ -7,16 +7,21 @@ use rayon::prelude::*;
 
 use super::Control;
 use super::pin::distro_of;
-use crate::model::{Name, Profile, Site, System};
+use crate::inventory::{self, FileSet};
+use crate::model::{Name, Profile, SecretName, Site, System};
 use crate::render::CompiledProfile;
 
 /// Beyond so many systems of one profile, the others are rendered when they are flagged: a flag
 /// that does not render is refused there with the same words.
 const RENDERED_PER_PROFILE: usize = 2_000;
 
+/// The places of so many references to secrets are looked up; a profile's may be in every system.
+const PLACED: usize = 20;
+
 /// Renders systems and marks those that do not: one bad entry affects that system alone.
 /// What `before` holds unchanged was rendered then, so an edit costs what it touches.
-pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site) {
+/// `files` are what the site was read from, to say where a reference stands.
+pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site, files: &FileSet) {
     let mut by_profile: HashMap<&Name, Vec<&Arc<System>>> = HashMap::new();
     for system in site.systems.values() {
         by_profile.entry(&system.profile).or_default().push(system);
@@ -41,6 +46,14 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site) {
             continue;
         }
         systems.sort_by(|a, b| a.name.cmp(&b.name));
+        for system in &systems {
+            let is_set = |name: &SecretName| control.is_set(name);
+            if let Some(unset) = inventory::unset(system, profile, &is_set).first() {
+                let place = (broken.len() < PLACED).then(|| unset.place(files, site, system));
+                let problem = unset.diagnostic(place.flatten()).to_string();
+                broken.push((system.name.clone(), problem));
+            }
+        }
         systems.truncate(RENDERED_PER_PROFILE);
         broken.extend(of_profile(control, site, profile, &systems));
     }
@@ -91,19 +104,24 @@ fn of_profile(
         .collect()
 }
 
-/// Replaces a system by one that says what is wrong with it, everywhere it is indexed.
+/// Replaces a system by one that says what is wrong with it.
 fn mark(site: &mut Site, name: &Name, problem: String) {
     let Some(system) = site.systems.get(name) else {
         return;
     };
     let mut marked = (**system).clone();
     marked.broken = Some(problem);
-    let marked = Arc::new(marked);
+    replace(site, marked);
+}
+
+/// Puts a system in the place of the one of its name, everywhere it is indexed.
+pub(super) fn replace(site: &mut Site, system: System) {
+    let marked = Arc::new(system);
     for interface in &marked.interfaces {
         site.by_mac.insert(interface.mac, marked.clone());
         if let Some(ip) = interface.ip {
             site.by_ip.insert(ip, marked.clone());
         }
     }
-    site.systems.insert(name.clone(), marked);
+    site.systems.insert(marked.name.clone(), marked);
 }

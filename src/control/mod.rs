@@ -19,6 +19,7 @@ mod pin;
 mod places;
 mod preview;
 mod recent;
+mod secrets;
 mod select;
 mod site;
 mod snapshot;
@@ -57,6 +58,7 @@ use crate::model::{
 };
 use crate::net;
 use crate::store::Store;
+use crate::vault::{Authority, Sealer, VaultError};
 use writer::Command;
 
 /// What came of an event.
@@ -76,6 +78,8 @@ pub struct Control {
     places: ArcSwap<Places>,
     store: Store,
     key: TokenKey,
+    sealer: Sealer,
+    authority: Authority,
     clock: Clock,
     files: site::Files,
     shelf: Shelf,
@@ -227,6 +231,16 @@ impl Control {
     /// Where machines reach this server.
     pub fn places(&self) -> Arc<Places> {
         self.places.load_full()
+    }
+
+    /// How the server speaks TLS now: with a certificate for every address that a machine may reach
+    /// it at. Asked for each connection, so that a renewed one needs no restart.
+    ///
+    /// # Errors
+    /// If no certificate can be made.
+    pub fn tls(&self) -> Result<Arc<rustls::ServerConfig>, VaultError> {
+        let addresses = self.places().all(&self.site());
+        self.authority.server(&addresses, self.clock())
     }
 
     /// Sets where machines reach this server, once sockets are bound.

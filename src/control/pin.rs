@@ -30,6 +30,10 @@ impl Control {
         }
         let place = self.place(site, system, distro, &snapshot.artefacts, epoch);
         let rendered = render::render(system, profile, distro, &place).map_err(Refusal::files)?;
+        if let Some(name) = rendered.secrets.iter().find(|name| !self.is_set(name)) {
+            return Err(Refusal::refused(format!("the secret `{name}` is not set"))
+                .help(format!("farrier secret set {name}")));
+        }
         let planned = |name: &str| planned(snapshot, &distro.name, name);
         Ok(Pinned {
             kind: profile.kind,
@@ -86,6 +90,8 @@ impl Control {
             .filter_map(|name| Some((name.clone(), index.get(&distro.name, name)?.digest)))
             .collect();
         Place {
+            secure: self.places().secure(site, *server.ip()),
+            authority: Some(self.authority.certificate().clone()),
             server,
             subnet,
             ip,

@@ -25,6 +25,8 @@ pub struct Places {
     pub addresses: Vec<ServerAddress>,
     /// The port the machine plane's HTTP door got.
     pub http_port: u16,
+    /// The port the hand-off's HTTPS door got.
+    pub https_port: u16,
 }
 
 impl Places {
@@ -47,6 +49,23 @@ impl Places {
             .or(near)
             .or(first)
             .map(|ip| SocketAddrV4::new(ip, port))
+    }
+
+    /// Every address that a machine may reach this server at, in order.
+    pub fn all(&self, site: &Site) -> Vec<Ipv4Addr> {
+        let own = self.addresses.iter().map(|a| a.ip);
+        let named = site.subnets.iter().filter_map(|s| s.server);
+        let all: std::collections::BTreeSet<Ipv4Addr> = own.chain(named).collect();
+        all.into_iter().collect()
+    }
+
+    /// The same address as [`Places::toward`] gives, with the port of the hand-off.
+    pub fn secure(&self, site: &Site, server: Ipv4Addr) -> SocketAddrV4 {
+        let port = match self.https_port {
+            0 => site.server.https_port,
+            port => port,
+        };
+        SocketAddrV4::new(server, port)
     }
 
     /// The address toward a system.

@@ -17,7 +17,6 @@ use crate::store::RevisionRow;
 #[derive(Debug)]
 pub(super) struct Files {
     pub(super) site: PathBuf,
-    pub(super) state: PathBuf,
     pub(super) loaded: Mutex<Loaded>,
     stale: StdMutex<Option<Stale>>,
 }
@@ -30,10 +29,9 @@ pub(super) struct Loaded {
 }
 
 impl Files {
-    pub(super) fn new(site: PathBuf, state: PathBuf) -> Self {
+    pub(super) fn new(site: PathBuf) -> Self {
         Files {
             site,
-            state,
             loaded: Mutex::new(Loaded::default()),
             stale: StdMutex::new(None),
         }
@@ -67,7 +65,7 @@ impl Control {
             Ok(Some(files)) => {
                 let parsed = inventory::parse(&files);
                 if let Some(mut site) = parsed.site {
-                    check::mark_broken(self, &mut site, &Site::default());
+                    check::mark_broken(self, &mut site, &Site::default(), &files);
                     self.publish(site, None)
                         .await
                         .map_err(|e| Refusal::failed(e.to_string()))?;
@@ -126,7 +124,9 @@ impl Control {
         let Some(mut site) = parsed.site else {
             return Err(self.refuse(errors));
         };
-        tokio::task::block_in_place(|| check::mark_broken(self, &mut site, &self.site()));
+        tokio::task::block_in_place(|| {
+            check::mark_broken(self, &mut site, &self.site(), &files);
+        });
         let row = self.revision_row(&files, author);
         self.publish(site, Some(row))
             .await
@@ -168,7 +168,7 @@ impl Control {
         (row, contents)
     }
 
-    async fn publish(
+    pub(super) async fn publish(
         &self,
         site: Site,
         revision: Option<(RevisionRow, RevisionFiles)>,

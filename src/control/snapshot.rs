@@ -9,6 +9,7 @@ use crate::model::{
     ArtefactIndex, Build, BuildKey, MacAddr, Machine, Name, Pinned, Site, System, Timestamp,
     UnknownAction,
 };
+use crate::store::Secrets;
 
 /// Everything that answering needs, at one moment. Cheap to copy: the dynamic half is persistent
 /// maps.
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub machines: imbl::HashMap<Name, Arc<Machine>>,
     /// What their latest builds pinned.
     pub pinned: imbl::HashMap<BuildKey, Arc<Pinned>>,
+    /// Secrets, sealed.
+    pub(super) secrets: Arc<Secrets>,
     tokens: imbl::HashMap<TokenHash, (BuildKey, Scope)>,
     bound: imbl::HashMap<Ipv4Addr, Name>,
 }
@@ -44,6 +47,7 @@ impl Snapshot {
             artefacts,
             machines: imbl::HashMap::new(),
             pinned: imbl::HashMap::new(),
+            secrets: Arc::default(),
             tokens: imbl::HashMap::new(),
             bound: imbl::HashMap::new(),
         }

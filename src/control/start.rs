@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -20,6 +19,7 @@ use crate::artefacts::Shelf;
 use crate::boot::TokenKey;
 use crate::model::{Site, Timestamp};
 use crate::store::{self, StoreError};
+use crate::vault::{self, Authority, Sealer, VaultError};
 
 /// Tells the time. Only the edge of the program reads the machine's clock; tests pass their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -28,7 +28,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Options {
     /// The directory of the site's files.
     pub site: PathBuf,
-    /// The directory of the database, the key, artefacts and the socket.
+    /// The directory of the database, the keys, artefacts and the socket.
     pub state: PathBuf,
     /// Tells the time.
     pub clock: Clock,
@@ -57,14 +57,9 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
-    /// The key file is damaged.
-    #[error(
-        "`{path}` does not hold 32 bytes; restore it from a backup, or remove it (builds under way must then be flagged again)"
-    )]
-    Key {
-        /// Which.
-        path: PathBuf,
-    },
+    /// A key cannot be used.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,7 +76,9 @@ impl Control {
             source,
         };
         std::fs::create_dir_all(&options.state).map_err(state)?;
-        let key = key(&options.state)?;
+        let key = TokenKey::new(vault::token_key(&options.state)?);
+        let sealer = Sealer::open(&options.state)?;
+        let authority = Authority::open(&options.state)?;
         let (store, writer) = store::open(&options.state.join("farrier.db")).await?;
         let known = store.known().await?;
         let now = (options.clock)();
@@ -98,6 +95,7 @@ impl Control {
             snapshot.put(machine, &key);
         }
         snapshot.pinned.extend(known.pins);
+        snapshot.secrets = Arc::new(known.secrets);
 
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let (commands, received) = mpsc::channel(4096);
@@ -128,9 +126,11 @@ impl Control {
             places: ArcSwap::from_pointee(Places::default()),
             store,
             key,
+            sealer,
+            authority,
             clock: options.clock,
             shelf: Shelf::open(&options.state),
-            files: site::Files::new(options.site, options.state),
+            files: site::Files::new(options.site),
             counters: super::Counters::default(),
             heard,
             discovered,
@@ -138,34 +138,4 @@ impl Control {
             started: now,
         }))
     }
-}
-
-/// Reads the server's key, or draws it the first time.
-fn key(state: &Path) -> Result<TokenKey, OpenError> {
-    let path = state.join("token.key");
-    match std::fs::read(&path) {
-        Ok(bytes) => bytes
-            .try_into()
-            .map(TokenKey::new)
-            .map_err(|_| OpenError::Key { path: path.clone() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let mut bytes = [0u8; 32];
-            bytes[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-            bytes[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
-            write_key(&path, &bytes).map_err(|source| OpenError::State { path, source })?;
-            Ok(TokenKey::new(bytes))
-        }
-        Err(source) => Err(OpenError::State { path, source }),
-    }
-}
-
-fn write_key(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -314,6 +314,7 @@ impl Control {
         let snapshot = self.snapshot();
         let mut phases: BTreeMap<String, usize> = BTreeMap::new();
         let mut attention = Vec::new();
+        let mut alarms = Vec::new();
         let flagged = snapshot.machines.len();
         for (name, machine) in &snapshot.machines {
             if !snapshot.site.systems.contains_key(name) {
@@ -321,6 +322,11 @@ impl Control {
             }
             let phase = machine.build.as_ref().map_or(Phase::Idle, |b| b.phase);
             *phases.entry(phase.word().to_string()).or_default() += 1;
+            if let Some(build) = &machine.build
+                && let Some(alarm) = &build.alarm
+            {
+                alarms.push(format!("`{name}`, build {}: {alarm}", build.key.epoch));
+            }
             if matches!(phase, Phase::Failed | Phase::Stalled | Phase::Held) {
                 let reason = machine
                     .build
@@ -335,6 +341,8 @@ impl Control {
         let idle = snapshot.site.systems.len().saturating_sub(flagged);
         *phases.entry(Phase::Idle.word().to_string()).or_default() += idle;
         attention.sort();
+        alarms.sort();
+        attention.splice(0..0, alarms.iter().map(|a| format!("ALARM: {a}")));
         for system in snapshot.site.systems.values() {
             if let Some(problem) = &system.broken {
                 attention.push(format!(
@@ -357,6 +365,7 @@ impl Control {
             phases,
             systems: snapshot.site.systems.len(),
             attention,
+            alarms,
             counters: self.counters(),
         }
     }
@@ -402,6 +411,7 @@ pub(super) fn build_view(build: &Build) -> BuildView {
         ended: build.ended,
         attempts: [build.attempts, build.attempts_allowed],
         disk: build.disk.clone(),
+        alarm: build.alarm.clone(),
         revision: build.revision.short(),
     }
 }

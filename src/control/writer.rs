@@ -20,9 +20,9 @@ use crate::lifecycle::deadline::after;
 use crate::lifecycle::{StepError, implied, silent, step};
 use crate::model::{
     ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Pinned,
-    ProfileKind, Purpose, Record, Site, Timestamp,
+    ProfileKind, Purpose, Record, SecretName, Site, Timestamp,
 };
-use crate::store::{Batch, RevisionRow, Writer as StoreWriter};
+use crate::store::{Batch, RevisionRow, SecretRow, Writer as StoreWriter};
 
 /// Why a `tell` changed nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -70,6 +70,12 @@ pub(super) enum Command {
     Site {
         site: Arc<Site>,
         revision: Option<(RevisionRow, RevisionFiles)>,
+        done: oneshot::Sender<Result<(), TellError>>,
+    },
+    /// A secret as it is now; none to remove it.
+    Secret {
+        name: SecretName,
+        row: Option<Arc<SecretRow>>,
         done: oneshot::Sender<Result<(), TellError>>,
     },
     /// A new set of artefacts.
@@ -241,6 +247,19 @@ impl Writer {
                 group.next.site = site;
                 group.changed = true;
                 group.batch.revisions.extend(revision);
+                group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored);
+                }));
+            }
+            Command::Secret { name, row, done } => {
+                let mut secrets = (*group.next.secrets).clone();
+                match &row {
+                    Some(row) => secrets.insert(name.clone(), row.clone()),
+                    None => secrets.remove(&name),
+                };
+                group.next.secrets = Arc::new(secrets);
+                group.changed = true;
+                group.batch.secrets.push((name, row));
                 group.waiting.push(Box::new(move |stored| {
                     let _receiver_gone = done.send(stored);
                 }));

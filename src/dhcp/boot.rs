@@ -43,7 +43,9 @@ pub fn loader(kind: LoaderKind, arch: Arch) -> Option<&'static str> {
 
 /// Where the answer comes from.
 #[derive(Debug, Clone, Copy)]
-pub struct Origin {
+pub struct Origin<'a> {
+    /// The loaders that are there.
+    pub loaders: &'a [&'static str],
     /// This server's address and HTTP port as the machine reaches them.
     pub server: SocketAddrV4,
     /// Someone else hands out the addresses.
@@ -60,7 +62,7 @@ pub fn boot(
     request: &Request<'_>,
     facts: &Facts,
     decision: &Decision,
-    from: Origin,
+    from: Origin<'_>,
 ) -> Option<Boot> {
     let Action::Boot(plan) = &decision.action else {
         return None;
@@ -70,12 +72,13 @@ pub fn boot(
     let urls = Urls {
         server: from.server,
     };
-    let name = loader(plan.loader, firmware.arch);
+    // What is advertised is served: a loader that is not on this server is none.
+    let here = |kind| loader(kind, firmware.arch).filter(|name| from.loaders.contains(name));
+    let name = here(plan.loader);
     match facts.stage {
         ClientStage::Ipxe => {
             let capable = request.ipxe.is_none_or(|i| i.http);
-            let better = loader(LoaderKind::Ipxe, firmware.arch);
-            match better {
+            match here(LoaderKind::Ipxe) {
                 // A ROM's iPXE without HTTP cannot fetch the script: it is given ours, once.
                 Some(name) if !capable && !from.chained => {
                     Some(by_tftp(name, from, ipxe_class(from), None, effect, true))
@@ -121,7 +124,7 @@ pub fn boot(
 
 fn by_tftp(
     name: &'static str,
-    from: Origin,
+    from: Origin<'_>,
     class: Option<&'static str>,
     vendor_options: Option<&'static [u8]>,
     effect: Effect,
@@ -139,7 +142,7 @@ fn by_tftp(
 
 /// iPXE takes an offer without an address only if it says `PXEClient`; with an address and that
 /// word it would go on to port 4011 or wait for a proxy (src/net/udp/dhcp.c, dhcp_discovery_rx).
-fn ipxe_class(from: Origin) -> Option<&'static str> {
+fn ipxe_class(from: Origin<'_>) -> Option<&'static str> {
     from.proxy.then_some("PXEClient")
 }
 

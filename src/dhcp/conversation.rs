@@ -99,8 +99,10 @@ pub enum Silence {
     /// It boots its own disk, which in proxy mode is said by silence.
     #[error("it boots its own disk")]
     OwnDisk,
-    /// There is no loader for its firmware.
-    #[error("there is no boot loader for its firmware")]
+    /// There is no loader for its firmware, or not on this server.
+    #[error(
+        "there is no boot loader for its firmware here (`farrier doctor` lists those that are)"
+    )]
     NoLoader,
 }
 
@@ -299,6 +301,7 @@ impl<'a> Turn<'a, '_, '_> {
     pub(super) fn boot(&self, subnet: Option<&Subnet>, proxy: bool) -> Option<Boot> {
         let server = self.place.server(subnet);
         let from = boot::Origin {
+            loaders: &self.place.loaders,
             server: SocketAddrV4::new(server, self.place.http_port),
             proxy,
             chained: self.table.recent.chained(self.request.mac, self.now),

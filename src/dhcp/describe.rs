@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use dhcproto::v4::{MessageType, OptionCode};
 
-use super::conversation::{Answer, Outcome};
+use super::conversation::{Answer, Outcome, Silence};
 use super::reply::{Reply, Value};
 use super::request::{Class, Request};
-use crate::model::ClientStage;
+use crate::model::{Action, ClientStage};
 
 /// `DISCOVER from uefi firmware: offered 10.77.0.11; boot: snponly.efi, because it is flagged..`.
 pub fn describe(request: &Request<'_>, answer: &Answer<'_>) -> String {
@@ -53,10 +53,19 @@ fn outcome(text: &mut String, reply: &Reply<'_>, answer: &Answer<'_>) {
     let Some(decision) = &answer.decision else {
         return;
     };
-    let _infallible = match file {
-        Some(file) => write!(text, "; boot: {file}, because {}", decision.why),
-        None if answer.facts.stage == ClientStage::Os => Ok(()),
-        None => write!(text, "; no boot: {}", decision.why),
+    // Firmware that is told to boot without a name (a Raspberry Pi) has names of its own.
+    let told = reply
+        .options
+        .iter()
+        .any(|(code, _)| *code == OptionCode::ClassIdentifier);
+    let _infallible = match (file, &decision.action) {
+        (Some(file), _) => write!(text, "; boot: {file}, because {}", decision.why),
+        (None, _) if answer.facts.stage == ClientStage::Os => Ok(()),
+        (None, Action::Boot(_)) if told => {
+            write!(text, "; boot: its own names, because {}", decision.why)
+        }
+        (None, Action::Boot(_)) => write!(text, "; no boot: {}", Silence::NoLoader),
+        (None, _) => write!(text, "; no boot: {}", decision.why),
     };
 }
 

@@ -22,6 +22,8 @@ pub struct Place {
     pub door: Door,
     /// The port that boot scripts are fetched from.
     pub http_port: u16,
+    /// The boot loaders that are on this server: no other is advertised.
+    pub loaders: Vec<&'static str>,
 }
 
 impl Place {

@@ -98,6 +98,7 @@ impl Rig {
                 mode: DhcpMode::Full,
                 door: Door::Dhcp,
                 http_port: 80,
+                loaders: crate::boot::paths::LOADERS.to_vec(),
             },
             table: LeaseTable::default(),
             now: Timestamp::from_second(1_700_000_000).expect("a time"),

@@ -30,6 +30,7 @@ mod report;
 mod request;
 #[cfg(test)]
 mod scale;
+mod secrets;
 mod select;
 mod settings;
 mod subnet;
@@ -50,6 +51,7 @@ pub use origin::{BUILT_IN, Origin, origins};
 pub use read::{MAX_FILE, MAX_FILES, MAX_SYSTEMS_FILE, MAX_TOTAL, ReadError, read};
 pub use report::report;
 pub use request::{apply, edits};
+pub use secrets::{Unset, referred, unset};
 pub use select::{SelectError, select};
 pub use suggest::suggest;
 pub use watch::{Watch, WatchTimes};

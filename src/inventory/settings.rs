@@ -87,13 +87,14 @@ pub(super) fn settings(root: &Section<'_>) -> Settings {
 }
 
 fn server(section: &Section<'_>) -> Server {
-    section.only(&["interfaces", "http_port", "tftp_port"]);
+    section.only(&["interfaces", "http_port", "https_port", "tftp_port"]);
     let mut server = Server::default();
     if let Some(field) = section.get("interfaces") {
         server.interfaces = field.elements().iter().filter_map(interface_name).collect();
     }
     for (key, port) in [
         ("http_port", &mut server.http_port),
+        ("https_port", &mut server.https_port),
         ("tftp_port", &mut server.tftp_port),
     ] {
         let given = section.get(key).and_then(|f| f.integer(1..=65_535));

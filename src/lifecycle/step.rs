@@ -215,13 +215,18 @@ pub fn step(
         EventKind::HandoffRedeemed { key } => match was.phase {
             Installed | Stalled if was.handoff_key.is_none() => redeem(key),
             Installing | Held if was.handoff_asked && was.handoff_key.is_none() => redeem(key),
-            Configuring | Ready | Failed | Stalled if was.handoff_key.as_ref() == Some(key) => {
-                Ok(None)
-            }
+            // Its answer may have been lost, or its memory with a power cut. Once it has reported
+            // there is nothing left to ask for.
+            Configuring | Stalled if was.handoff_key.as_ref() == Some(key) => Ok(None),
             _ if was.handoff_key.is_some() => Err(StepError::AlreadyRedeemed(system.clone())),
             _ => refused("redeeming a hand-off"),
         },
-        EventKind::HandoffReused { .. } => Ok(None),
+        EventKind::HandoffReused { from } => moved(was.phase, &|b| {
+            b.alarm = Some(format!(
+                "its hand-off was already redeemed when {from} asked for it: one of the two was not \
+                 this machine"
+            ));
+        }),
         EventKind::Leased { .. } | EventKind::Fetched { .. } | EventKind::Seen { .. } => {
             Ok(observed::seen(was, event).map(|stage| Build {
                 observed: Some(stage),
@@ -343,6 +348,7 @@ fn flag(
         firmware: None,
         uuid: None,
         observed: None,
+        alarm: None,
         actor: actor.clone(),
     })
 }

@@ -67,8 +67,8 @@ pub struct Build {
     pub disk: Option<String>,
     /// Install again after a power cut although writing had begun.
     pub retry_after_write: bool,
-    /// The first-boot unit's own random key: the hand-off is redeemed once, and asking again with
-    /// the same key gets the same answer.
+    /// The digest of the first-boot unit's own random key: the hand-off is redeemed once, and asking
+    /// again with the same key gets the same answer until the result is reported.
     pub handoff_key: Option<String>,
     /// The installer asked where its hand-off is: it is about to end, and the first boot may come
     /// before its last report does.
@@ -87,6 +87,9 @@ pub struct Build {
     /// What was last seen of it, if that is newer than what it last said itself. It moves nothing.
     #[serde(default)]
     pub observed: Option<Stage>,
+    /// Something happened that a person must look at, in a sentence: it stays until the next flag.
+    #[serde(default)]
+    pub alarm: Option<String>,
     /// Who flagged it.
     pub actor: String,
 }

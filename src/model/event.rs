@@ -140,7 +140,7 @@ pub enum EventKind {
     },
     /// The first-boot unit redeemed its hand-off.
     HandoffRedeemed {
-        /// The unit's own random key.
+        /// The digest of the unit's own random key.
         key: String,
     },
     /// Someone tried to redeem a hand-off that was already redeemed.

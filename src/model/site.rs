@@ -74,6 +74,8 @@ pub struct Server {
     pub interfaces: Vec<String>,
     /// HTTP port of the machine plane.
     pub http_port: u16,
+    /// HTTPS port, for the hand-off.
+    pub https_port: u16,
     /// TFTP port; only tests move it.
     pub tftp_port: u16,
 }
@@ -83,6 +85,7 @@ impl Default for Server {
         Server {
             interfaces: Vec::new(),
             http_port: 80,
+            https_port: 443,
             tftp_port: 69,
         }
     }

@@ -61,6 +61,9 @@ pub struct BuildView {
     pub attempts: [u32; 2],
     /// The disk that was permitted to be written.
     pub disk: Option<String>,
+    /// Something happened that a person must look at; it stays until the next flag.
+    #[serde(default)]
+    pub alarm: Option<String>,
     /// The first twelve digits of the revision it pins.
     pub revision: String,
 }
@@ -222,6 +225,19 @@ pub struct DistroView {
     pub missing: Vec<String>,
 }
 
+/// A secret as `secret ls` prints it. Its value is never printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretView {
+    /// Its name.
+    pub name: super::SecretName,
+    /// When it was last set.
+    pub set: Timestamp,
+    /// By whom.
+    pub actor: String,
+    /// Systems that refer to it, their profiles' references included.
+    pub systems: Vec<String>,
+}
+
 /// What the server says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StatusView {
@@ -243,6 +259,9 @@ pub struct StatusView {
     pub systems: usize,
     /// Things that need a person.
     pub attention: Vec<String>,
+    /// Alarms of builds: someone asked for a hand-off that was already redeemed.
+    #[serde(default)]
+    pub alarms: Vec<String>,
     /// Counters by dotted name.
     pub counters: std::collections::BTreeMap<String, u64>,
 }

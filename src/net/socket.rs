@@ -42,6 +42,16 @@ pub enum BindError {
         /// 67 or 4011.
         port: u16,
     },
+    /// Another program has the port and does not share it, which proxy mode needs.
+    #[error(
+        "port {port} on `{interface}` is taken by a server that does not share it (`ss -ulpn sport = :{port}` names it); for dnsmasq, set `bind-interfaces`, or run it on another host"
+    )]
+    Unshared {
+        /// The interface's name.
+        interface: String,
+        /// 67 or 4011.
+        port: u16,
+    },
     /// Not allowed to.
     #[error(
         "port {port} on `{interface}` cannot be opened by this user; run as root, or grant CAP_NET_BIND_SERVICE, CAP_NET_RAW and CAP_NET_ADMIN"
@@ -86,6 +96,10 @@ impl DhcpSocket {
     ) -> Result<DhcpSocket, BindError> {
         let name = interface.name.clone();
         let socket = open(interface, port, sharing).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse if sharing == Sharing::Shared => BindError::Unshared {
+                interface: name,
+                port,
+            },
             io::ErrorKind::AddrInUse => BindError::Taken {
                 interface: name,
                 port,

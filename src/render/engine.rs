@@ -17,6 +17,7 @@ use minijinja::{
 use super::Format;
 use super::filters;
 use super::formats::Refused;
+use super::secret;
 
 /// Steps a template may take: about 50 ms.
 const FUEL: u64 = 1_000_000;
@@ -145,6 +146,9 @@ fn write(
         ));
     }
     let done = |r: fmt::Result| r.map_err(|_| Error::from(ErrorKind::WriteFailure));
+    if let Some(mark) = secret::printed(value, format, None) {
+        return done(out.write_str(&mark?));
+    }
     match value.kind() {
         ValueKind::String => {
             let text = value.as_str().unwrap_or_default();

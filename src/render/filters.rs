@@ -4,12 +4,13 @@
 //! is a text like any other and is escaped, so that `{{ x | json }}` in a shell script cannot slip
 //! past the shell's rules (`{{ x | json | sh }}` is what works).
 
-use minijinja::value::{Serde, ValueKind};
+use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::Format;
 use super::engine::refused;
 use super::formats::{Refused, json_quoted, no_escape, shell_quoted, toml_quoted, xml_escaped};
+use super::secret::{none_within, printed};
 
 pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
     let at_home = move |home: bool, text: String| {
@@ -19,7 +20,14 @@ pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
             Value::from(text)
         }
     };
+    // a secret's own form is at home where it is not refused
+    let secret = move |value: &Value, filter: &str| {
+        printed(value, format, Some(filter)).map(|mark| mark.map(Value::from_safe_string))
+    };
     environment.add_filter("sh", move |value: Value| -> Result<Value, Error> {
+        if let Some(mark) = secret(&value, "sh") {
+            return mark;
+        }
         let line_breaks = format == Format::Shell || !format.speaks_shell();
         let words = each(&value, "sh")?;
         let quoted: Result<Vec<String>, Refused> = words
@@ -35,22 +43,40 @@ pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
         Ok(at_home(format.speaks_shell(), text))
     });
     environment.add_filter("json", move |value: Value| -> Result<Value, Error> {
+        if let Some(mark) = secret(&value, "json") {
+            return mark;
+        }
+        none_within(&value, "json")?;
         Ok(at_home(
             format == Format::Json || format == Format::Yaml,
             json(&value)?,
         ))
     });
     environment.add_filter("yaml", move |value: Value| -> Result<Value, Error> {
+        if let Some(mark) = secret(&value, "yaml") {
+            return mark;
+        }
+        none_within(&value, "yaml")?;
         Ok(at_home(format == Format::Yaml, json(&value)?))
     });
     environment.add_filter("toml", move |value: Value| -> Result<Value, Error> {
+        if let Some(mark) = secret(&value, "toml") {
+            return mark;
+        }
+        none_within(&value, "toml")?;
         Ok(at_home(format == Format::Toml, toml(&value)?))
     });
     environment.add_filter("xml", move |value: Value| -> Result<Value, Error> {
+        if let Some(mark) = secret(&value, "xml") {
+            return mark;
+        }
         let text = xml_escaped(&scalar(&value, "xml")?).map_err(refused)?;
         Ok(at_home(format == Format::Xml, text))
     });
     environment.add_filter("text", move |value: Value| -> Result<Value, Error> {
+        if let Some(mark) = secret(&value, "text") {
+            return mark;
+        }
         let text = scalar(&value, "text")?;
         if text
             .chars()
@@ -74,6 +100,7 @@ pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
 
 /// The text of a single value.
 fn scalar(value: &Value, filter: &str) -> Result<String, Error> {
+    none_within(value, filter)?;
     match value.kind() {
         ValueKind::String => Ok(value.as_str().unwrap_or_default().to_string()),
         ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_string()),
@@ -160,9 +187,4 @@ fn toml_of(value: &serde_json::Value) -> Result<String, Error> {
             format!("{{ {} }}", pairs?.join(", "))
         }
     })
-}
-
-/// What serde_json makes of a map goes into a template unchanged.
-pub(super) fn from_json(map: &serde_json::Map<String, serde_json::Value>) -> Value {
-    Value::from(Serde(map))
 }

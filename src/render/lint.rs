@@ -4,6 +4,7 @@ use crate::boot::Scope;
 use crate::model::{Diagnostic, Severity, Span};
 
 use super::Format;
+use super::secret::MISUSED;
 
 /// Findings in one document.
 #[derive(Debug)]
@@ -120,6 +121,18 @@ pub(super) fn check(format: Format, secret: bool, text: &str, findings: &mut Fin
                         line_of(at),
                         "the hand-off's secret may not stand in an answer, which stays on the disk",
                     );
+                } else if text[at..].starts_with(MISUSED) {
+                    findings.error(
+                        line_of(at),
+                        "a secret can only be printed by itself, through the filter of the document's format",
+                    );
+                } else if text[at..].starts_with("FARRIER-SECRET(") {
+                    if !secret {
+                        findings.error(
+                            line_of(at),
+                            "what stands for a secret may not stand in an answer",
+                        );
+                    }
                 } else if !Scope::ALL
                     .iter()
                     .any(|scope| text[at..].starts_with(scope.placeholder()))

@@ -17,9 +17,11 @@ mod merge;
 mod pack;
 mod place;
 mod scan;
+mod secret;
 mod trouble;
 
 pub use compiled::{CompiledProfile, Rendered, render};
 pub use formats::Format;
 pub use merge::variables;
 pub use place::Place;
+pub use secret::{release, secrets_in};

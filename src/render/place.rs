@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
 
-use super::filters::from_json;
 use minijinja::Value;
+
+use super::secret;
 
 use crate::boot::Scope;
 use crate::boot::paths::Urls;
@@ -17,6 +19,11 @@ use crate::model::{
 pub struct Place {
     /// This server's address and HTTP port as the machine reaches them.
     pub server: SocketAddrV4,
+    /// The same with the HTTPS port, for the hand-off.
+    pub secure: SocketAddrV4,
+    /// The certificate of the authority that signs this server's, in PEM; none if no server was ever
+    /// started here, so that it is not made yet.
+    pub authority: Option<Arc<str>>,
     /// The subnet the machine boots in.
     pub subnet: Option<Subnet>,
     /// The address it has or will have.
@@ -29,20 +36,22 @@ pub struct Place {
     pub artefacts: BTreeMap<String, Digest>,
 }
 
-/// Every name a template can use. `docs/profiles.md` lists what each means.
+/// Every name a template can use. `docs/profiles.md` lists what each means. `released` says whether
+/// the document may hold secrets.
 pub(super) fn context(
     system: &System,
     profile: &Profile,
     distro: &Distro,
     place: &Place,
     vars: &serde_json::Map<String, serde_json::Value>,
+    released: bool,
 ) -> Value {
     let urls = Urls {
         server: place.server,
     };
     map([
         ("system", of_system(system, place)),
-        ("vars", from_json(vars)),
+        ("vars", secret::vars(vars, released)),
         (
             "profile",
             map([

@@ -5,11 +5,14 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::boot::paths::Urls;
 use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, Told};
 use crate::model::{
-    ArtefactIndex, BuildKey, Decision, DhcpMode, Door, Event, EventKind, Facts, MacAddr, Name, Site,
+    ArtefactIndex, BuildKey, Decision, DhcpMode, Document, Door, Event, EventKind, Facts, MacAddr,
+    Name, Site,
 };
 
 /// A `tell` under way.
@@ -44,6 +47,12 @@ pub trait Waist: Send + Sync + 'static {
     fn artefacts(&self) -> Arc<ArtefactIndex>;
     /// See [`Control::key`].
     fn key(&self) -> &TokenKey;
+    /// See [`Control::released`].
+    ///
+    /// # Errors
+    /// A sentence, if a secret is not there any more.
+    fn released(&self, document: &Document, build: &BuildKey)
+    -> Result<Zeroizing<Vec<u8>>, String>;
     /// The port of the machine plane's HTTP door.
     fn http_port(&self) -> u16;
 
@@ -154,6 +163,14 @@ impl Waist for Control {
 
     fn key(&self) -> &TokenKey {
         Control::key(self)
+    }
+
+    fn released(
+        &self,
+        document: &Document,
+        build: &BuildKey,
+    ) -> Result<Zeroizing<Vec<u8>>, String> {
+        Control::released(self, document, build)
     }
 
     fn http_port(&self) -> u16 {

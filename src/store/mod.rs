@@ -19,8 +19,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection};
 
-pub use read::Known;
-pub use rows::RevisionRow;
+pub use read::{Known, Secrets, secret_names};
+pub use rows::{RevisionRow, SecretRow};
 pub use writer::{Batch, Writer};
 
 /// Why the store failed.

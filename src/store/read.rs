@@ -1,13 +1,21 @@
 //! What is read: everything at start, events and revisions on demand.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{ConnectOptions, Connection};
 
-use super::rows::{self, RevisionRow, column, unreadable};
+use super::rows::{self, RevisionRow, SecretRow, column, unreadable};
 use super::{Store, StoreError};
 use crate::lifecycle::usual::Beginning;
-use crate::model::{BuildKey, EventKind, Firmware, Lease, Machine, Name, Pinned, Purpose, Record};
+use crate::model::{
+    BuildKey, EventKind, Firmware, Lease, Machine, Name, Pinned, Purpose, Record, SecretName,
+};
+
+/// Secrets by name, sealed.
+pub type Secrets = BTreeMap<SecretName, Arc<SecretRow>>;
 
 /// Everything the server needs in memory when it starts.
 #[derive(Debug, Default)]
@@ -20,12 +28,46 @@ pub struct Known {
     pub unreadable: Vec<Name>,
     /// Leases from the pool.
     pub leases: Vec<Lease>,
+    /// Secrets, sealed.
+    pub secrets: Secrets,
     /// The number of the newest event.
     pub last_event: i64,
 }
 
 fn refused(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| StoreError::Statement { what, source }
+}
+
+/// The names of the secrets in a database that a server may be using or not. Nothing is changed.
+/// None if there is no database, or one from before secrets.
+///
+/// # Errors
+/// If the database refuses.
+pub async fn secret_names(path: &Path) -> Result<Option<BTreeSet<SecretName>>, StoreError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let what = "reading the names of secrets";
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .disable_statement_logging();
+    let mut connection = sqlx::SqliteConnection::connect_with(&options)
+        .await
+        .map_err(refused(what))?;
+    let there: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name = 'secrets'")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(refused(what))?;
+    if there == 0 {
+        return Ok(None);
+    }
+    let names: Vec<String> = sqlx::query_scalar("SELECT name FROM secrets")
+        .fetch_all(&mut connection)
+        .await
+        .map_err(refused(what))?;
+    Ok(Some(names.iter().filter_map(|n| n.parse().ok()).collect()))
 }
 
 impl Store {
@@ -94,6 +136,14 @@ impl Store {
         known.leases = rows
             .iter()
             .filter_map(|row| readable(rows::lease(row)))
+            .collect();
+        let rows = sqlx::query("SELECT * FROM secrets")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(refused("reading secrets"))?;
+        known.secrets = rows
+            .iter()
+            .filter_map(|row| readable(rows::secret(row)))
             .collect();
         known.last_event = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM events")
             .fetch_one(&self.pool)

@@ -1,12 +1,13 @@
 //! Between rows and words.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::StoreError;
-use crate::model::{Build, EventKind, Lease, LeaseState, Record, Timestamp};
+use crate::model::{Build, EventKind, Lease, LeaseState, Record, SecretName, Timestamp};
 
 /// A revision of the site as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,17 @@ pub struct RevisionRow {
     pub author: String,
     /// Its files: path, digest and executable bit, as JSON.
     pub manifest: String,
+}
+
+/// A secret as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRow {
+    /// An age file; who can open it is the vault's business.
+    pub sealed: Vec<u8>,
+    /// When it was last set.
+    pub time: Timestamp,
+    /// By whom.
+    pub actor: String,
 }
 
 pub(super) fn micros(time: Timestamp) -> i64 {
@@ -85,6 +97,17 @@ pub(super) fn lease(row: &SqliteRow) -> Result<Lease, StoreError> {
         expires: time("a lease", column(row, "expires")?)?,
         hostname: column(row, "hostname")?,
     })
+}
+
+pub(super) fn secret(row: &SqliteRow) -> Result<(SecretName, Arc<SecretRow>), StoreError> {
+    let name: String = column(row, "name")?;
+    let name = name.parse().map_err(|e| unreadable("a secret's name", e))?;
+    let secret = SecretRow {
+        sealed: column(row, "sealed")?,
+        time: time("a secret", column(row, "time")?)?,
+        actor: column(row, "actor")?,
+    };
+    Ok((name, Arc::new(secret)))
 }
 
 pub(super) fn state_word(state: LeaseState) -> &'static str {

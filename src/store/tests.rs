@@ -7,7 +7,7 @@ use crate::model::view::DiscoveredView;
 use crate::model::{
     ArtefactRef, Build, BuildKey, Deadlines, Digest, DiskRule, Document, EventKind, Firmware, Keep,
     Lease, LeaseState, LogEntry, MacAddr, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose,
-    Record, Timestamp,
+    Record, SecretName, Timestamp,
 };
 
 fn name(text: &str) -> Name {
@@ -45,6 +45,7 @@ fn build(system: &str, epoch: u32, purpose: Purpose) -> Build {
         firmware: None,
         uuid: None,
         observed: None,
+        alarm: None,
         actor: "root".to_string(),
     }
 }
@@ -94,6 +95,13 @@ async fn what_is_committed_is_known_after_a_restart() {
         expires: now,
         hostname: Some("h".to_string()),
     };
+    let secret: SecretName = "bmc/web01".parse().expect("a name");
+    let gone: SecretName = "gone".parse().expect("a name");
+    let sealed = Arc::new(SecretRow {
+        sealed: b"sealed".to_vec(),
+        time: now,
+        actor: "root".to_string(),
+    });
     let record = Record {
         number: 1,
         time: now,
@@ -134,7 +142,13 @@ async fn what_is_committed_is_known_after_a_restart() {
             },
             vec![("d1".into(), Arc::from(&b"hello"[..]))],
         )],
+        secrets: vec![
+            (secret.clone(), Some(sealed.clone())),
+            (gone.clone(), Some(sealed.clone())),
+            (gone, None),
+        ],
     };
+    assert_eq!(secret_names(&path).await.expect("read"), Some([].into()));
     writer.commit(&batch).await.expect("commit");
     drop((store, writer));
 
@@ -158,6 +172,11 @@ async fn what_is_committed_is_known_after_a_restart() {
             ..lease
         }]
     );
+    assert_eq!(known.secrets, [(secret.clone(), sealed)].into());
+    let names = secret_names(&path).await.expect("beside the server");
+    assert_eq!(names, Some([secret].into()));
+    let none = secret_names(&dir.path().join("none.db")).await;
+    assert_eq!(none.expect("no database"), None);
     assert_eq!(known.last_event, 1);
     assert_eq!(
         store
@@ -403,6 +422,7 @@ async fn only_so_much_of_the_past_is_kept() {
             .collect(),
         leases: vec![lease(1, at(0)), lease(2, at(900))],
         revisions: (1..=20).map(revision).collect(),
+        ..Batch::default()
     };
     writer.commit(&batch).await.expect("commit");
     let line = |epoch| LogEntry {

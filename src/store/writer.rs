@@ -4,8 +4,8 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::StoreError;
-use super::rows::{RevisionRow, micros, state_word, unreadable};
-use crate::model::{Build, BuildKey, Lease, Pinned, Purpose, Record};
+use super::rows::{RevisionRow, SecretRow, micros, state_word, unreadable};
+use crate::model::{Build, BuildKey, Lease, Pinned, Purpose, Record, SecretName};
 
 /// One group of changes, committed whole or not at all.
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// Leases as they are now.
     pub leases: Vec<Lease>,
+    /// Secrets as they are now; none for those that are gone.
+    pub secrets: Vec<(SecretName, Option<std::sync::Arc<SecretRow>>)>,
     /// Revisions of the site, with the files that may not be stored yet (digest, bytes).
     pub revisions: Vec<(RevisionRow, Vec<(String, std::sync::Arc<[u8]>)>)>,
 }
@@ -29,6 +31,7 @@ impl Batch {
             && self.pins.is_empty()
             && self.records.is_empty()
             && self.leases.is_empty()
+            && self.secrets.is_empty()
             && self.revisions.is_empty()
     }
 }
@@ -70,6 +73,9 @@ impl Writer {
         for record in &batch.records {
             self::record(&mut tx, record).await?;
         }
+        for (name, row) in &batch.secrets {
+            secret(&mut tx, name, row.as_deref()).await?;
+        }
         leases(&mut tx, &batch.leases).await?;
         tx.commit().await.map_err(refused("a commit"))
     }
@@ -106,6 +112,27 @@ async fn pin(tx: &mut SqliteConnection, key: &BuildKey, pinned: &Pinned) -> Resu
         .execute(tx)
         .await
         .map_err(refused("what a build pins"))?;
+    Ok(())
+}
+
+async fn secret(
+    tx: &mut SqliteConnection,
+    name: &SecretName,
+    row: Option<&SecretRow>,
+) -> Result<(), StoreError> {
+    let query = match row {
+        Some(row) => sqlx::query(
+            "INSERT INTO secrets (name, sealed, time, actor) VALUES (?, ?, ?, ?)
+             ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed, time = excluded.time,
+                                              actor = excluded.actor",
+        )
+        .bind(name.as_str())
+        .bind(row.sealed.as_slice())
+        .bind(micros(row.time))
+        .bind(row.actor.as_str()),
+        None => sqlx::query("DELETE FROM secrets WHERE name = ?").bind(name.as_str()),
+    };
+    query.execute(tx).await.map_err(refused("a secret"))?;
     Ok(())
 }
 

@@ -24,6 +24,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("artefacts", THOUGHT),
     ("power", THOUGHT),
     ("net", THOUGHT),
+    ("vault", THOUGHT),
     ("control", BELOW_CONTROL),
     ("serve", BELOW_DOORS),
     ("web", BELOW_DOORS),
@@ -52,6 +53,7 @@ const BELOW_CONTROL: &[&str] = &[
     "artefacts",
     "power",
     "net",
+    "vault",
 ];
 const BELOW_DOORS: &[&str] = &[
     "model",
@@ -77,6 +79,7 @@ const EVERYTHING: &[&str] = &[
     "artefacts",
     "power",
     "net",
+    "vault",
     "control",
     "serve",
     "web",
@@ -97,6 +100,7 @@ const CONFINED: &[(&str, &str)] = &[
     ("axum", "src/serve/http"),
     ("async_tftp", "src/serve/tftp"),
     ("clap", "src/cli"),
+    ("rcgen", "src/vault"),
 ];
 
 /// Rooms that are pure: everything from outside is an argument.

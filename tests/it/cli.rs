@@ -14,6 +14,7 @@ use farrier::serve::http::api;
 use tokio::runtime::Runtime;
 
 mod pages;
+mod secrets;
 
 /// A copy of the golden site, and perhaps a server for it.
 struct Workplace {

@@ -8,18 +8,20 @@ use farrier::boot::Scope;
 use farrier::model::{Artefact, EventKind, Phase, PlannedFile};
 use farrier::serve::Hot;
 use farrier::serve::http::{Limits, MachinePlane, NoMirrors, Running, accept, router};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
 mod bounds;
 mod foreign;
+mod handoff;
 
 struct Door {
     waist: Arc<Standin>,
     address: SocketAddr,
     running: Running,
+    secure: handoff::Secure,
     kernel: Artefact,
     initrd: Artefact,
     _dir: tempfile::TempDir,
@@ -57,17 +59,19 @@ async fn open_on(limits: Limits, waist: impl Fn(Vec<Artefact>) -> Arc<Standin>) 
     let initrd = artefact(dir.path(), "debian-12", "initrd.gz", b"initrd");
     let loader = artefact(dir.path(), "loaders", "snponly.efi", b"MZ loader");
     let waist = waist(vec![kernel.clone(), initrd.clone(), loader]);
-    let plane = MachinePlane {
+    let plane = Arc::new(MachinePlane {
         waist: waist.clone(),
         hot: Arc::new(Hot::new(4_000_000)),
         mirrors: Arc::new(NoMirrors),
-    };
+    });
+    let secure = handoff::open(plane.clone(), dir.path(), &limits).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
-    let running = accept::start(vec![listener], router(Arc::new(plane)), limits).expect("started");
+    let running = accept::start(vec![listener], router(plane), limits).expect("started");
     Door {
         waist,
         address: running.addresses()[0],
         running,
+        secure,
         kernel,
         initrd,
         _dir: dir,
@@ -105,7 +109,7 @@ impl Door {
     }
 }
 
-async fn exchange(stream: &mut TcpStream, request: &str) -> Got {
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &str) -> Got {
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -442,7 +446,7 @@ async fn documents_are_filled_and_their_fetching_is_durable_first() {
 }
 
 #[tokio::test]
-async fn an_installer_reports_to_the_end_and_hands_over() {
+async fn an_installer_reports_to_the_end() {
     let door = open(Limits::default()).await;
     let key = door.flag(1);
     door.get(ip(1), &format!("/ipxe/{}", mac(1).dashed())).await;
@@ -498,15 +502,6 @@ async fn an_installer_reports_to_the_end_and_hands_over() {
             .iter()
             .any(|(_, line)| line.starts_with("kept report of build 1: one\ntwo"))
     );
-
-    let handoff = door.post(ip(1), &r("handoff"), "").await.text();
-    let url = handoff
-        .strip_prefix("handoff=")
-        .expect("a URL")
-        .trim()
-        .to_string();
-    let secret = door.waist.token(&key, Scope::Secret);
-    assert!(url.ends_with(&format!("/h/{secret}")), "{url}");
     for _ in 0..3 {
         assert_eq!(
             door.post(ip(1), &r("end"), "").await.status,
@@ -515,45 +510,6 @@ async fn an_installer_reports_to_the_end_and_hands_over() {
         );
     }
     assert_eq!(door.waist.phase(1), Phase::Installed);
-
-    let h = |verb: &str| format!("/h/{secret}/{verb}");
-    assert_eq!(
-        door.post(ip(1), &h("bundle"), "key=short").await.status,
-        400
-    );
-    assert_eq!(door.get(ip(1), &h("bundle")).await.status, 405);
-    let mine = "key=0123456789abcdef\n";
-    for _ in 0..2 {
-        let bundle = door.post(ip(1), &h("bundle"), mine).await;
-        assert_eq!(bundle.status, 200);
-        let mut archive = tar::Archive::new(&bundle.body[..]);
-        let mut entry = archive
-            .entries()
-            .expect("a tar")
-            .next()
-            .expect("one")
-            .expect("one");
-        let mut text = String::new();
-        std::io::Read::read_to_string(&mut entry, &mut text).expect("text");
-        assert_eq!(text, format!("echo {secret}\n"));
-    }
-    let thief = door
-        .post(ip(1), &h("bundle"), "key=fedcba9876543210\n")
-        .await;
-    assert_eq!(thief.status, 410);
-    assert!(door.waist.told().contains(&"handoff-reused"));
-
-    let result = "agent=steps code=0 class=ok seconds=3\nhostkey=ssh-ed25519 AAAA\n\nall well\n";
-    assert_eq!(door.post(ip(1), &h("result"), "nonsense").await.status, 400);
-    for _ in 0..2 {
-        assert_eq!(door.post(ip(1), &h("result"), result).await.status, 200);
-    }
-    assert_eq!(door.waist.phase(1), Phase::Ready);
-    assert_eq!(
-        door.post(ip(1), &r("fail/late"), "").await.status,
-        404,
-        "the token is dead"
-    );
 }
 
 #[tokio::test]

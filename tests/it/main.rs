@@ -3,7 +3,8 @@
 mod architecture;
 mod artefacts;
 mod cli;
-mod dhcp_clients;
+mod clients;
+mod contract;
 mod fai;
 mod http;
 mod loader;

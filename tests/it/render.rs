@@ -5,11 +5,14 @@
     reason = "a check that cannot run says so, and speed is printed"
 )]
 
+mod boot_order;
 mod debian;
 mod fai;
 mod first_boot;
 mod hostile;
 mod installer;
 mod limits;
+mod secrets;
+mod server;
 mod site;
 mod speed;

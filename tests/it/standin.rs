@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use farrier::boot::token::fill;
 use farrier::boot::{Scope, Situation, TokenHash, TokenKey, decide};
 use farrier::control::{Authorised, TellError, Told};
 use farrier::lifecycle::{scope_open, step};
@@ -15,8 +16,10 @@ use farrier::model::{
     DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Phase,
     Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
 };
+use farrier::render::release;
 use farrier::serve::Waist;
 use farrier::serve::waist::{Keeping, Telling};
+use zeroize::Zeroizing;
 
 pub(crate) struct Standin {
     pub(crate) site: Arc<Site>,
@@ -419,6 +422,15 @@ impl Waist for Standin {
 
     fn key(&self) -> &TokenKey {
         &self.key
+    }
+
+    fn released(
+        &self,
+        document: &Document,
+        build: &BuildKey,
+    ) -> Result<Zeroizing<Vec<u8>>, String> {
+        let filled = fill(&document.bytes, &self.key, build, true);
+        release(&filled, &|name| Err(format!("`{name}` is not set")))
     }
 
     fn http_port(&self) -> u16 {

@@ -25,6 +25,15 @@ const CAPABILITIES: [(u32, &str); 3] = [
     (13, "CAP_NET_RAW"),
 ];
 
+/// Hand-offs that were asked for twice.
+pub(super) fn alarms(status: Option<&StatusView>) -> Vec<Finding> {
+    let fix = "replace the secrets it was given, find out who asked, and rebuild it";
+    let alarms = status.iter().flat_map(|s| &s.alarms);
+    alarms
+        .map(|alarm| Finding::fail("hand-off", alarm.clone(), fix))
+        .collect()
+}
+
 /// Whether the server runs.
 pub(super) fn server(status: Option<&StatusView>) -> Finding {
     match status {

@@ -35,6 +35,7 @@ impl Doctor {
         };
         let spinner = progress::spinner(&session.printer, "looking".to_string());
         let mut findings = vec![host::server(status.as_ref())];
+        findings.extend(host::alarms(status.as_ref()));
         findings.extend(host::all(&session.place, status.is_some()));
         let (site, found) = site::load(&session.place);
         findings.extend(found);

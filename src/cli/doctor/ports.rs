@@ -36,6 +36,7 @@ pub(super) fn all(site: &Site, status: Option<&StatusView>) -> Vec<Finding> {
     }
     wanted.push((site.server.tftp_port, Kind::Udp, "tftp"));
     wanted.push((site.server.http_port, Kind::Tcp, "http"));
+    wanted.push((site.server.https_port, Kind::Tcp, "https"));
     let all = present();
     let mut addresses: Vec<Ipv4Addr> = answering(site, &all)
         .iter()

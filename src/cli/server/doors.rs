@@ -20,6 +20,7 @@ const TFTP_SHARDS: usize = 2;
 pub(super) struct Doors {
     api: http::api::Door,
     machine: Option<http::Running>,
+    handoff: Option<http::Running>,
     tftp: Vec<tftp::Running>,
     dhcp: Option<dhcp::Running>,
     fai: Option<fai::Running>,
@@ -41,6 +42,9 @@ impl Doors {
         if let Some(syslog) = self.syslog {
             syslog.stop().await;
         }
+        if let Some(handoff) = self.handoff {
+            handoff.stop().await;
+        }
         if let Some(machine) = self.machine {
             machine.stop().await;
         }
@@ -60,6 +64,7 @@ pub(super) async fn open(
     control.set_places(Places {
         addresses: addresses.clone(),
         http_port: site.server.http_port,
+        https_port: site.server.https_port,
     });
 
     let socket = place.socket();
@@ -80,20 +85,38 @@ pub(super) async fn open(
         tally.door_opened(format!("http {}:{http_port}", address.ip));
         listeners.push(listener);
     }
+    let mut secure = Vec::new();
+    let https_port = site.server.https_port;
+    for address in &addresses {
+        let at = SocketAddrV4::new(address.ip, https_port);
+        secure.push(listen(at).map_err(|e| cannot("HTTPS", &at.to_string(), &e))?);
+        tally.door_opened(format!("https {at}"));
+    }
     control.set_places(Places {
         addresses: addresses.clone(),
         http_port,
+        https_port,
     });
-    let machine = if listeners.is_empty() {
-        None
+    let (machine, handoff) = if listeners.is_empty() {
+        (None, None)
     } else {
         let plane = Arc::new(MachinePlane {
             waist: control.clone(),
             hot: hot.clone(),
             mirrors: super::mirrors::mirrors(control, &place.state)?,
         });
-        let started = http::accept::start(listeners, http::router(plane), http::Limits::default());
-        Some(started.map_err(|e| cannot("HTTP", "its sockets", &e))?)
+        let limits = http::Limits::default();
+        let handoff = http::accept::start_tls(
+            secure,
+            http::handoff_router(plane.clone()),
+            limits.clone(),
+            tls(control),
+        );
+        let machine = http::accept::start(listeners, http::router(plane), limits);
+        (
+            Some(machine.map_err(|e| cannot("HTTP", "its sockets", &e))?),
+            Some(handoff.map_err(|e| cannot("HTTPS", "its sockets", &e))?),
+        )
     };
 
     let mut tftps = Vec::new();
@@ -149,6 +172,7 @@ pub(super) async fn open(
     Ok(Doors {
         api,
         machine,
+        handoff,
         tftp: tftps,
         dhcp,
         fai,
@@ -186,6 +210,18 @@ async fn open_syslog(
     started
         .map(Some)
         .map_err(|e| cannot("syslog", "its sockets", &e))
+}
+
+/// The present certificate, for each connection.
+fn tls(control: &Arc<Control>) -> http::Tls {
+    let control = control.clone();
+    Arc::new(move || match control.tls() {
+        Ok(config) => Some(config),
+        Err(error) => {
+            tracing::error!(%error, "a connection was closed: there is no certificate for it");
+            None
+        }
+    })
 }
 
 fn listen(at: SocketAddrV4) -> io::Result<tokio::net::TcpListener> {

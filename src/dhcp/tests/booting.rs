@@ -86,6 +86,25 @@ fn every_firmware_gets_its_loader() {
 }
 
 #[test]
+fn a_loader_that_is_not_here_is_not_advertised() {
+    let mut rig = flagged(LoaderKind::Ipxe);
+    rig.place.loaders.retain(|l| *l != "snponly.efi");
+    for firmware in [UEFI, HTTP] {
+        let offer = rig.send(&discover(WEB01, firmware));
+        assert_eq!((offer.word, offer.text(67)), ("offer", None));
+        assert_eq!(offer.option(60), None, "an ordinary offer");
+    }
+    assert_eq!(
+        rig.send(&discover(WEB01, BIOS)).text(67),
+        Some("undionly.kpxe")
+    );
+    assert_eq!(rig.send(&discover(WEB01, IPXE)).text(67), Some(SCRIPT));
+    rig.place.mode = DhcpMode::Proxy;
+    let silence = rig.send(&discover(WEB01, UEFI)).silence;
+    assert_eq!(silence, Some(Silence::NoLoader));
+}
+
+#[test]
 fn details_that_firmware_stumbles_over() {
     let mut rig = flagged(LoaderKind::Ipxe);
     let uuid: &[u8] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];

@@ -4,14 +4,14 @@ mod locate;
 mod prepare;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use minijinja::Value;
 
 use crate::boot::Scope;
-use crate::boot::paths::Urls;
-use crate::model::{Diagnostic, Distro, Document, Handoff, Profile, Severity, System};
+use crate::boot::paths::SecureUrls;
+use crate::model::{Diagnostic, Distro, Document, Handoff, Profile, SecretName, Severity, System};
 
 use super::engine::Engine;
 use super::formats::fold_cmdline;
@@ -19,6 +19,7 @@ use super::handoff::{self, Step};
 use super::lint::{self, Findings};
 use super::pack::{Packed, pack};
 use super::place::context;
+use super::secret::secrets_in;
 use super::{Format, Place, variables};
 
 /// The template that is the profile's kernel command line.
@@ -31,6 +32,8 @@ pub struct Rendered {
     pub cmdline: String,
     /// Documents by the name in their URL.
     pub documents: BTreeMap<String, Document>,
+    /// The secrets that its hand-off releases.
+    pub secrets: BTreeSet<SecretName>,
     /// What is doubtful but no reason to refuse.
     pub warnings: Vec<Diagnostic>,
 }
@@ -92,7 +95,8 @@ impl CompiledProfile {
         place: &Place,
     ) -> Result<Rendered, Vec<Diagnostic>> {
         let vars = variables(system, &self.profile);
-        let context = context(system, &self.profile, distro, place, &vars);
+        let ground = |released| context(system, &self.profile, distro, place, &vars, released);
+        let context = ground(false);
         let mut problems = self.warnings.clone();
         let cmdline = self.cmdline(&context, &mut problems);
         let mut documents = BTreeMap::new();
@@ -102,13 +106,16 @@ impl CompiledProfile {
             }
         }
         if self.profile.kind.installs() {
-            self.hand_off(&context, place, &mut documents, &mut problems);
+            self.hand_off(&ground(true), place, &mut documents, &mut problems);
         }
         let (warnings, errors) = split(problems);
         if !errors.is_empty() {
             return Err(errors);
         }
+        let secret = documents.values().filter(|d| d.secret);
+        let secrets = secret.flat_map(|d| secrets_in(&d.bytes)).collect();
         Ok(Rendered {
+            secrets,
             cmdline,
             documents,
             warnings,
@@ -228,8 +235,8 @@ impl CompiledProfile {
         documents: &mut BTreeMap<String, Document>,
         problems: &mut Vec<Diagnostic>,
     ) {
-        let urls = Urls {
-            server: place.server,
+        let urls = SecureUrls {
+            server: place.secure,
         };
         let mut add = |name: &str, bytes: Vec<u8>, secret: bool| {
             documents
@@ -243,7 +250,12 @@ impl CompiledProfile {
                 });
         };
         let report = urls.report(Scope::Report.placeholder());
-        add(handoff::FIRST_BOOT, handoff::first_boot(&report), false);
+        let authority = place.authority.as_deref().unwrap_or(handoff::NO_AUTHORITY);
+        add(
+            handoff::FIRST_BOOT,
+            handoff::first_boot(&report, authority),
+            false,
+        );
         let (agent, timeout) = match &self.profile.handoff {
             Handoff::None => ("none", std::time::Duration::from_secs(60)),
             Handoff::Steps { timeout, .. } => ("steps", *timeout),

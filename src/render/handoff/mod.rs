@@ -1,7 +1,8 @@
 //! The hand-off: what takes over when the installed system runs for the first time.
 //!
 //! Two documents are made for every build. `first-boot.sh` is public and runs in the installer: it
-//! asks where the hand-off is and places the first-boot unit into the installed system.
+//! pins the certificate authority of the hand-off, asks where the hand-off is, and places the
+//! first-boot unit into the installed system.
 //! `bundle.sh` is the hand-off itself, given out once, to the holder of the secret token: it
 //! unpacks the numbered steps. docs/handoff.md has the protocol.
 
@@ -17,10 +18,14 @@ const PLACE: &str = include_str!("place.sh");
 const SCRIPT: &str = include_str!("first-boot");
 const UNIT: &str = include_str!("farrier-first-boot.service");
 
-/// Ends the files inside a script; no line of any of them may read so.
-const END: &str = "--END-OF-FARRIER-FILE--";
+/// Stands where the authority's certificate will: it is made when a server starts for the first time.
+pub(super) const NO_AUTHORITY: &str =
+    "(the certificate of this server's authority, made at its first start)";
 
-/// Everything after the line that names the report address: the same for every machine.
+/// Ends the files inside a script; no line of any of them may read so.
+pub(super) const END: &str = "--END-OF-FARRIER-FILE--";
+
+/// Everything after the lines that name the address and the authority: the same for every machine.
 static PLACE_ALL: LazyLock<String> = LazyLock::new(|| {
     let mut out = PLACE.to_string();
     let mut file = |path: &str, mode: &str, text: &str| {
@@ -48,11 +53,12 @@ echo \"first-boot.sh: placed\"
     out
 });
 
-/// `first-boot.sh TARGET`.
-pub(super) fn first_boot(report: &str) -> Vec<u8> {
+/// `first-boot.sh TARGET`. `authority` is the certificate to pin, in PEM; it has no quotes.
+pub(super) fn first_boot(report: &str, authority: &str) -> Vec<u8> {
     format!(
         "#!/bin/sh\n# Places Farrier's first-boot unit into a freshly installed system.\n\
-         REPORT='{report}'\n{}",
+         REPORT='{report}'\nAUTHORITY='{}'\n{}",
+        authority.trim_end().replace('\'', ""),
         *PLACE_ALL
     )
     .into_bytes()

@@ -1,5 +1,5 @@
-# The lines above say where to report. Runs in the installer, with busybox's tools and either curl
-# or wget; writes into the installed system below TARGET.
+# The lines above say where to ask and whom to trust. Runs in the installer, with busybox's tools and
+# either curl or GNU wget; writes into the installed system below TARGET.
 set -eu
 umask 022
 
@@ -10,28 +10,58 @@ if [ -z "$target" ] || [ ! -d "$target/etc" ]; then
 fi
 target=${target%/}
 
+# The hand-off is taken over TLS and from the pinned authority only: the installed system needs a
+# program that can check that. busybox's wget cannot.
 found=
-for tool in usr/bin/curl bin/curl usr/bin/wget bin/wget usr/local/bin/curl; do
+for tool in usr/bin/curl bin/curl usr/local/bin/curl usr/bin/wget bin/wget; do
+    case $(readlink "$target/$tool" 2>/dev/null || true) in
+        *busybox*) continue ;;
+    esac
     if [ -e "$target/$tool" ] || [ -L "$target/$tool" ]; then
         found=$tool
         break
     fi
 done
 if [ -z "$found" ]; then
-    echo "first-boot.sh: the installed system has neither curl nor wget; add one to its packages" >&2
+    echo "first-boot.sh: the installed system has neither curl nor GNU wget; add one to its packages" >&2
+    exit 1
+fi
+if curl --version 2>/dev/null | grep -q '^Protocols:.* https'; then
+    client=curl
+elif wget --version 2>/dev/null | grep -q '+https'; then
+    client=wget
+else
+    echo "first-boot.sh: neither curl nor GNU wget with TLS is here: nothing can check the server's certificate" >&2
     exit 1
 fi
 
-# Ask where this build's hand-off is; the answer is `handoff=URL`.
+case $AUTHORITY in
+    '-----BEGIN CERTIFICATE-----'*) ;;
+    *)
+        echo "first-boot.sh: no certificate came with this script, so the server cannot be known" >&2
+        exit 1
+        ;;
+esac
+trust=$target/usr/lib/farrier/trust
+mkdir -p "$trust"
+printf '%s\n' "$AUTHORITY" >"$trust/ca.crt"
+chmod 0644 "$trust/ca.crt"
+
+# Ask where this build's hand-off is; the answer is `handoff=URL`. The address is told on standard
+# input, which no list of processes shows. SSL_CERT_*: OpenSSL's own list counts for nothing here.
 ask() {
-    if command -v curl >/dev/null 2>&1; then
-        curl --silent --show-error --fail --connect-timeout 10 --max-time 60 \
-            --request POST --data '' "$REPORT/handoff"
-    elif wget --version 2>/dev/null | grep -q 'GNU Wget'; then
-        wget --quiet --tries=1 --timeout=60 --post-data='' --output-document=- "$REPORT/handoff"
+    if [ "$client" = curl ]; then
+        printf 'url = "%s/handoff"\n' "$REPORT" |
+            SSL_CERT_FILE=$trust/ca.crt SSL_CERT_DIR=$trust \
+                curl --disable --config - --silent --show-error --fail --proto '=https' --noproxy '*' \
+                --cacert "$trust/ca.crt" --capath "$trust" \
+                --connect-timeout 10 --max-time 60 --request POST --data ''
     else
-        # busybox may be built without -T, and then crashes on it
-        wget -q --post-data x -O - "$REPORT/handoff"
+        printf '%s/handoff\n' "$REPORT" |
+            SSL_CERT_FILE=$trust/ca.crt SSL_CERT_DIR=$trust \
+                wget --no-config --quiet --input-file=- --no-proxy --max-redirect=0 --tries=1 --timeout=60 \
+                --ca-certificate="$trust/ca.crt" --ca-directory="$trust" \
+                --post-data='' --output-document=-
     fi
 }
 
@@ -40,12 +70,12 @@ tried=0
 while [ -z "$handoff" ]; do
     handoff=$(ask | sed -n 's/^handoff=//p' | head -n 1) || true
     case $handoff in
-        http://* | https://*) ;;
+        https://*) ;;
         *)
             handoff=
             tried=$((tried + 1))
             if [ "$tried" -ge 12 ]; then
-                echo "first-boot.sh: the server gave no hand-off" >&2
+                echo "first-boot.sh: the server gave no hand-off, or its certificate is not the pinned one" >&2
                 exit 1
             fi
             sleep 5

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Heard, Moment};
@@ -11,9 +11,10 @@ use super::check::{self, Parked};
 use super::commit::Pending;
 use super::deliver::deliver;
 use super::running::Shared;
+use crate::boot::paths;
 use crate::control::Snapshot;
 use crate::dhcp::{LeaseTable, Place};
-use crate::model::DhcpMode;
+use crate::model::{ArtefactIndex, DhcpMode};
 use crate::net::{DhcpSocket, Inbox, interfaces};
 
 /// How often an interface's addresses are looked up again.
@@ -25,6 +26,8 @@ pub(super) struct Door {
     pub(super) shared: Arc<Shared>,
     socket: Arc<DhcpSocket>,
     place: Mutex<Arc<Place>>,
+    /// The artefacts that the place's loaders were last looked up in.
+    artefacts: Mutex<Weak<ArtefactIndex>>,
     groups: SyncSender<Pending>,
 }
 
@@ -49,11 +52,13 @@ impl Door {
                 _ => crate::model::Door::Dhcp,
             },
             http_port: 80,
+            loaders: Vec::new(),
         };
         Arc::new(Door {
             shared,
             socket: Arc::new(socket),
             place: Mutex::new(Arc::new(place)),
+            artefacts: Mutex::new(Weak::new()),
             groups,
         })
     }
@@ -177,6 +182,18 @@ impl Door {
             *place = Arc::new(Place {
                 mode,
                 http_port,
+                ..(**place).clone()
+            });
+        }
+        let mut seen = self
+            .artefacts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !std::ptr::eq(seen.as_ptr(), Arc::as_ptr(&snapshot.artefacts)) {
+            *seen = Arc::downgrade(&snapshot.artefacts);
+            let here = |name: &&str| snapshot.artefacts.loader(name).is_some();
+            *place = Arc::new(Place {
+                loaders: paths::LOADERS.into_iter().filter(here).collect(),
                 ..(**place).clone()
             });
         }

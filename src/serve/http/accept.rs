@@ -2,7 +2,8 @@
 //!
 //! `axum::serve` offers no switch for any of this. GRUB compares `Content-Length` by case, so header
 //! names go out in title case. Without a timer hyper's header timeout never fires, so a client that
-//! dribbles would hold its connection for ever. And nothing there bounds connections.
+//! dribbles would hold its connection for ever. And nothing there bounds connections. The same loop
+//! speaks TLS for the hand-off.
 
 use std::collections::HashMap;
 use std::io;
@@ -14,9 +15,11 @@ use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
 use super::patience::Patient;
@@ -80,16 +83,43 @@ impl Running {
     }
 }
 
+/// How a connection speaks TLS: asked for each, so that a renewed certificate needs no restart. None
+/// if no certificate can be had; then the connection is closed.
+pub type Tls = Arc<dyn Fn() -> Option<Arc<rustls::ServerConfig>> + Send + Sync>;
+
 /// Opens the door on sockets that are bound already. All share the same limits.
 ///
 /// # Errors
 /// If a listener does not know its own address.
 pub fn start(listeners: Vec<TcpListener>, app: Router, limits: Limits) -> io::Result<Running> {
+    begin(listeners, app, limits, None)
+}
+
+/// The same over TLS.
+///
+/// # Errors
+/// If a listener does not know its own address.
+pub fn start_tls(
+    listeners: Vec<TcpListener>,
+    app: Router,
+    limits: Limits,
+    tls: Tls,
+) -> io::Result<Running> {
+    begin(listeners, app, limits, Some(tls))
+}
+
+fn begin(
+    listeners: Vec<TcpListener>,
+    app: Router,
+    limits: Limits,
+    tls: Option<Tls>,
+) -> io::Result<Running> {
     let addresses: io::Result<Vec<_>> = listeners.iter().map(TcpListener::local_addr).collect();
     let (stop, stopped) = watch::channel(false);
     let door = Arc::new(Door {
         app,
         limits,
+        tls,
         inside: Mutex::default(),
     });
     let mut loops = JoinSet::new();
@@ -111,6 +141,7 @@ async fn over(mut stopped: watch::Receiver<bool>) {
 struct Door {
     app: Router,
     limits: Limits,
+    tls: Option<Tls>,
     inside: Mutex<Inside>,
 }
 
@@ -187,13 +218,35 @@ impl Door {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let peer = Peer { remote, local };
+        let stream = Patient::new(stream, self.limits.stall);
+        let Some(tls) = &self.tls else {
+            return self.converse(stream, peer, stopped).await;
+        };
+        let Some(config) = tls() else {
+            return;
+        };
+        let handshake = TlsAcceptor::from(config).accept(stream);
+        match tokio::time::timeout(self.limits.header, handshake).await {
+            Ok(Ok(stream)) => self.converse(stream, peer, stopped).await,
+            // A client that does not trust the certificate says so here.
+            Ok(Err(error)) => {
+                tracing::info!(client.address = %remote, %error, "a TLS handshake failed");
+            }
+            Err(_) => tracing::debug!(client.address = %remote, "a TLS handshake took too long"),
+        }
+    }
+
+    async fn converse<S>(&self, stream: S, peer: Peer, stopped: watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let app = self.app.clone();
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
             app.clone().call(request)
         });
-        let io = TokioIo::new(Patient::new(stream, self.limits.stall));
+        let io = TokioIo::new(stream);
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header)
@@ -213,7 +266,7 @@ impl Door {
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(client.address = %remote, %error, "a connection ended early");
+            tracing::debug!(client.address = %peer.remote, %error, "a connection ended early");
         }
     }
 }

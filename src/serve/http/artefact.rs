@@ -17,11 +17,14 @@ pub(super) async fn artefact(
     digest: &str,
 ) -> Answer {
     let index = plane.waist.artefacts();
-    match index.get(&id.distro, &id.name) {
-        Some(artefact) if artefact.digest.short() == digest => send(plane, asked, artefact).await,
-        Some(_) => Answer::remark(reply::not_found(), "another version of it is here now"),
-        None => Answer::remark(reply::not_found(), "it is not on this server"),
+    if let Some(artefact) = index.exact(&id.distro, &id.name, digest) {
+        return send(plane, asked, artefact).await;
     }
+    let remark = match index.get(&id.distro, &id.name) {
+        Some(_) => "another version of it is here now",
+        None => "it is not on this server",
+    };
+    Answer::remark(reply::not_found(), remark)
 }
 
 /// A network boot loader.

@@ -1,19 +1,21 @@
-//! `/h/TOKEN/VERB`: the first-boot unit takes its hand-off and reports the agent's result.
+//! `/h/TOKEN/VERB`, over TLS: the first-boot unit takes its hand-off and reports the agent's result.
 
 use axum::body::Body;
+use axum::http::header::RETRY_AFTER;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use super::document::admit;
 use super::machine::{Answer, Asked, MachinePlane};
 use super::reply;
 use super::report::{kept, read, tail, tell};
 use crate::boot::Scope;
-use crate::control::{Authorised, TellError, served_document};
+use crate::control::{Authorised, TellError};
 use crate::lifecycle::StepError;
 use crate::model::event::{AgentReport, printable};
-use crate::model::{Event, EventKind};
+use crate::model::{Digest, Event, EventKind};
 
 /// The document that is the whole bundle, if a profile renders one.
 const BUNDLE: &str = "bundle.sh";
@@ -74,17 +76,33 @@ async fn bundle(plane: &MachinePlane, asked: &Asked, granted: &Authorised, said:
         epoch: Some(granted.build.key.epoch),
         kind,
     };
-    let key_of = &granted.build.key;
-    if let Some(binding) = plane
-        .waist
-        .binding(asked.from, &key_of.system, key_of.epoch)
+    // Made before it counts as given out: a secret that is missing costs a retry and no redemption.
+    let contents = match contents(plane, granted) {
+        Ok(contents) => contents,
+        Err(problem) => {
+            tracing::error!(machine.name = %granted.build.key.system, %problem, "a hand-off cannot be given out");
+            let mut response = reply::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the hand-off is not complete; try again\n",
+            );
+            reply::set(&mut response, RETRY_AFTER, "30");
+            return Answer::remark(response, problem);
+        }
+    };
+    let of = &granted.build.key;
+    if let Some(binding) = plane.waist.binding(asked.from, &of.system, of.epoch)
         && let Err(error) = plane.waist.tell(binding).await
     {
         return Answer::remark(reply::not_told(&error), error.to_string());
     }
-    let redeemed = EventKind::HandoffRedeemed { key: key.into() };
-    match plane.waist.tell(event(redeemed)).await {
-        Ok(_) => Answer::remark(contents(plane, granted), "the hand-off"),
+    // The key opens the hand-off again: what is kept and shown is its digest.
+    let key = Digest::of(key.as_bytes()).to_string();
+    match plane
+        .waist
+        .tell(event(EventKind::HandoffRedeemed { key }))
+        .await
+    {
+        Ok(_) => Answer::remark(contents, "the hand-off"),
         Err(TellError::Refused(StepError::AlreadyRedeemed(system))) => {
             tracing::warn!(client.address = %asked.from, machine.name = %system, "a second redemption of a hand-off was refused");
             let reused = EventKind::HandoffReused { from: asked.from };
@@ -99,17 +117,20 @@ async fn bundle(plane: &MachinePlane, asked: &Asked, granted: &Authorised, said:
 }
 
 /// What the unit gets: `bundle.sh`, or a tar of every secret document.
-fn contents(plane: &MachinePlane, granted: &Authorised) -> Response {
+///
+/// # Errors
+/// Which secret is missing.
+fn contents(plane: &MachinePlane, granted: &Authorised) -> Result<Response, String> {
     let secret = || granted.pinned.documents.values().filter(|d| d.secret);
-    let fill =
-        |d: &crate::model::Document| served_document(d, plane.waist.key(), &granted.build.key);
+    let release = |d: &crate::model::Document| plane.waist.released(d, &granted.build.key);
     if let Some(document) = secret().find(|d| d.name == BUNDLE) {
-        let bytes = Bytes::from(fill(document));
-        return reply::bytes(StatusCode::OK, &document.content_type, bytes);
+        // Owned, so that the memory is wiped once it was sent.
+        let bytes = Bytes::from_owner(release(document)?);
+        return Ok(reply::bytes(StatusCode::OK, &document.content_type, bytes));
     }
     let mut archive = tar::Builder::new(Vec::new());
     for document in secret() {
-        let bytes = fill(document);
+        let bytes = release(document)?;
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o600);
@@ -117,8 +138,9 @@ fn contents(plane: &MachinePlane, granted: &Authorised) -> Response {
             tracing::error!(%error, document.name = %document.name, "a document does not fit into a tar");
         }
     }
-    let bytes = archive.into_inner().unwrap_or_default();
-    reply::bytes(StatusCode::OK, "application/x-tar", Bytes::from(bytes))
+    let bytes = Zeroizing::new(archive.into_inner().unwrap_or_default());
+    let bytes = Bytes::from_owner(bytes);
+    Ok(reply::bytes(StatusCode::OK, "application/x-tar", bytes))
 }
 
 /// What a result says after its head.

@@ -34,9 +34,28 @@ impl fmt::Debug for MachinePlane {
     }
 }
 
-/// The machine plane's routes. There is one: `boot::paths` is the table of paths.
+/// The machine plane's routes but those of the hand-off. There is one: `boot::paths` is the table of
+/// paths.
 pub fn router(plane: Arc<MachinePlane>) -> Router {
-    Router::new().fallback(serve).with_state(plane)
+    Router::new()
+        .fallback(serve)
+        .with_state((plane, Speech::Plain))
+}
+
+/// What is spoken over TLS: the hand-off, and the question where it is.
+pub fn handoff_router(plane: Arc<MachinePlane>) -> Router {
+    Router::new()
+        .fallback(serve)
+        .with_state((plane, Speech::Secure))
+}
+
+/// How a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speech {
+    /// Anyone on the network may have read it.
+    Plain,
+    /// Over TLS.
+    Secure,
 }
 
 /// Who asks, and how.
@@ -51,6 +70,7 @@ pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    pub(super) speech: Speech,
 }
 
 impl Asked {
@@ -100,7 +120,10 @@ impl Answer {
     }
 }
 
-async fn serve(State(plane): State<Arc<MachinePlane>>, request: Request) -> Response {
+async fn serve(
+    State((plane, speech)): State<(Arc<MachinePlane>, Speech)>,
+    request: Request,
+) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let Some((from, local)) =
         peer.and_then(|p| Some((v4(p.remote.ip())?, (v4(p.local.ip())?, p.local.port()))))
@@ -115,6 +138,7 @@ async fn serve(State(plane): State<Arc<MachinePlane>>, request: Request) -> Resp
         method: parts.method,
         query: parts.uri.query().unwrap_or("").to_string(),
         headers: parts.headers,
+        speech,
     };
     let path = parse_http(&collapse(parts.uri.path()));
     let shown = path
@@ -129,6 +153,15 @@ async fn serve(State(plane): State<Arc<MachinePlane>>, request: Request) -> Resp
 }
 
 async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Body) -> Answer {
+    let handoff = match &path {
+        HttpPath::Handoff { .. } => true,
+        // The installer's question where it is comes by either, and is answered over TLS.
+        HttpPath::Report { verb, .. } => verb == "handoff" && asked.speech == Speech::Secure,
+        _ => false,
+    };
+    if handoff != (asked.speech == Speech::Secure) {
+        return reply::not_found().into();
+    }
     let posts = matches!(path, HttpPath::Report { .. } | HttpPath::Handoff { .. });
     if !posts && !asked.reads() {
         return reply::wrong_method("GET, HEAD").into();

@@ -6,7 +6,7 @@
 //! | `/a/..`, `/loader/NAME` | `artefact` |
 //! | `/b/TOKEN/NAME` | `document` |
 //! | `/r/TOKEN/VERB` | `report` |
-//! | `/h/TOKEN/VERB` | `handoff` |
+//! | `/h/TOKEN/VERB`, over TLS only | `handoff` |
 //! | `/mirror/NAME/PATH` | `mirror` |
 //!
 //! `machine` takes a request apart and finds the file above for it; `accept` is the accept loop
@@ -26,6 +26,6 @@ mod range;
 mod reply;
 mod report;
 
-pub use accept::{Limits, Peer, Running};
-pub use machine::{MachinePlane, router};
+pub use accept::{Limits, Peer, Running, Tls};
+pub use machine::{MachinePlane, handoff_router, router};
 pub use mirror::{Found, Mirrors, Missing, NoMirrors};

@@ -7,9 +7,10 @@ use axum::http::{Method, StatusCode};
 use axum::response::Response;
 
 use super::document::admit;
-use super::machine::{Answer, Asked, MachinePlane};
+use super::machine::{Answer, Asked, MachinePlane, Speech};
 use super::reply;
 use crate::boot::Scope;
+use crate::boot::paths::SecureUrls;
 use crate::control::Authorised;
 use crate::lifecycle::disks;
 use crate::model::{Event, EventKind, Phase, Stage};
@@ -120,6 +121,10 @@ async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> 
 /// Where the first-boot unit finds its hand-off: said only to an installer that is at work, and in
 /// no answer file. From then on it can be redeemed, so that it was asked for is durable first.
 async fn hand_off(plane: &MachinePlane, asked: &Asked, granted: &Authorised) -> Answer {
+    if asked.speech == Speech::Plain {
+        let sentence = "ask over HTTPS, as first-boot.sh does: anyone could read the answer here\n";
+        return reply::text(StatusCode::FORBIDDEN, sentence).into();
+    }
     if !matches!(granted.build.phase, Phase::Installing | Phase::Installed) {
         return reply::not_found().into();
     }
@@ -127,7 +132,10 @@ async fn hand_off(plane: &MachinePlane, asked: &Asked, granted: &Authorised) -> 
         return answer;
     }
     let token = plane.waist.key().token(&granted.build.key, Scope::Secret);
-    let url = asked.urls.handoff(token.reveal());
+    let urls = SecureUrls {
+        server: asked.urls.server,
+    };
+    let url = urls.handoff(token.reveal());
     reply::text(StatusCode::OK, format!("handoff={url}\n")).into()
 }
 

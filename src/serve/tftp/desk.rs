@@ -86,10 +86,8 @@ impl Desk {
             }
             TftpName::Artefact { id, digest } => {
                 let index = self.waist.artefacts();
-                let found = index.get(&id.distro, &id.name);
-                let artefact = found
-                    .filter(|a| a.digest.short() == digest)
-                    .ok_or(TftpError::FileNotFound)?;
+                let found = index.exact(&id.distro, &id.name, &digest);
+                let artefact = found.ok_or(TftpError::FileNotFound)?;
                 Ok(self.artefact(ip, artefact.clone(), place))
             }
             TftpName::Autoexec => Ok(text(ipxe::autoexec(&urls), place)),

@@ -62,6 +62,7 @@ fn docs_of_the_json_contract_are_its_types() {
             "log" => same::<farrier::model::logs::LogPage>(example),
             "lease" => same::<v::LeaseView>(example),
             "distro" => same::<v::DistroView>(example),
+            "secret" => same::<v::SecretView>(example),
             "status" => same::<v::StatusView>(example),
             "flag-request" => same::<c::FlagRequest>(example),
             "flag-report" => same::<c::FlagReport>(example),

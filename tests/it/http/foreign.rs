@@ -73,19 +73,23 @@ async fn an_installed_system_with_another_address_takes_its_hand_off_once() {
     door.post(ip(70), &format!("/r/{report}/start"), "").await;
     door.post(ip(70), &format!("/r/{report}/end"), "").await;
     let bundle = format!("/h/{secret}/bundle");
-    let mine = door.post(ip(75), &bundle, "key=0123456789abcdef").await;
+    let mine = door
+        .send_from(ip(75), &bundle, "key=0123456789abcdef")
+        .await;
     assert_eq!(mine.status, 200);
-    let late = door.post(ip(76), &bundle, "key=0123456789abcdef").await;
+    let late = door
+        .send_from(ip(76), &bundle, "key=0123456789abcdef")
+        .await;
     assert_eq!(late.status, 404, "it is bound to whoever took it");
     assert_eq!(
-        door.post(ip(2), &bundle, "key=0123456789abcdef")
+        door.send_from(ip(2), &bundle, "key=0123456789abcdef")
             .await
             .status,
         404
     );
     let result = "agent=steps code=0 class=ok seconds=1\n";
     let done = door
-        .post(ip(75), &format!("/h/{secret}/result"), result)
+        .send_from(ip(75), &format!("/h/{secret}/result"), result)
         .await;
     assert_eq!((done.status, door.waist.phase(9)), (200, Phase::Ready));
 }
@@ -99,14 +103,19 @@ async fn the_hand_off_is_open_once_the_installer_asked_for_it() {
     let bundle = format!("/h/{secret}/bundle");
     door.get(ip(1), &format!("/ipxe/{}", mac(1).dashed())).await;
     door.post(ip(1), &format!("/r/{report}/start"), "").await;
-    let early = door.post(ip(1), &bundle, "key=0123456789abcdef").await;
+    let early = door.send_from(ip(1), &bundle, "key=0123456789abcdef").await;
     assert_eq!(early.status, 404, "nobody asked for it yet");
-    let asked = door.post(ip(1), &format!("/r/{report}/handoff"), "").await;
-    assert_eq!(
-        asked.text().trim(),
-        format!("handoff=http://{}/h/{secret}", door.address)
+    let path = format!("/r/{report}/handoff");
+    assert_eq!(door.post(ip(1), &path, "").await.status, 403);
+    let refused = door.send_from(ip(1), &bundle, "key=0123456789abcdef").await;
+    assert_eq!(refused.status, 404, "who asks in the open is told nothing");
+    let asked = door.send_from(ip(1), &path, "").await;
+    assert!(
+        asked.text().trim().ends_with(&format!("/h/{secret}")),
+        "{}",
+        asked.text()
     );
-    let taken = door.post(ip(1), &bundle, "key=0123456789abcdef").await;
+    let taken = door.send_from(ip(1), &bundle, "key=0123456789abcdef").await;
     assert_eq!(
         (taken.status, door.waist.phase(1)),
         (200, Phase::Configuring)

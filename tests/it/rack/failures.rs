@@ -34,15 +34,10 @@ fn a_machine_becomes_ready_and_is_rebuilt() -> Done {
         let permitted = machine.must_report(&installer, "disks", &machine.disks())?;
         assert_eq!(permitted, "disk=/dev/vda\n");
         machine.must_report(&installer, "progress/extract", "half way")?;
-        let handoff = machine.must_report(&installer, "handoff", "")?;
+        let handoff = machine.hand_off(&installer)?;
         machine.must_report(&installer, "end", "")?;
         assert_eq!(server.phase("web01")?, Phase::Installed);
         assert_eq!(machine.boot()?, Told::OwnDisk, "installed");
-        let handoff = handoff
-            .trim()
-            .strip_prefix("handoff=")
-            .expect("a URL")
-            .to_string();
         machine
             .first_boot(&handoff, "ok")?
             .must_be(200, "the result")?;
@@ -122,13 +117,12 @@ fn every_phase_ends() -> Done {
         add_and_flag(&server, name, machine.mac(), "phantom")?;
         let installer = machine.start_installer()?;
         if phase != Phase::Installing {
-            let handoff = machine.must_report(&installer, "handoff", "")?;
+            let handoff = machine.hand_off(&installer)?;
             machine.must_report(&installer, "end", "")?;
             if phase == Phase::Configuring {
-                let url = handoff.trim().strip_prefix("handoff=").expect("a URL");
                 let key = "key=0123456789abcdef0123456789abcdef\n";
                 machine
-                    .http(&format!("{url}/bundle"), Some(key))?
+                    .http(&format!("{handoff}/bundle"), Some(key))?
                     .must_be(200, "bundle")?;
             }
         }
@@ -174,11 +168,10 @@ fn a_failure_is_told_and_ends_it() -> Done {
     let machine = Phantom::new(&rack, "web02")?;
     add_and_flag(&server, "web02", machine.mac(), "phantom")?;
     let installer = machine.start_installer()?;
-    let handoff = machine.must_report(&installer, "handoff", "")?;
+    let handoff = machine.hand_off(&installer)?;
     machine.must_report(&installer, "end", "")?;
-    let url = handoff.trim().strip_prefix("handoff=").expect("a URL");
     machine
-        .first_boot(url, "failed")?
+        .first_boot(&handoff, "failed")?
         .must_be(200, "the result")?;
     assert_eq!(server.phase("web02")?, Phase::Failed);
     assert_eq!(machine.boot()?, Told::OwnDisk, "its agent failed");
@@ -283,14 +276,9 @@ fn killed_in_every_phase() -> Done {
     machine.must_report(&installer, "disks", &machine.disks())?;
     again(&mut server, Phase::Installing)?;
     times(&server, "web01", 1, "write-permitted", 1);
-    let handoff = machine.must_report(&installer, "handoff", "")?;
+    let url = machine.hand_off(&installer)?;
     machine.must_report(&installer, "end", "")?;
     again(&mut server, Phase::Installed)?;
-    let url = handoff
-        .trim()
-        .strip_prefix("handoff=")
-        .expect("a URL")
-        .to_string();
     let key = "key=0123456789abcdef0123456789abcdef\n";
     machine
         .http(&format!("{url}/bundle"), Some(key))?

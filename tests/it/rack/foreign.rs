@@ -60,18 +60,18 @@ fn a_host_with_a_foreign_address_gets_nothing() -> Done {
         let installer = victim.installer_at(answers)?;
         victim.must_report(&installer, "disks", &victim.disks())?;
         refused(Phase::Installing)?;
-        let handoff = victim.must_report(&installer, "handoff", "")?;
+        let url = victim.hand_off(&installer)?;
         victim.must_report(&installer, "end", "")?;
-        let url = handoff.trim().strip_prefix("handoff=").expect("a URL");
         let key = "key=ffffffffffffffffffffffffffffffff\n";
         for other in [&thief, &stranger] {
+            other.pin(&victim.pinned().expect("an authority"));
             let got = other.http(&format!("{url}/bundle"), Some(key))?;
             assert_eq!(got.status, 404, "{mode}");
         }
         // The installed system has another address of the other server's; it is still this machine.
         victim.host.no_address()?;
         victim.host.address("10.77.0.60/24")?;
-        victim.first_boot(url, "ok")?.must_be(200, "the result")?;
+        victim.first_boot(&url, "ok")?.must_be(200, "the result")?;
         assert_eq!(server.phase("victim")?, Phase::Ready, "{mode}");
         times(&server, "victim", 1, "script-served", 1);
     }
@@ -92,7 +92,7 @@ fn a_server_that_is_down_at_the_end_loses_no_build() -> Done {
         add_and_flag(&server, name, machine.mac(), "phantom")?;
         let installer = machine.start_installer()?;
         machine.must_report(&installer, "disks", &machine.disks())?;
-        let handoff = machine.must_report(&installer, "handoff", "")?;
+        let url = machine.hand_off(&installer)?;
         server.kill();
         assert!(machine.report(&installer, "end", "").is_err(), "it is down");
         server.up()?;
@@ -103,8 +103,7 @@ fn a_server_that_is_down_at_the_end_loses_no_build() -> Done {
             assert_eq!(machine.boot()?, Told::OwnDisk);
             assert_eq!(server.phase(name)?, Phase::Held);
         }
-        let url = handoff.trim().strip_prefix("handoff=").expect("a URL");
-        machine.first_boot(url, "ok")?.must_be(200, "the result")?;
+        machine.first_boot(&url, "ok")?.must_be(200, "the result")?;
         assert_eq!(server.phase(name)?, Phase::Ready);
         in_order(
             &server,

@@ -3,16 +3,18 @@
 //! Every scenario needs root and tools; what this host lacks is said in a line that no runner hides,
 //! and the scenario is skipped. Scenarios that install for minutes run with `FARRIER_TEST=all`.
 
+mod canary;
 mod failures;
 mod firmware;
 mod foreign;
+mod ipxe;
 mod lifecycle;
 mod own_disk;
-mod phantom;
+pub(crate) mod phantom;
 mod recipes;
 mod scenario;
 mod seen;
-mod site;
+pub(crate) mod site;
 
 use std::io::Write;
 

@@ -19,6 +19,14 @@ const MBR: [u8; 0x2f] = [
     0xe9, 0xb8, 0x07, 0x53, 0xbb, 0x01, 0x00, 0xb9, 0x03, 0x00, 0xcd, 0x15, 0xf4, 0xeb, 0xf2,
 ];
 
+/// A program for the 16-bit world that a BIOS starts: it writes a text to the serial port and switches
+/// the machine off. As a boot sector and as a file from the network alike it is loaded to 0x7c00.
+pub(crate) fn program(says: &str) -> Vec<u8> {
+    let mut code = MBR.to_vec();
+    code.extend(format!("\r\n{says}\r\n\0").as_bytes());
+    code
+}
+
 /// Writes it onto a machine's first disk, which must be off.
 pub(crate) fn write(machine: &Machine) -> Result<(), RackError> {
     machine.rack_up()?;
@@ -29,11 +37,9 @@ pub(crate) fn write(machine: &Machine) -> Result<(), RackError> {
     let bytes = fs::read(&system).map_err(RackError::file(&system))?;
     let file = fs::OpenOptions::new().write(true).open(&disk);
     let file = file.map_err(RackError::file(&disk))?;
-    let mut code = MBR.to_vec();
-    code.extend(format!("\r\n{SAYS}\r\n\0").as_bytes());
     let put = |bytes: &[u8], at| file.write_all_at(bytes, at).map_err(RackError::file(&disk));
     // The first 440 bytes of the protective MBR are code.
-    put(&code, 0)?;
+    put(&program(SAYS), 0)?;
     put(&bytes, 1 << 20)
 }
 

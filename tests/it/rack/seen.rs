@@ -125,9 +125,8 @@ fn host_keys_are_shown() -> Done {
     let machine = Phantom::new(&rack, "web01")?;
     add_and_flag(&server, "web01", machine.mac(), "phantom")?;
     let installer = machine.start_installer()?;
-    let handoff = machine.must_report(&installer, "handoff", "")?;
+    let url = machine.hand_off(&installer)?;
     machine.must_report(&installer, "end", "")?;
-    let url = handoff.trim().strip_prefix("handoff=").expect("a URL");
     let key = "key=0123456789abcdef0123456789abcdef\n";
     machine
         .http(&format!("{url}/bundle"), Some(key))?

@@ -1,11 +1,12 @@
-//! The first-boot unit for real: placed by its script, run by several shells with curl, GNU wget or
-//! busybox's wget, against a server that fails in every way.
+//! The first-boot unit for real: placed by its script, run by several shells with curl or GNU wget,
+//! over TLS, against a server that fails in every way.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddrV4, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddrV4;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,94 +14,8 @@ use farrier::boot::Scope;
 use farrier::model::{Handoff, ProfileKind};
 use farrier::render::render;
 
+use super::server::{Answer, Server};
 use super::site::{distro, place, profile, run, system};
-
-/// What a request was answered with; 0 closes the connection without an answer.
-type Answer = (u16, String);
-
-/// A server of one test. It remembers every request.
-pub(super) struct Server {
-    pub(super) address: SocketAddrV4,
-    seen: Arc<Mutex<Vec<(String, String)>>>,
-}
-
-impl Server {
-    /// `answer` is given the path, the body, and how often this path was asked before.
-    pub(super) fn start(answer: impl Fn(&str, &str, usize) -> Answer + Send + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let std::net::SocketAddr::V4(address) = listener.local_addr().expect("an address") else {
-            unreachable!("bound to IPv4")
-        };
-        let seen: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
-        let log = Arc::clone(&seen);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
-                let Some((path, body)) = request(&mut stream) else {
-                    continue;
-                };
-                let before = {
-                    let mut log = log.lock().expect("unpoisoned");
-                    let before = log.iter().filter(|(p, _)| *p == path).count();
-                    log.push((path.clone(), body.clone()));
-                    before
-                };
-                let (status, text) = answer(&path, &body, before);
-                if status != 0 {
-                    let head = format!(
-                        "HTTP/1.1 {status} Answer\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                        text.len()
-                    );
-                    // a client that went away is its own business
-                    let _ = stream.write_all((head + &text).as_bytes());
-                }
-            }
-        });
-        Server { address, seen }
-    }
-
-    pub(super) fn bodies(&self, path: &str) -> Vec<String> {
-        let seen = self.seen.lock().expect("unpoisoned");
-        seen.iter()
-            .filter(|(p, _)| p == path)
-            .map(|(_, body)| body.clone())
-            .collect()
-    }
-
-    pub(super) fn paths(&self) -> Vec<String> {
-        let seen = self.seen.lock().expect("unpoisoned");
-        seen.iter().map(|(path, _)| path.clone()).collect()
-    }
-}
-
-fn request(stream: &mut TcpStream) -> Option<(String, String)> {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .ok()?;
-    let mut bytes = Vec::new();
-    let mut buffer = [0u8; 4096];
-    loop {
-        let n = stream.read(&mut buffer).ok()?;
-        bytes.extend_from_slice(&buffer[..n]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else {
-            if n == 0 {
-                return None;
-            }
-            continue;
-        };
-        let length: usize = head
-            .lines()
-            .filter_map(|l| l.split_once(':'))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .and_then(|(_, v)| v.trim().parse().ok())
-            .unwrap_or(0);
-        if body.len() >= length || n == 0 {
-            let path = head.split(' ').nth(1)?.to_string();
-            return Some((path, body.to_string()));
-        }
-    }
-}
 
 const KEY: &str = "ssh-ed25519 AAAAC3Nza host";
 
@@ -148,7 +63,7 @@ impl Target {
             let address = known.lock().expect("unpoisoned").expect("set below");
             match path {
                 p if p.ends_with("/handoff") => {
-                    (200, format!("handoff=http://{address}/h/SECRET\n"))
+                    (200, format!("handoff=https://{address}/h/SECRET\n"))
                 }
                 "/h/SECRET/bundle" => (200, bundle.clone()),
                 "/h/SECRET/result" => (204, String::new()),
@@ -157,6 +72,8 @@ impl Target {
         });
         *own.lock().expect("unpoisoned") = Some(server.address);
         place.server = server.address;
+        place.secure = server.address;
+        place.authority = Some(server.authority().clone());
         let documents = render(&system("web01"), &profile, &distro(), &place)
             .expect("rendered")
             .documents;
@@ -203,15 +120,27 @@ impl Target {
         self.target("var/lib/farrier").join(path)
     }
 
+    /// What is in memory only.
+    fn run(&self, path: &str) -> PathBuf {
+        self.folder.path().join("run").join(path)
+    }
+
     /// The unit starts.
     fn boot(&self) -> Output {
+        self.unit().output().expect("run")
+    }
+
+    fn unit(&self) -> Command {
         let keys = self.folder.path().join("ssh");
         std::fs::create_dir_all(&keys).expect("a folder");
         std::fs::write(keys.join("ssh_host_ed25519_key.pub"), format!("{KEY}\n")).expect("a file");
-        self.command()
+        let mut command = self.command();
+        command
             .arg(self.target("usr/lib/farrier/first-boot"))
             .env("FARRIER_PATH", &self.path)
             .env("FARRIER_STATE", self.state(""))
+            .env("FARRIER_RUN", self.run(""))
+            .env("FARRIER_TRUST", self.target("usr/lib/farrier/trust"))
             .env("FARRIER_KEYS", keys)
             .env("FARRIER_PAUSE", "1")
             .env("FARRIER_REBOOT_FLAG", self.folder.path().join("flag"))
@@ -219,9 +148,8 @@ impl Target {
                 "FARRIER_REBOOT",
                 format!("touch {}", self.folder.path().join("rebooted").display()),
             )
-            .env("OUT", self.folder.path().join("out"))
-            .output()
-            .expect("run")
+            .env("OUT", self.folder.path().join("out"));
+        command
     }
 
     fn out(&self) -> String {
@@ -273,7 +201,7 @@ fn tools(which: &str) -> Option<String> {
 
 fn everywhere(test: impl Fn(&[&'static str], &str)) {
     for shell in [&["dash"][..], &["busybox", "sh"], &["bash", "--posix"]] {
-        for tool in ["curl", "wget", "busybox"] {
+        for tool in ["curl", "wget"] {
             if run(shell[0], &[&shell[1..], &["-c", "true"]].concat(), "").is_some() {
                 test(shell, tool);
             }
@@ -329,6 +257,7 @@ fn steps_run_once_and_the_marker_goes_after_the_acknowledgement() {
             .map(|e| e.expect("an entry").file_name())
             .collect();
         assert!(left.is_empty(), "{shell:?} {tool}: {left:?}");
+        assert!(!t.run("").exists(), "{shell:?} {tool}");
         let said = String::from_utf8_lossy(&out.stdout).into_owned()
             + &String::from_utf8_lossy(&out.stderr);
         assert!(!said.contains("SECRET"), "{said}");
@@ -362,7 +291,7 @@ fn a_failed_step_ends_it_and_is_reported() {
 
 #[test]
 fn a_refusal_is_final() {
-    for (tool, status) in [("curl", 404), ("wget", 410), ("busybox", 404)] {
+    for (tool, status) in [("curl", 404), ("wget", 410)] {
         let steps = [("10-x", "#!/bin/sh\ntrue\n")];
         let Some(t) = Target::place(&["dash"], tool, &steps, 60, move |path, _| {
             path.ends_with("/bundle").then(|| (status, String::new()))
@@ -398,13 +327,22 @@ fn a_restart_between_steps_is_reported_and_goes_on_after() {
         };
         assert!(t.boot().status.success());
         assert_eq!(t.out(), "one\n");
+        assert!(
+            !t.run("").exists(),
+            "what was handed over is gone with the restart"
+        );
         assert!(t.folder.path().join("rebooted").exists());
         assert!(t.state("pending").exists());
         assert!(t.results()[0].contains("class=reboot\n"));
         assert!(t.boot().status.success());
         assert_eq!(t.out(), "one\ntwo\n");
         assert!(t.results()[1].contains("class=ok\n"));
-        assert_eq!(t.server.bodies("/h/SECRET/bundle").len(), 1);
+        // taken again after the restart, with the same key
+        let keys = t.server.bodies("/h/SECRET/bundle");
+        assert!(
+            keys.len() == 2 && keys[0].trim() == keys[1].trim(),
+            "{keys:?}"
+        );
         assert!(!t.state("pending").exists());
     });
 }
@@ -436,7 +374,6 @@ fn a_result_cut_off_is_sent_again_and_no_step_runs_twice() {
         return;
     };
     // as after a power cut between writing the result and sending it
-    std::fs::create_dir_all(t.state("steps")).expect("a folder");
     std::fs::write(
         t.state("result"),
         "agent=steps\ncode=0\nclass=ok\nseconds=1\n\nlog\n",
@@ -465,10 +402,96 @@ fn without_a_program_that_fetches_the_unit_is_not_placed() {
         return;
     };
     assert!(!ok);
-    assert!(err.contains("neither curl nor wget"), "{err}");
+    assert!(err.contains("neither curl nor GNU wget"), "{err}");
     // and a profile without steps has a bundle that does nothing
     let bundle = String::from_utf8(rendered.documents["bundle.sh"].bytes.clone()).expect("text");
     assert!(bundle.contains("agent=none"));
+}
+
+/// A server whose certificate is another authority's is told nothing, and the machine says so and
+/// goes on asking: the right one may come back.
+#[test]
+fn a_server_that_is_not_the_pinned_one_is_told_nothing() {
+    everywhere(|shell, tool| {
+        let steps = [("10-x", "#!/bin/sh\necho one >>\"$OUT\"\n")];
+        let Some(t) = Target::place(shell, tool, &steps, 60, |_, _| None) else {
+            return;
+        };
+        let pinned = t.target("usr/lib/farrier/trust/ca.crt");
+        let good = std::fs::read(&pinned).expect("a certificate");
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let stranger = farrier::vault::Authority::open(elsewhere.path()).expect("made");
+        std::fs::write(&pinned, stranger.certificate().as_bytes()).expect("a file");
+        // a group of its own: what it waits with must end with it
+        let mut unit = t.unit();
+        let mut unit = unit
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .expect("run");
+        let said = BufReader::new(unit.stdout.take().expect("a pipe"));
+        let line = said
+            .lines()
+            .map_while(Result::ok)
+            .find(|l| l.contains("no acknowledgement"))
+            .expect("it says what is wrong");
+        let group = nix::unistd::Pid::from_raw(unit.id().cast_signed());
+        nix::sys::signal::killpg(group, nix::sys::signal::SIGKILL).expect("killed");
+        unit.wait().expect("an end");
+        assert!(
+            line.contains("pinned authority"),
+            "{shell:?} {tool}: {line}"
+        );
+        assert!(t.server.bodies("/h/SECRET/bundle").is_empty());
+        assert!(t.state("pending").exists());
+        // without its certificate it does not even ask
+        std::fs::remove_file(&pinned).expect("removed");
+        let out = t.boot();
+        assert!(!out.status.success() && t.state("pending").exists());
+        assert!(t.server.bodies("/h/SECRET/bundle").is_empty());
+        std::fs::write(&pinned, good).expect("a file");
+        assert!(t.boot().status.success(), "{shell:?} {tool}");
+        assert_eq!(t.out(), "one\n");
+    });
+}
+
+/// busybox's wget speaks TLS and checks nothing.
+#[test]
+fn a_program_that_cannot_check_a_certificate_is_not_used() {
+    let Some(busybox) = tools("busybox") else {
+        return;
+    };
+    let steps = [("10-x", "#!/bin/sh\ntrue\n")];
+    let Some(mut t) = Target::place(&["dash"], "curl", &steps, 60, |_, _| None) else {
+        return;
+    };
+    t.path = busybox;
+    let out = t.boot();
+    assert!(!out.status.success());
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(said.contains("nothing can check"), "{said}");
+    assert!(t.state("pending").exists());
+    assert!(t.server.bodies("/h/SECRET/bundle").is_empty());
+    // nor in the installer
+    let script = t.folder.path().join("first-boot.sh");
+    let asked = t.server.paths().len();
+    let out = t
+        .command()
+        .arg(&script)
+        .arg(t.target(""))
+        .env("PATH", &t.path)
+        .output()
+        .expect("run");
+    assert!(!out.status.success());
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(said.contains("nothing can check"), "{said}");
+    assert_eq!(t.server.paths().len(), asked);
+    // nor in the installed system, where its name is wget
+    std::fs::remove_file(t.target("usr/bin/curl")).expect("removed");
+    std::os::unix::fs::symlink("/bin/busybox", t.target("usr/bin/wget")).expect("a link");
+    let out = t.command().arg(&script).arg(t.target("")).output();
+    let said = String::from_utf8_lossy(&out.expect("run").stderr).into_owned();
+    assert!(said.contains("neither curl nor GNU wget"), "{said}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use farrier::render::Rendered;
 use serde_json::json;
 
 use super::debian::{lay_out, machines, rendered, text};
-use super::first_boot::Server;
+use super::server::Server;
 use super::site::{place, with_vars};
 
 /// The installer's initrd unpacked, to be entered with chroot; none if it is not there.
@@ -130,6 +130,8 @@ fn serving(
     });
     let mut at = place();
     at.server = server.address;
+    at.secure = server.address;
+    at.authority = Some(server.authority().clone());
     let rendered = rendered(
         &with_vars(
             "web01",
@@ -393,7 +395,7 @@ fn the_late_command_finishes_the_system() {
         return;
     };
     let (server, rendered) = serving(|path, _, _| match path {
-        p if p.ends_with("/handoff") => (200, "handoff=http://192.0.2.1/h/TOKEN\n".into()),
+        p if p.ends_with("/handoff") => (200, "handoff=https://192.0.2.1/h/TOKEN\n".into()),
         _ => (204, String::new()),
     });
     lay_out(&rendered, &installer.path("tmp/farrier"));
@@ -420,7 +422,11 @@ fn the_late_command_finishes_the_system() {
     );
     assert!(
         read("target/var/lib/farrier/pending")
-            .starts_with("handoff=http://192.0.2.1/h/TOKEN\nkey=")
+            .starts_with("handoff=https://192.0.2.1/h/TOKEN\nkey=")
+    );
+    assert_eq!(
+        read("target/usr/lib/farrier/trust/ca.crt"),
+        **server.authority()
     );
     assert!(read("target/etc/apt/sources.list.d/security.list").contains("bookworm-security main"));
     assert_eq!(

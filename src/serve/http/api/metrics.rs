@@ -90,6 +90,7 @@ mod tests {
             phases: [("ready".to_string(), 3)].into(),
             systems: 3,
             attention: Vec::new(),
+            alarms: Vec::new(),
             counters: [("dhcp.offers".to_string(), 7)].into(),
         };
         let text = text(&status).expect("text");

@@ -18,6 +18,8 @@
 //! | `/v1/rebuild`, `/v1/boot` | POST: `/v1/flag` with its purpose filled in |
 //! | `/v1/leases`, `/v1/discovered`, `/v1/distros`, `/v1/revisions`, `/v1/revisions/REV` | GET |
 //! | `/v1/distros/NAME/fetch` | POST, answers in lines |
+//! | `/v1/secrets` | GET, names only |
+//! | `/v1/secrets/NAME` | POST a value, DELETE |
 //! | `/v1/metrics` | GET, Prometheus text |
 
 mod answer;
@@ -29,6 +31,7 @@ mod fetch;
 mod metrics;
 mod query;
 mod read;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -71,6 +74,11 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/v1/discovered", get(read::discovered))
         .route("/v1/distros", get(read::distros))
         .route("/v1/distros/{name}/fetch", post(fetch::fetch))
+        .route("/v1/secrets", get(secrets::list))
+        .route(
+            "/v1/secrets/{name}",
+            post(secrets::set).delete(secrets::remove),
+        )
         .route("/v1/revisions", get(read::revisions))
         .route("/v1/revisions/{revision}", get(read::revision))
         .route("/v1/metrics", get(metrics::metrics))

@@ -1,10 +1,15 @@
-//! HTTP as boot firmware and installers speak it: one request, one connection.
+//! HTTP as boot firmware and installers speak it: one request, one connection. HTTPS with a pinned
+//! authority, as the first-boot unit speaks it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use farrier::cli::demo::rack::RackError;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// What was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,26 +38,37 @@ impl Reply {
     }
 }
 
-pub(super) fn ask(url: &str, body: Option<&str>) -> Result<Reply, RackError> {
-    exchange(url, body).map_err(|e| RackError::Command {
+pub(super) fn ask(
+    url: &str,
+    body: Option<&str>,
+    authority: Option<&str>,
+) -> Result<Reply, RackError> {
+    exchange(url, body, authority).map_err(|e| RackError::Command {
         command: format!("GET {url}"),
         detail: e.to_string(),
     })
 }
 
-fn exchange(url: &str, body: Option<&str>) -> std::io::Result<Reply> {
+fn exchange(url: &str, body: Option<&str>, authority: Option<&str>) -> std::io::Result<Reply> {
     let bad = |what: &str| std::io::Error::other(what.to_string());
-    let rest = url.strip_prefix("http://").ok_or_else(|| bad("not http"))?;
+    let secure = url.starts_with("https://");
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let address: SocketAddr = if host.contains(':') {
         host.to_string()
     } else {
-        format!("{host}:80")
+        format!("{host}:{}", if secure { 443 } else { 80 })
     }
     .parse()
     .map_err(|_| bad("no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let socket = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut stream: Box<dyn Stream> = if secure {
+        let authority = authority.ok_or_else(|| bad("nothing is pinned"))?;
+        Box::new(tls(socket, address.ip(), authority)?)
+    } else {
+        Box::new(socket)
+    };
     let method = if body.is_some() { "POST" } else { "GET" };
     let mut request = format!("{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     if let Some(body) = body {
@@ -81,4 +97,26 @@ fn exchange(url: &str, body: Option<&str>) -> std::io::Result<Reply> {
         head,
         body: bytes[end + 4..].to_vec(),
     })
+}
+
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
+
+fn tls(
+    socket: TcpStream,
+    server: IpAddr,
+    authority: &str,
+) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let wrong = |e: &dyn std::fmt::Display| std::io::Error::other(e.to_string());
+    let mut roots = RootCertStore::empty();
+    let pinned = CertificateDer::from_pem_slice(authority.as_bytes()).map_err(|e| wrong(&e))?;
+    roots.add(pinned).map_err(|e| wrong(&e))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| wrong(&e))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connection = ClientConnection::new(Arc::new(config), ServerName::from(server));
+    Ok(StreamOwned::new(connection.map_err(|e| wrong(&e))?, socket))
 }

@@ -6,6 +6,7 @@ mod http;
 mod tftp;
 
 use std::net::Ipv4Addr;
+use std::sync::Mutex;
 
 use farrier::cli::demo::rack::{Host, Patience, Rack, RackError};
 use farrier::model::MacAddr;
@@ -19,6 +20,8 @@ pub(crate) use tftp::Transfer;
 pub(crate) struct Phantom {
     pub(crate) host: Host,
     disk: String,
+    /// The certificate it pinned.
+    authority: Mutex<Option<String>>,
 }
 
 /// What a machine was told after it asked all the way down to its boot script.
@@ -44,6 +47,7 @@ impl Phantom {
         Ok(Phantom {
             host: rack.host(name)?,
             disk: format!("serial=PHANTOM-{name}"),
+            authority: Mutex::default(),
         })
     }
 
@@ -73,7 +77,10 @@ impl Phantom {
 
     /// Asks one URL. A body makes it a POST.
     pub(crate) fn http(&self, url: &str, body: Option<&str>) -> Result<Reply, RackError> {
-        self.host.namespace().inside(|| http::ask(url, body))?
+        let authority = self.pinned();
+        self.host
+            .namespace()
+            .inside(|| http::ask(url, body, authority.as_deref()))?
     }
 
     /// A power-on of a BIOS machine: its ROM, the loader it is told, iPXE, its script.
@@ -185,6 +192,43 @@ impl Phantom {
         body: &str,
     ) -> Result<Reply, RackError> {
         self.http(&format!("{}/{verb}", installer.report), Some(body))
+    }
+
+    /// Where the hand-off is, asked over TLS with the certificate that came with `first-boot.sh`.
+    pub(crate) fn hand_off(&self, installer: &Installer) -> Result<String, RackError> {
+        let script = self.first_boot_script(installer)?;
+        let value = |name: &str| {
+            let (_, rest) = script.split_once(&format!("\n{name}='"))?;
+            Some(rest.split_once('\'')?.0.to_string())
+        };
+        let missing = |what: &str| RackError::Missing(format!("{what} in first-boot.sh"));
+        let authority = value("AUTHORITY").ok_or_else(|| missing("no certificate"))?;
+        self.pin(&authority);
+        let report = value("REPORT").ok_or_else(|| missing("no address"))?;
+        let asked = self.http(&format!("{report}/handoff"), Some(""))?;
+        let text = asked.must_be(200, "where the hand-off is")?.text();
+        let url = text.trim().strip_prefix("handoff=").map(str::to_string);
+        url.ok_or_else(|| RackError::Missing(format!("no hand-off in `{text}`")))
+    }
+
+    /// Trusts this authority from now on.
+    pub(crate) fn pin(&self, authority: &str) {
+        *self.authority.lock().expect("unpoisoned") = Some(authority.to_string());
+    }
+
+    /// The authority that it trusts.
+    pub(crate) fn pinned(&self) -> Option<String> {
+        self.authority.lock().expect("unpoisoned").clone()
+    }
+
+    /// The script that places the first-boot unit.
+    pub(crate) fn first_boot_script(&self, installer: &Installer) -> Result<String, RackError> {
+        let base = installer
+            .answers
+            .rsplit_once('/')
+            .map_or("", |(base, _)| base);
+        let script = format!("{base}/first-boot.sh");
+        Ok(self.http(&script, None)?.must_be(200, &script)?.text())
     }
 
     /// One report that must be taken.

@@ -1,8 +1,8 @@
 //! Each client gets its reservation, with everything it asks for.
 
-use farrier::cli::demo::rack::{RackError, tools};
+use farrier::cli::demo::rack::{Patience, Process, Rack, RackError, tools, until};
 
-use super::{Desk, udhcpc, value};
+use super::{Desk, script, udhcpc, value};
 use crate::rack::can_run;
 
 const NEEDS: [&[tools::Need]; 2] = [tools::NETWORK, tools::CLIENTS];
@@ -12,7 +12,7 @@ fn dhclient() -> Result<(), RackError> {
     if !can_run("dhclient", &NEEDS, false) {
         return Ok(());
     }
-    let rack = farrier::cli::demo::rack::Rack::new()?;
+    let rack = Rack::new()?;
     let host = rack.host("client")?;
     let desk = Desk::on(
         rack,
@@ -92,7 +92,7 @@ fn udhcpc_reserved_and_pooled() -> Result<(), RackError> {
     if !can_run("udhcpc", &NEEDS, false) {
         return Ok(());
     }
-    let rack = farrier::cli::demo::rack::Rack::new()?;
+    let rack = Rack::new()?;
     let (reserved, pooled) = (rack.host("reserved")?, rack.host("pooled")?);
     let stranger = rack.host("stranger")?;
     let systems = [
@@ -138,13 +138,25 @@ fn udhcpc_reserved_and_pooled() -> Result<(), RackError> {
     let (_, told) = udhcpc(&pooled, &dir, &[])?;
     assert_eq!(value(&told, "ip"), Some(ip.as_str()));
 
-    // -R gives it back when it ends
-    let (_, told) = udhcpc(&pooled, &dir, &["-R"])?;
-    assert_eq!(value(&told, "ip"), Some(ip.as_str()));
-    farrier::cli::demo::rack::until(
+    // -R gives it back when it is asked to end. (With -q it says that it does so, and sends nothing:
+    // BusyBox 1.35.)
+    let mut command = pooled.namespace().command("udhcpc");
+    command.args(["-f", "-n", "-R", "-i", pooled.interface(), "-s"]);
+    command.arg(script(&pooled, &dir)?);
+    let log = dir.join("udhcpc.log");
+    let client = Process::start("udhcpc", &mut command, &log, false)?;
+    let evidence = || format!("{}{}", client.said(), desk.server.tail());
+    let said = |words: &str| {
+        let look = || Ok(client.said().contains(words).then_some(()));
+        until(words, Patience::seconds(20), evidence, look)
+    };
+    said(&format!("lease of {ip} obtained"))?;
+    assert_eq!(lease(&desk)?.state, "bound");
+    client.terminate();
+    until(
         "the released lease",
-        farrier::cli::demo::rack::Patience::seconds(10),
-        || desk.server.tail(),
+        Patience::seconds(20),
+        evidence,
         || Ok((lease(&desk)?.state == "released").then_some(())),
     )
 }
@@ -154,32 +166,28 @@ fn dhcpcd() -> Result<(), RackError> {
     if !can_run("dhcpcd", &NEEDS, false) {
         return Ok(());
     }
-    let rack = farrier::cli::demo::rack::Rack::new()?;
+    let rack = Rack::new()?;
     let host = rack.host("client")?;
     let desk = Desk::on(
         rack,
         &[("web01", host.mac().to_string(), Some("10.77.0.11"))],
         "",
     )?;
-    // -T: says what it was offered and leaves the system alone
-    let out = host.run(&[
-        "dhcpcd",
-        "-4",
-        "-T",
-        "-B",
-        "-t",
-        "20",
-        "-c",
-        "/bin/true",
-        host.interface(),
-    ])?;
-    let said = format!("{}{}", out.stdout, out.stderr);
-    assert!(
-        said.contains("offered 10.77.0.11 from 10.77.0.1"),
-        "{said}{}",
-        desk.server.tail()
-    );
-    Ok(())
+    // -T: says what it was offered and leaves the system alone. Its helpers outlive it, may write
+    // after its end and keep its output open, so it is the words that are waited for; they go with
+    // their namespace.
+    let mut command = host.namespace().command("dhcpcd");
+    command.args(["-4", "-T", "-B", "-t", "20", "-c", "/bin/true"]);
+    command.arg(host.interface());
+    let log = desk.rack.dir().join("dhcpcd.log");
+    let client = Process::start("dhcpcd", &mut command, &log, false)?;
+    let offered = "offered 10.77.0.11 from 10.77.0.1";
+    until(
+        "dhcpcd's offer",
+        Patience::seconds(40),
+        || format!("{}{}", client.said(), desk.server.tail()),
+        || Ok(client.said().contains(offered).then_some(())),
+    )
 }
 
 #[test]
@@ -187,7 +195,7 @@ fn an_address_in_use_is_not_given() -> Result<(), RackError> {
     if !can_run("an address in use", &NEEDS, false) {
         return Ok(());
     }
-    let rack = farrier::cli::demo::rack::Rack::new()?;
+    let rack = Rack::new()?;
     let (squatter, host) = (rack.host("squatter")?, rack.host("client")?);
     squatter.address("10.77.0.100/24")?;
     let desk = Desk::on(rack, &[("web01", host.mac().to_string(), None)], "")?;

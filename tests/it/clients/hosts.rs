@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use farrier::cli::demo::rack::{Process, Rack, RackError, tools};
+use farrier::cli::demo::rack::{Rack, RackError, tools};
 
-use super::raw::{UEFI, ask};
-use super::{Desk, udhcpc};
+use super::raw::{Asker, DISCOVER, Message, REQUEST};
+use super::{Desk, dnsmasq, udhcpc};
 use crate::rack::can_run;
 
 const NEEDS: [&[tools::Need]; 3] = [tools::NETWORK, tools::CLIENTS, tools::NEIGHBOUR];
@@ -22,8 +22,7 @@ fn nothing_is_said_on_an_interface_that_is_not_listed() -> Result<(), RackError>
     inside.ip(&["addr", "add", "10.79.0.1/24", "dev", "br9"])?;
     inside.ip(&["link", "set", "br9", "up"])?;
     let (here, there) = (rack.host("here")?, rack.host("there")?);
-    let port = format!("host{}", 1);
-    inside.ip(&["link", "set", &port, "master", "br9"])?;
+    inside.ip(&["link", "set", "host1", "master", "br9"])?;
     let systems = [
         ("web01", here.mac().to_string(), Some("10.77.0.11")),
         ("web02", there.mac().to_string(), Some("10.79.0.11")),
@@ -36,9 +35,12 @@ fn nothing_is_said_on_an_interface_that_is_not_listed() -> Result<(), RackError>
     );
     let dir = desk.rack.dir().to_path_buf();
     assert!(udhcpc(&here, &dir, &[])?.0.ok(), "{}", desk.server.tail());
-    let patience = Duration::from_millis(1500);
-    assert_eq!(ask(&there, 1, UEFI, patience)?, []);
-    assert_eq!(ask(&there, 3, &[(50, &[10, 79, 0, 11])], patience)?, []);
+    let asker = Asker::everyone(&there)?;
+    let discover = Message::new(DISCOVER, there.mac()).uefi();
+    let reboot = Message::new(REQUEST, there.mac()).wants([10, 79, 0, 11].into());
+    for message in [discover, reboot] {
+        assert_eq!(asker.ask_all(&message, Duration::from_millis(500)), []);
+    }
     Ok(())
 }
 
@@ -47,28 +49,18 @@ fn a_port_that_another_server_has_is_named_with_the_fix() -> Result<(), RackErro
     if !can_run("a taken port", &NEEDS, false) {
         return Ok(());
     }
-    let rack = Rack::new()?;
-    let mut dnsmasq = rack.namespace().command("dnsmasq");
-    dnsmasq.args([
-        "--no-daemon",
-        "--conf-file=/dev/null",
-        "--port=0",
-        "--log-dhcp",
-    ]);
-    dnsmasq.args(["--interface=br0", "--dhcp-range=10.77.0.200,10.77.0.210,1h"]);
-    dnsmasq.arg(format!("--dhcp-leasefile={}/leases", rack.dir().display()));
-    let log = rack.dir().join("dnsmasq.log");
-    let other = Process::start("dnsmasq", &mut dnsmasq, &log, false)?;
-    farrier::cli::demo::rack::until(
-        "dnsmasq",
-        farrier::cli::demo::rack::Patience::seconds(20),
-        || other.said(),
-        || Ok(other.said().contains("sockets bound").then_some(())),
-    )?;
-    let refused = Desk::on(rack, &[], "").err().map(|e| e.to_string());
-    let refused = refused.expect("the port is taken");
-    assert!(refused.contains("port 67 on `br0` is taken"), "{refused}");
-    assert!(refused.contains("mode = \"proxy\""), "{refused}");
+    // the three ways in which dnsmasq takes the port, two of which share it with whoever shares
+    for way in ["--interface=br0", "--bind-interfaces", "--bind-dynamic"] {
+        let rack = Rack::new()?;
+        let _other = dnsmasq(&rack, rack.namespace(), way)?;
+        let refused = Desk::on(rack, &[], "").err().map(|e| e.to_string());
+        let refused = refused.unwrap_or_else(|| panic!("the port is taken, with {way}"));
+        assert!(
+            refused.contains("port 67 on `br0` is taken"),
+            "{way}: {refused}"
+        );
+        assert!(refused.contains("mode = \"proxy\""), "{refused}");
+    }
     Ok(())
 }
 

@@ -1,0 +1,159 @@
+//! The shipped profiles and distros, with stand-ins for what only a network brings, and one flagged
+//! machine for each profile and firmware.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+
+use farrier::cli::demo::rack::{Rack, RackError, Server};
+use farrier::model::MacAddr;
+use toml_edit::{DocumentMut, Item, Table, value};
+
+use super::{FIRMWARE, Firmware, mac};
+use crate::rack::site;
+
+/// A machine that is to boot.
+pub(super) struct Flagged {
+    pub(super) name: String,
+    pub(super) mac: MacAddr,
+    pub(super) firmware: &'static Firmware,
+    /// Its profile installs a system, which is handed off at its first boot.
+    pub(super) installs: bool,
+}
+
+/// A server of the repository's own example, and its machines, all flagged.
+pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
+    let settings = site::example(rack)?;
+    let root = settings.site.clone();
+    let distros = stand_ins(&root)?;
+    let upstream = mirror(rack)?;
+    let config = root.join("farrier.toml");
+    let text = read(&config)? + &format!("[mirror.debian]\nupstream = \"{upstream}\"\n");
+    write(&config, &text)?;
+    let profiles = profiles(&root)?;
+    assert!(profiles.len() >= 4, "{profiles:?}");
+    let mut all = Vec::new();
+    let mut text = String::new();
+    for (p, (profile, installs)) in profiles.iter().enumerate() {
+        for (f, firmware) in FIRMWARE.iter().enumerate() {
+            let (name, mac) = (format!("{profile}-{}", firmware.word), mac(p, f));
+            text.push_str(&format!(
+                "[system.{name}]\nmac = \"{mac}\"\nprofile = \"{profile}\"\nsecure_boot = {}\n\
+                 ssh_keys = [\"ssh-ed25519 {KEY} contract\"]\n",
+                firmware.secure_boot
+            ));
+            all.push(Flagged {
+                name,
+                mac,
+                firmware,
+                installs: *installs,
+            });
+        }
+    }
+    write(&root.join("systems.toml"), &text)?;
+    let server = Server::start(rack, settings)?;
+    for distro in distros {
+        server.must(&["distro", "fetch", &distro])?;
+    }
+    for (profile, installs) in &profiles {
+        let machines = FIRMWARE.iter().map(|f| format!("{profile}-{}", f.word));
+        let machines: Vec<String> = machines.collect();
+        let count = machines.len().to_string();
+        let list = machines.join(",");
+        let words = if *installs {
+            vec!["rebuild", &list, "--yes", "--expect", &count]
+        } else {
+            vec!["boot", &list, profile, "--yes", "--expect", &count]
+        };
+        server.must(&words)?;
+    }
+    Ok((server, all))
+}
+
+const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIBdBWkqjK5v3nRr0ZtQJmGfQ3m0kYwqL0c6n3uT1hV2x";
+
+/// Makes every artefact of `boot/` a small file of the site; returns the distros' names.
+fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
+    let mut distros = Vec::new();
+    for path in files(&root.join("boot"))? {
+        if path.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        let distro = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let mut document: DocumentMut = read(&path)?.parse().expect("sound TOML");
+        let artefacts = document["artefact"].as_table_mut().expect("artefacts");
+        for (name, source) in artefacts.iter_mut() {
+            let file = format!("boot/files/{distro}/{name}");
+            write(
+                &root.join(&file),
+                &format!("in place of {distro}'s {name}\n"),
+            )?;
+            let mut table = Table::new();
+            table["file"] = value(file);
+            *source = Item::Table(table);
+        }
+        write(&path, &document.to_string())?;
+        distros.push(distro);
+    }
+    Ok(distros)
+}
+
+/// The shipped profiles that machines boot, and whether they install something.
+fn profiles(root: &Path) -> Result<Vec<(String, bool)>, RackError> {
+    let mut found = Vec::new();
+    for path in files(&root.join("profiles"))? {
+        let document: DocumentMut = read(&path.join("profile.toml"))?.parse().expect("TOML");
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        match document["kind"].as_str() {
+            Some("base") => {}
+            Some("live" | "kernel") => found.push((name, false)),
+            _ => found.push((name, true)),
+        }
+    }
+    Ok(found)
+}
+
+/// A distribution's mirror that has everything.
+fn mirror(rack: &Rack) -> Result<String, RackError> {
+    let listener = rack
+        .namespace()
+        .inside(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))?;
+    let listener = listener.map_err(RackError::file(rack.dir()))?;
+    let address = listener.local_addr().map_err(RackError::file(rack.dir()))?;
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
+            while lines.next().is_some_and(|l| l.is_ok_and(|l| !l.is_empty())) {}
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nthere";
+            let _ = stream.write_all(answer);
+        }
+    });
+    Ok(format!("http://{address}/debian"))
+}
+
+fn files(dir: &Path) -> Result<Vec<std::path::PathBuf>, RackError> {
+    let entries = fs::read_dir(dir).map_err(RackError::file(dir))?;
+    let mut all: Vec<_> = entries.map_while(Result::ok).map(|e| e.path()).collect();
+    all.sort();
+    Ok(all)
+}
+
+fn read(path: &Path) -> Result<String, RackError> {
+    fs::read_to_string(path).map_err(RackError::file(path))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), RackError> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(RackError::file(dir))?;
+    }
+    fs::write(path, text).map_err(RackError::file(path))
+}

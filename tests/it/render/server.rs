@@ -1,0 +1,136 @@
+//! A server that a test tells what to answer: HTTP, and on the same port HTTPS with a certificate of
+//! an authority of its own.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use farrier::vault::Authority;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// What a request was answered with; 0 closes the connection without an answer.
+pub(super) type Answer = (u16, String);
+
+/// A server of one test. It remembers every request.
+pub(super) struct Server {
+    pub(super) address: SocketAddrV4,
+    authority: Arc<str>,
+    seen: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+impl Server {
+    /// `answer` is given the path, the body, and how often this path was asked before. What belongs
+    /// to a hand-off is answered over TLS only.
+    pub(super) fn start(answer: impl Fn(&str, &str, usize) -> Answer + Send + 'static) -> Server {
+        let state = tempfile::tempdir().expect("a folder");
+        let authority = Authority::open(state.path()).expect("an authority");
+        let now = farrier::model::Timestamp::now();
+        let tls = authority
+            .server(&[Ipv4Addr::LOCALHOST], now)
+            .expect("a certificate");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let std::net::SocketAddr::V4(address) = listener.local_addr().expect("an address") else {
+            unreachable!("bound to IPv4")
+        };
+        let seen: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+        let log = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                let Some((mut stream, secure)) = wire(stream, &tls) else {
+                    continue;
+                };
+                let Some((path, body)) = request(&mut stream) else {
+                    continue;
+                };
+                let before = {
+                    let mut log = log.lock().expect("unpoisoned");
+                    let before = log.iter().filter(|(p, _)| *p == path).count();
+                    log.push((path.clone(), body.clone()));
+                    before
+                };
+                let handoff = path.starts_with("/h/") || path.ends_with("/handoff");
+                let (status, text) = match handoff && !path.contains("progress") && !secure {
+                    true => (403, String::new()),
+                    false => answer(&path, &body, before),
+                };
+                if status != 0 {
+                    let head = format!(
+                        "HTTP/1.1 {status} Answer\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                        text.len()
+                    );
+                    // a client that went away is its own business
+                    let _ = stream.write_all((head + &text).as_bytes());
+                    let _ = stream.flush();
+                }
+            }
+        });
+        Server {
+            address,
+            authority: authority.certificate().clone(),
+            seen,
+        }
+    }
+
+    /// The certificate to pin.
+    pub(super) fn authority(&self) -> &Arc<str> {
+        &self.authority
+    }
+
+    pub(super) fn bodies(&self, path: &str) -> Vec<String> {
+        let seen = self.seen.lock().expect("unpoisoned");
+        seen.iter()
+            .filter(|(p, _)| p == path)
+            .map(|(_, body)| body.clone())
+            .collect()
+    }
+
+    pub(super) fn paths(&self) -> Vec<String> {
+        let seen = self.seen.lock().expect("unpoisoned");
+        seen.iter().map(|(path, _)| path.clone()).collect()
+    }
+}
+
+trait Wire: Read + Write {}
+impl<T: Read + Write> Wire for T {}
+
+/// A connection, and whether it is over TLS: its first byte says so.
+fn wire(stream: TcpStream, tls: &Arc<ServerConfig>) -> Option<(Box<dyn Wire>, bool)> {
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
+    let mut first = [0];
+    stream.peek(&mut first).ok()?;
+    if first[0] != 0x16 {
+        return Some((Box::new(stream), false));
+    }
+    let connection = ServerConnection::new(Arc::clone(tls)).ok()?;
+    Some((Box::new(StreamOwned::new(connection, stream)), true))
+}
+
+fn request(stream: &mut dyn Read) -> Option<(String, String)> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0u8; 4096];
+    loop {
+        let n = stream.read(&mut buffer).ok()?;
+        bytes.extend_from_slice(&buffer[..n]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            if n == 0 {
+                return None;
+            }
+            continue;
+        };
+        let length: usize = head
+            .lines()
+            .filter_map(|l| l.split_once(':'))
+            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+            .and_then(|(_, v)| v.trim().parse().ok())
+            .unwrap_or(0);
+        if body.len() >= length || n == 0 {
+            let path = head.split(' ').nth(1)?.to_string();
+            return Some((path, body.to_string()));
+        }
+    }
+}
