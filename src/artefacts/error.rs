@@ -85,7 +85,7 @@ pub enum ArtefactError {
     },
     /// Bytes other than those declared.
     #[error(
-        "`{name}` from `{origin}` has SHA-256 {found}, but {expected} is declared; the file was not taken"
+        "`{name}` from `{origin}` has SHA-256 {found}, but {expected} is declared; the file was not taken. If the file is the right one, declare `sha256 = \"{found}\"`"
     )]
     Digest {
         /// The artefact.

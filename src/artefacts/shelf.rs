@@ -17,7 +17,7 @@ use super::progress::{Report, Step, tell};
 use super::record::{Record, Set};
 use crate::boot::paths::{HttpPath, parse_http};
 use crate::model::artefact::LOADERS;
-use crate::model::{Artefact, ArtefactIndex, ArtefactRef, Distro};
+use crate::model::{Artefact, ArtefactIndex, ArtefactRef, ArtefactSource, Distro};
 
 /// Where artefacts are kept. Cheap to make; holds nothing open.
 #[derive(Debug, Clone)]
@@ -47,6 +47,20 @@ impl Shelf {
             dir: state.as_ref().join("artefacts"),
             host: root.into(),
         }
+    }
+
+    /// The SHA-256 of each artefact of a distro that came from a URL and is vouched for by nothing,
+    /// by name: the first download was believed.
+    pub fn unpinned(&self, distro: &Distro) -> BTreeMap<String, String> {
+        let set = Set::read(&self.dir.join(distro.name.as_str())).unwrap_or_default();
+        let loose = |name: &String| {
+            let source = distro.artefacts.get(name);
+            matches!(source, Some(ArtefactSource::Url { sha256: None, .. }))
+        };
+        let all = set.artefacts.into_iter();
+        all.filter(|(name, record)| !record.pinned && loose(name))
+            .map(|(name, record)| (name, record.sha256))
+            .collect()
     }
 
     /// Everything present, from the records: no file but the boot loaders is read. A distro whose

@@ -70,8 +70,16 @@ impl AgreeArguments {
 
 /// The refusal of a count that does not match.
 pub(super) fn mismatch(verb: &str, expect: usize, count: usize) -> Refusal {
+    let (are, were) = (
+        if count == 1 {
+            "system is"
+        } else {
+            "systems are"
+        },
+        if expect == 1 { "was" } else { "were" },
+    );
     Refusal::refused(format!(
-        "{count} systems are selected and {expect} were expected, so `{verb}` does nothing"
+        "{count} {are} selected and {expect} {were} expected, so `{verb}` does nothing"
     ))
     .help("look at the list with `farrier ls` and the same selection")
 }

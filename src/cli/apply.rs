@@ -11,7 +11,7 @@ use crate::model::command::ReloadReport;
 /// The server does so by itself when a file is saved; this does not return before it has.
 #[derive(Debug, Args)]
 pub(super) struct Apply {
-    /// Only say what would change
+    /// Only say what would change; exit 2 if something would
     #[arg(long)]
     dry_run: bool,
 }
@@ -24,7 +24,12 @@ impl Apply {
             session
                 .printer
                 .object(&report, &report.files_revision, || plan::text(&report));
-            return Ok(Exit::Done);
+            plan::warn(session, &report);
+            return Ok(if report.files.is_empty() {
+                Exit::Done
+            } else {
+                Exit::Differs
+            });
         }
         let report: ReloadReport = session
             .client

@@ -18,8 +18,9 @@ use crate::model::Refusal;
     version,
     about = "Boots, installs and hands off bare metal, and rebuilds it",
     long_about = "Boots, installs and hands off bare metal, and rebuilds it.\n\n\
-        Wherever a NAME is wanted, a MAC in any spelling, a node set such as web[01-20], \
-        a quoted glob, -l TAG or - (names on stdin) does too.",
+        Wherever a NAME is wanted, a MAC in any spelling or the serial number of its disk does \
+        too; wherever several may be, also a node set such as web[01-20], a quoted glob, -l TAG \
+        or - (names on stdin).",
     max_term_width = 80,
     subcommand_required = true,
     arg_required_else_help = true,

@@ -27,9 +27,12 @@ pub(super) struct Cancel {
 const COLUMNS: &[Column<CancelOutcome>] = &[
     Column::new("NAME", |m| m.name.to_string()),
     Column::new("WAS", |m| m.phase.to_string()),
-    Column::new("BUILD", |m| {
-        m.build
-            .map_or_else(|| "none".to_string(), |b| b.to_string())
+    Column::new("BUILD", |m| match (m.build, m.once) {
+        (None, None) => "none".to_string(),
+        (build, _) => build.map(|b| b.to_string()).unwrap_or_default(),
+    }),
+    Column::new("ONCE", |m| {
+        m.once.map(|b| b.to_string()).unwrap_or_default()
     }),
     Column::new("HALF WRITTEN", |m| m.disk.clone().unwrap_or_default()),
     Column::new("REFUSED", |m| {

@@ -72,7 +72,7 @@ impl DistroCommand {
 impl DistroFetch {
     async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let names = if self.all {
-            let distros: Vec<DistroView> = session.client.get("/v1/distros", &Pairs::new()).await?;
+            let distros = all(session).await?;
             let lacking = distros.into_iter().filter(|d| !d.missing.is_empty());
             lacking.map(|d| d.name).collect()
         } else if self.names.is_empty() {
@@ -81,14 +81,56 @@ impl DistroFetch {
         } else {
             self.names
         };
-        let mut done = Vec::new();
+        let (mut done, mut refused) = (Vec::new(), Vec::new());
         for name in &names {
-            done.push(fetch(session, name).await?);
+            match fetch(session, name).await {
+                Ok(view) => done.push(view),
+                Err(refusal) => refused.push((name, refusal)),
+            }
         }
-        session
-            .printer
-            .list(&done, COLUMNS, |d| d.name.clone(), "nothing is missing");
-        Ok(Exit::Done)
+        if refused.is_empty() || !done.is_empty() {
+            session
+                .printer
+                .list(&done, COLUMNS, |d| d.name.clone(), "nothing is missing");
+        }
+        for view in &done {
+            say_unpinned(session, view);
+        }
+        match refused.as_slice() {
+            [] => Ok(Exit::Done),
+            [(_, only)] if names.len() == 1 => Err(only.clone()),
+            many => Err(some_failed(many, names.len())),
+        }
+    }
+}
+
+/// One refusal for several distros: each is named with its reason.
+fn some_failed(refused: &[(&String, Refusal)], all: usize) -> Refusal {
+    let each: Vec<String> = refused
+        .iter()
+        .map(|(name, refusal)| format!("`{name}`: {}", refusal.message))
+        .collect();
+    let message = format!(
+        "{} of {all} distros could not be fetched: {}",
+        refused.len(),
+        each.join("; ")
+    );
+    let code = match refused.len() == all {
+        true => Code::Failed,
+        false => Code::PartlyFailed,
+    };
+    let names: Vec<&str> = refused.iter().map(|(name, _)| name.as_str()).collect();
+    Refusal::new(code, message).help(format!("farrier distro fetch {}", names.join(" ")))
+}
+
+/// Names the digests of what was believed because it came first, ready to be declared.
+pub(super) fn say_unpinned(session: &Session, view: &DistroView) {
+    for (name, sha256) in &view.unpinned {
+        session.printer.talk(&format!(
+            "warning: `{name}` is not pinned; if it is right, add to [artefact.{name}] of \
+             boot/{}.toml: sha256 = \"{sha256}\"",
+            view.name
+        ));
     }
 }
 

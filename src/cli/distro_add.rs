@@ -8,7 +8,7 @@ use super::{Exit, Session, offline};
 use crate::artefacts::compose;
 use crate::inventory::{Change, EditLock};
 use crate::model::command::ReloadReport;
-use crate::model::{ArtefactSource, Code, Distro, Name, Refusal};
+use crate::model::{ArtefactSource, Code, Diagnostic, Distro, Name, Refusal};
 
 /// Declare a distro: writes boot/NAME.toml.
 ///
@@ -55,7 +55,7 @@ impl DistroAdd {
                 session.place.site.join(&path).display()
             )));
         }
-        offline::sound(files.with(&path, text.as_bytes()))?;
+        let after = offline::sound(files.with(&path, text.as_bytes()))?;
         let folder = session.place.site.join("boot");
         std::fs::create_dir_all(&folder)
             .map_err(|e| Refusal::failed(format!("`{}` cannot be made: {e}", folder.display())))?;
@@ -83,16 +83,22 @@ impl DistroAdd {
             session
                 .printer
                 .talk("no server runs here, so only the file was written");
-        } else if self.fetch {
+        }
+        if self.fetch {
             let done = super::distro::fetch(session, &self.name).await?;
             session
                 .printer
                 .talk(&format!("{} of {} are here", done.present, done.declared));
-        } else {
-            session
-                .printer
-                .talk(&format!("farrier distro fetch {}", self.name));
+            super::distro::say_unpinned(session, &done);
+            return Ok(Exit::Done);
         }
+        let own = |d: &&Diagnostic| d.spans.first().is_some_and(|s| s.file == path);
+        for warning in after.warnings.iter().filter(own) {
+            session.printer.talk(&format!("warning: {warning}"));
+        }
+        session
+            .printer
+            .talk(&format!("farrier distro fetch {}", self.name));
         Ok(Exit::Done)
     }
 
@@ -148,6 +154,13 @@ fn source(text: &str) -> Result<ArtefactSource, Refusal> {
         None => (text.to_string(), None),
     };
     let remote = place.starts_with("http://") || place.starts_with("https://");
+    if let (false, Some((scheme, _))) = (remote, place.split_once("://")) {
+        return Err(Refusal::new(
+            Code::Usage,
+            format!("`{scheme}` URLs are not fetched: `{place}`"),
+        )
+        .help("give an http or https URL, a path, or deb:PACKAGE:PATH"));
+    }
     Ok(if remote {
         ArtefactSource::Url {
             url: place,
@@ -195,5 +208,8 @@ mod tests {
         sha256 = "00ff"
         "#);
         assert_eq!(source("deb:pkg").expect_err("no path").code, Code::Usage);
+        for text in ["ftp://x/y", "FTP://x/y", "tftp://x/y#sha256=00"] {
+            assert_eq!(source(text).expect_err(text).code, Code::Usage);
+        }
     }
 }

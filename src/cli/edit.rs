@@ -15,26 +15,37 @@ pub(super) async fn make(session: &Session, request: &EditRequest) -> Result<Edi
     }
 }
 
-const COLUMNS: &[Column<EditOutcome>] = &[
-    Column::new("NAME", |s| s.name.to_string()),
-    Column::new("OUTCOME", |s| s.outcome.clone()),
-    Column::new("PROFILE", |s| s.profile.to_string()),
-    Column::new("MAC", |s| {
-        let macs: Vec<String> = s.macs.iter().map(ToString::to_string).collect();
-        macs.join(",")
-    }),
-    Column::new("FILE", |s| s.file.clone()),
-    Column::wide("PHASE", |s| {
-        s.phase.map(|p| p.to_string()).unwrap_or_default()
-    }),
-    Column::wide("PROBLEM", |s| s.broken.clone().unwrap_or_default()),
-];
+/// The columns, with the second as given.
+const fn columns(outcome: Column<EditOutcome>) -> [Column<EditOutcome>; 7] {
+    [
+        Column::new("NAME", |s| s.name.to_string()),
+        outcome,
+        Column::new("PROFILE", |s| s.profile.to_string()),
+        Column::new("MAC", |s| {
+            let macs: Vec<String> = s.macs.iter().map(ToString::to_string).collect();
+            macs.join(",")
+        }),
+        Column::new("FILE", |s| s.file.clone()),
+        Column::wide("PHASE", |s| {
+            s.phase.map(|p| p.to_string()).unwrap_or_default()
+        }),
+        Column::wide("PROBLEM", |s| s.broken.clone().unwrap_or_default()),
+    ]
+}
+
+const DONE: &[Column<EditOutcome>] = &columns(Column::new("OUTCOME", |s| s.outcome.clone()));
+/// Nothing has happened yet, and perhaps never will.
+const PLANNED: &[Column<EditOutcome>] =
+    &columns(Column::new("OUTCOME", |s| match s.outcome.as_str() {
+        "unchanged" => "would stay as it is".to_string(),
+        word => format!("would be {word}"),
+    }));
 
 /// Prints what an edit did, and where it is live.
 pub(super) fn print(session: &Session, report: &EditReport) -> Exit {
     session.printer.list(
         &report.systems,
-        COLUMNS,
+        if report.dry_run { PLANNED } else { DONE },
         |s| s.name.to_string(),
         "nothing was changed",
     );
@@ -49,7 +60,7 @@ pub(super) fn print(session: &Session, report: &EditReport) -> Exit {
             ));
         }
     }
-    if report.systems.iter().all(|s| s.phase.is_none()) {
+    if !report.dry_run && report.systems.iter().all(|s| s.phase.is_none()) {
         session.printer.talk(&format!(
             "no server runs on `{}`, so only the files were changed",
             session.place.site.display()
@@ -60,5 +71,5 @@ pub(super) fn print(session: &Session, report: &EditReport) -> Exit {
 
 /// A table of what would be removed or changed.
 pub(super) fn table(session: &Session, report: &EditReport) -> String {
-    session.printer.table(&report.systems, COLUMNS, false)
+    session.printer.table(&report.systems, PLANNED, false)
 }

@@ -11,6 +11,9 @@ use crate::model::command::EventPage;
 use crate::model::view::EventView;
 use crate::model::{Code, Refusal, Timestamp};
 
+/// The most events that the server answers at once.
+const MOST: usize = 10_000;
+
 /// List what happened.
 #[derive(Debug, Args)]
 pub(super) struct Events {
@@ -19,9 +22,9 @@ pub(super) struct Events {
     /// Only from this time on: 2h (ago), 2026-11-20, 2026-11-20T12:00
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// At most so many, the latest
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
-    limit: usize,
+    /// At most so many, the latest (50; with --since 10000)
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<usize>,
     /// Go on until interrupted; JSON is one line for each event
     #[arg(short, long)]
     follow: bool,
@@ -43,7 +46,11 @@ impl Events {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let selection = self.select.selection()?;
         let mut query = pairs(&selection);
-        query.push(("limit", self.limit.to_string()));
+        let limit = self.limit.unwrap_or(match self.since {
+            Some(_) => MOST,
+            None => 50,
+        });
+        query.push(("limit", limit.to_string()));
         if let Some(since) = &self.since {
             let since = time::parse_since(since, Timestamp::now())
                 .map_err(|e| Refusal::new(Code::Usage, e))?;
@@ -57,6 +64,11 @@ impl Events {
                 |e| e.number.to_string(),
                 "nothing has happened yet",
             );
+            if self.since.is_some() && page.events.len() >= limit {
+                session.printer.talk(&format!(
+                    "only the latest {limit} are shown; there may be more since then"
+                ));
+            }
             return Ok(Exit::Done);
         }
         for event in &page.events {

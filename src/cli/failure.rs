@@ -21,7 +21,11 @@ pub(super) fn print(printer: &Printer, refusal: &Refusal) {
 /// A refusal as people read it.
 pub(super) fn sentence(refusal: &Refusal, colour: bool) -> String {
     if !refusal.problems.is_empty() {
-        return inventory::report(&refusal.problems, colour);
+        let mut text = inventory::report(&refusal.problems, colour);
+        if let Some(note) = &refusal.note {
+            text.push_str(&format!("{} {note}\n", paint(" note:", "36", colour)));
+        }
+        return text;
     }
     if !refusal.spans.is_empty() {
         let problem = Diagnostic {

@@ -23,6 +23,11 @@ const COLUMNS: &[Column<SystemView>] = &[
     Column::new("STAGE", |s| {
         s.build.as_ref().and_then(|b| b.step()).unwrap_or_default()
     }),
+    Column::new("ONCE", |s| {
+        let once = s.pending_once();
+        once.map(|b| format!("{} {}", b.profile, b.phase))
+            .unwrap_or_default()
+    }),
     Column::new("PROFILE", |s| s.profile.clone()),
     Column::new("IP", |s| s.ip.map(|ip| ip.to_string()).unwrap_or_default()),
     Column::new("MAC", first_mac),
@@ -55,7 +60,7 @@ const COLUMNS: &[Column<SystemView>] = &[
     Column::wide("PROTECTED", |s| {
         if s.protected { "yes" } else { "no" }.to_string()
     }),
-    Column::wide("PROBLEM", problem),
+    Column::new("PROBLEM", problem),
 ];
 
 impl Ls {

@@ -99,6 +99,7 @@ pub fn main() -> ExitCode {
         }
     };
     match run(arguments.command, &session) {
+        Ok(_) if session.printer.lost_data() => ExitCode::from(Exit::Failed.code()),
         Ok(exit) => ExitCode::from(exit.code()),
         Err(refusal) => {
             failure::print(&session.printer, &refusal);

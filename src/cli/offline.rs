@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use super::place::Place;
 use crate::artefacts::{ArtefactError, Progress, Renew, Report, Shelf};
+use crate::boot::paths::Urls;
+use crate::control::bootable::{Bootable, Next, not_here};
 use crate::inventory::{self, EditLock, FileSet, Parsed, ReadError, SelectError, WriteError};
 use crate::model::command::{DocumentView, EditOutcome, EditReport, FetchProgress, RenderView};
 use crate::model::view::DistroView;
 use crate::model::{
-    Code, Diagnostic, Distro, EditRequest, Firmware, Name, Profile, ProfileKind, Refusal,
+    BuildKey, Code, Diagnostic, Distro, EditRequest, Firmware, Name, Profile, ProfileKind, Refusal,
     SecretName, Selection, Severity, Site, System,
 };
 use crate::render::{self, Place as Ground, Rendered};
@@ -70,7 +72,11 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
-        text.push_str(&format!(": {inner}"));
+        let cause = inner.to_string();
+        // Some errors say their cause themselves.
+        if !text.ends_with(&cause) {
+            text.push_str(&format!(": {cause}"));
+        }
         source = inner.source();
     }
     text
@@ -100,7 +106,7 @@ pub(super) fn resolve(site: &Site, selection: &Selection) -> Result<Vec<Arc<Syst
         .collect())
 }
 
-/// One system by name or MAC.
+/// One system by name, MAC or its disk's serial number.
 pub(super) fn find<'a>(site: &'a Site, subject: &str) -> Result<&'a Arc<System>, Refusal> {
     if let Some(system) = site.system(&subject.to_ascii_lowercase()) {
         return Ok(system);
@@ -110,9 +116,14 @@ pub(super) fn find<'a>(site: &'a Site, subject: &str) -> Result<&'a Arc<System>,
     {
         return Ok(system);
     }
+    if let [one] = inventory::by_serial(site, subject).as_slice()
+        && let Some(system) = site.system(one)
+    {
+        return Ok(system);
+    }
     let near = inventory::suggest(subject, site.systems.keys().map(Name::as_str));
     let near: Vec<String> = near.map(str::to_string).into_iter().collect();
-    Err(Refusal::not_found("system", subject, &near))
+    Err(Refusal::not_found("system", subject, &near).help_if_none("look at systems.toml"))
 }
 
 /// Makes an edit on the files: worked out, checked as a whole, then written.
@@ -153,7 +164,7 @@ pub(super) fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, R
     }
     let edits = inventory::edits(request, &selected)?;
     let (files, changes, unchanged) = inventory::apply(&edits, &before.files)?;
-    let after = sound(files)?;
+    let after = sound(files).map_err(|refusal| Refusal::would_be(refusal.problems))?;
     if !dry_run {
         for change in &changes {
             lock.write(change).map_err(|e| unwritten(&e))?;
@@ -200,7 +211,8 @@ fn unwritten(error: &WriteError) -> Refusal {
     Refusal::new(code, chain(error))
 }
 
-/// Renders one system as its files say.
+/// Renders one system as its files say. Boot scripts are there if the state directory holds what
+/// they name.
 pub(super) fn render(
     place: &Place,
     site: &Site,
@@ -212,11 +224,32 @@ pub(super) fn render(
     let mut ground = ground(site, system, &own_addresses(), firmware);
     ground.authority = Authority::certificate_in(&place.state);
     let rendered = render::render(system, profile, distro, &ground).map_err(Refusal::files)?;
+    let next = Next {
+        build: BuildKey {
+            system: system.name.clone(),
+            epoch: ground.epoch,
+        },
+        profile: &profile.name,
+        cmdline: &rendered.cmdline,
+        secure_boot: system.secure_boot,
+        allowed: profile.attempts,
+    };
+    let index = Shelf::open(&place.state).index();
+    let bootable = Bootable::of_distro(&index, distro, next);
+    let urls = Urls {
+        server: ground.server,
+    };
+    let scripts = match (&bootable, system.first()) {
+        (Some(bootable), Some(first)) => bootable.scripts(&urls, first.mac, firmware),
+        _ => Vec::new(),
+    };
     Ok(RenderView {
         system: system.name.clone(),
         profile: profile.name.clone(),
         revision: site.revision.short(),
-        documents: documents(&rendered),
+        build: None,
+        note: bootable.is_none().then(|| not_here(&distro.name)),
+        documents: scripts.into_iter().chain(documents(&rendered)).collect(),
     })
 }
 
@@ -228,7 +261,7 @@ pub(super) fn recipe<'a>(
     let profile = site.profiles.get(name).ok_or_else(|| {
         let near = inventory::suggest(name, site.profiles.keys().map(Name::as_str));
         let near: Vec<String> = near.map(str::to_string).into_iter().collect();
-        Refusal::not_found("profile", name, &near)
+        Refusal::not_found("profile", name, &near).help_if_none("farrier profile ls")
     })?;
     if profile.kind == ProfileKind::Base {
         return Err(Refusal::refused(format!(
@@ -327,6 +360,7 @@ pub(super) fn distros(site: &Site, place: &Place) -> Vec<DistroView> {
                 .filter_map(|name| Some(index.get(&distro.name, name)?.size))
                 .sum(),
             profiles: users.map(|p| p.name.to_string()).collect(),
+            unpinned: shelf.unpinned(distro),
             missing,
         }
     };
@@ -343,7 +377,7 @@ pub(super) async fn fetch(
     let distro = site.distros.get(name).ok_or_else(|| {
         let near = inventory::suggest(name, site.distros.keys().map(Name::as_str));
         let near: Vec<String> = near.map(str::to_string).into_iter().collect();
-        Refusal::not_found("distro", name, &near)
+        Refusal::not_found("distro", name, &near).help_if_none("farrier distro ls")
     })?;
     // The one TLS provider; a second call changes nothing.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();

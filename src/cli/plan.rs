@@ -1,6 +1,6 @@
 //! `farrier plan`: what differs between the files and what is in force, and for which machines.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,10 +10,11 @@ use serde::Serialize;
 use super::client::{Pairs, segment};
 use super::offline::{self, Loaded};
 use super::place::Place;
-use super::{Exit, Session};
-use crate::inventory::{FileSet, Manifest, SourceFile};
+use super::{Exit, Session, check, time};
+use crate::control::revisions;
+use crate::inventory::{FileSet, SourceFile};
 use crate::model::command::RevisionView;
-use crate::model::{Code, Diagnostic, Name, Refusal, Site, System};
+use crate::model::{Code, Diagnostic, Name, Refusal, Site, System, Timestamp};
 use crate::render::{self, Rendered};
 use crate::store;
 
@@ -23,7 +24,7 @@ use crate::store;
 /// there is a difference. Without a server the last revision that was in force counts.
 #[derive(Debug, Args)]
 pub(super) struct Plan {
-    /// Compare with this revision instead of the one in force
+    /// Compare with this one instead: digest, date, or build (web01#3)
     #[arg(long, value_name = "REV", default_value = "live")]
     against: String,
 }
@@ -39,8 +40,11 @@ pub(super) struct PlanReport {
     pub(super) files: Vec<FileChange>,
     /// Systems that differ.
     pub(super) systems: Vec<SystemChange>,
-    /// What the files warn of.
+    /// What the files warn of, and which systems do not render.
     pub(super) warnings: Vec<Diagnostic>,
+    /// A server runs, which `farrier apply` can tell.
+    #[serde(skip)]
+    pub(super) served: bool,
 }
 
 /// One file that differs.
@@ -70,21 +74,37 @@ impl Plan {
         session
             .printer
             .object(&report, &report.files_revision, || text(&report));
+        warn(session, &report);
         if report.files.is_empty() {
             session
                 .printer
                 .talk("the files are what is in force; nothing differs");
             return Ok(Exit::Done);
         }
-        session.printer.talk("farrier apply");
+        session.printer.talk(if report.served {
+            "farrier apply"
+        } else {
+            "no server runs here; farrier serve puts the files in force"
+        });
         Ok(Exit::Differs)
+    }
+}
+
+/// Says what the files warn of.
+pub(super) fn warn(session: &Session, report: &PlanReport) {
+    for warning in &report.warnings {
+        session.printer.talk(&format!("warning: {warning}"));
     }
 }
 
 /// Works out what differs.
 pub(super) async fn compare(session: &Session, against: &str) -> Result<PlanReport, Refusal> {
     let after = offline::load(&session.place)?;
-    let live = if session.has_server().await {
+    let against = time::revision(against, None, Timestamp::now())
+        .map_err(|e| Refusal::new(Code::Usage, e).help("farrier revision ls"))?;
+    let against = against.as_str();
+    let served = session.has_server().await;
+    let live = if served {
         let path = format!("/v1/revisions/{}", segment(against));
         let view: RevisionView = session.client.get(&path, &Pairs::new()).await?;
         Some(files_of(&view))
@@ -108,7 +128,8 @@ pub(super) async fn compare(session: &Session, against: &str) -> Result<PlanRepo
         files_revision: after.site.revision.short(),
         files: file_changes(&before.files, &after.files),
         systems: system_changes(&before.site, &after.site),
-        warnings: after.warnings,
+        warnings: check::whole(&after).problems,
+        served,
     })
 }
 
@@ -143,23 +164,9 @@ pub(super) async fn stored(place: &Place, which: &str) -> Result<FileSet, Refusa
     let (store, _writer) = store::open(&database).await.map_err(failed)?;
     let row = match which {
         "live" => store.last_revision().await.map_err(failed)?,
-        digest => store.revision(digest).await.map_err(failed)?,
+        which => Some(revisions::find(&store, which).await?),
     };
-    let row = row.ok_or_else(nothing)?;
-    let manifest: Manifest = serde_json::from_str(&row.manifest)
-        .map_err(|e| Refusal::failed(format!("the revision cannot be read: {e}")))?;
-    let mut contents = HashMap::new();
-    for entry in manifest.files.values() {
-        let blob = store
-            .blob(&entry.digest.to_string())
-            .await
-            .map_err(failed)?;
-        if let Some(blob) = blob {
-            contents.insert(entry.digest, Arc::<[u8]>::from(blob));
-        }
-    }
-    FileSet::from_parts(&manifest, |digest| contents.get(digest).cloned())
-        .map_err(|e| Refusal::failed(e.to_string()))
+    revisions::files_of(&store, &row.ok_or_else(nothing)?).await
 }
 
 fn file_changes(before: &FileSet, after: &FileSet) -> Vec<FileChange> {

@@ -1,6 +1,8 @@
 //! Data on stdout, talk on stderr.
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -15,6 +17,8 @@ pub struct Printer {
     colour_data: bool,
     colour_talk: bool,
     progress: bool,
+    /// Data was lost: the exit code must say so.
+    lost: Arc<AtomicBool>,
 }
 
 /// One column of a table of `T`.
@@ -65,6 +69,7 @@ impl Printer {
             progress: talk_terminal
                 && !matches!(global.output, Output::Json | Output::Jsonl)
                 && std::env::var_os("FARRIER_NO_PROGRESS").is_none(),
+            lost: Arc::default(),
         }
     }
 
@@ -105,8 +110,16 @@ impl Printer {
         if let Err(error) = written
             && error.kind() != std::io::ErrorKind::BrokenPipe
         {
-            self.talk(&format!("error: stdout cannot be written: {error}"));
+            // Once is enough: a table may be many writes.
+            if !self.lost.swap(true, Ordering::Relaxed) {
+                self.talk(&format!("error: stdout cannot be written: {error}"));
+            }
         }
+    }
+
+    /// Whether data could not be written, other than because nobody reads on.
+    pub(super) fn lost_data(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
     }
 
     /// One line of data.

@@ -3,16 +3,24 @@
 use clap::Args;
 
 use super::client::{Pairs, segment};
-use super::{Exit, Session, offline, unified, why};
+use super::selection::expand;
+use super::{Exit, Session, offline, show, time, unified, why};
 use crate::model::command::{DocumentView, RenderView};
-use crate::model::{Code, Firmware, Name, Refusal};
+use crate::model::{Code, Firmware, Name, Refusal, Selection, Timestamp};
+
+/// The documents that boot loaders read.
+const SCRIPTS: [&str; 3] = ["boot.ipxe", "grub.cfg", "pxelinux.cfg"];
 
 /// Print what a system would be sent: its boot script, command line and documents.
 ///
+/// While a build is under way this is what it pinned when it was flagged, else what the files say.
 /// Tokens are placeholders. With one DOCUMENT its bytes alone are printed, ready for a pipe.
+///
+/// A REV is a revision's digest or the beginning of it, a date (the one in force then), or a build: #3,
+/// web01#3.
 #[derive(Debug, Args)]
 pub(super) struct Render {
-    /// Its name, or a MAC
+    /// A name, MAC, disk serial, node set (web[01-20]), glob, @TAG, or - (stdin)
     #[arg(value_name = "NAME")]
     name: String,
     /// Only this one
@@ -21,6 +29,12 @@ pub(super) struct Render {
     /// Print what changed since this revision instead; exit 2 if something did
     #[arg(long, value_name = "REV")]
     diff: Option<String>,
+    /// As it was rendered from this revision
+    #[arg(long, value_name = "REV")]
+    as_of: Option<String>,
+    /// What the next build would get, although one is under way
+    #[arg(long, conflicts_with = "as_of")]
+    next: bool,
     /// Suppose this DHCP architecture code (0 BIOS, 7 UEFI x86-64)
     #[arg(long, value_name = "CODE", value_parser = why::code)]
     arch: Option<u16>,
@@ -32,15 +46,29 @@ pub(super) struct Render {
 impl Render {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
-        let mut view = self.view(session, None).await?;
+        let selection = Selection {
+            selectors: expand(vec![self.name.clone()])?,
+            ..Selection::default()
+        };
+        let alone = selection.names_one();
+        let names = names(session, selection).await?;
+        match names.as_slice() {
+            [name] if alone || !session.printer.is_json() => self.one(session, name).await,
+            many => self.many(session, many).await,
+        }
+    }
+
+    async fn one(&self, session: &Session, system: &str) -> Result<Exit, Refusal> {
+        let mut view = self.view(session, system, self.as_of.as_deref()).await?;
         self.narrow(&mut view)?;
         if let Some(revision) = &self.diff {
-            let mut before = self.view(session, Some(revision)).await?;
+            let mut before = self.view(session, system, Some(revision)).await?;
             if let Some(name) = &self.document {
                 before.documents.retain(|d| d.name == *name);
             }
             return Ok(self.print_diff(session, &before, &view));
         }
+        self.say(session, &view);
         match (&self.document, view.documents.as_slice()) {
             (Some(_), [one]) if !session.printer.is_json() => session.printer.bytes(&one.bytes()),
             _ if session.printer.is_name() => {
@@ -55,7 +83,56 @@ impl Render {
         Ok(Exit::Done)
     }
 
-    async fn view(&self, session: &Session, revision: Option<&str>) -> Result<RenderView, Refusal> {
+    async fn many(&self, session: &Session, systems: &[String]) -> Result<Exit, Refusal> {
+        if self.diff.is_some() {
+            let message = format!(
+                "`--diff` is about one system by its name; selected: {}",
+                systems.len()
+            );
+            return Err(Refusal::new(Code::Usage, message).help("farrier render NAME --diff REV"));
+        }
+        let mut views = Vec::with_capacity(systems.len());
+        for system in systems {
+            let mut view = self.view(session, system, self.as_of.as_deref()).await?;
+            self.narrow(&mut view)?;
+            self.say(session, &view);
+            views.push(view);
+        }
+        session.printer.list_with(
+            &views,
+            |v| v.system.to_string(),
+            |_| {
+                let each = views.iter().map(|v| format!("{}\n{}", v.system, text(v)));
+                each.collect::<Vec<_>>().join("\n")
+            },
+        );
+        Ok(Exit::Done)
+    }
+
+    /// Where it comes from, if that is not what the files say.
+    fn say(&self, session: &Session, view: &RenderView) {
+        if let Some(build) = view.build {
+            session.printer.talk(&format!(
+                "build {build} is under way and was flagged with this; --next for what the files say"
+            ));
+        }
+        if let (Some(note), None) = (&view.note, &self.document) {
+            session.printer.talk(note);
+        }
+    }
+
+    async fn view(
+        &self,
+        session: &Session,
+        system: &str,
+        revision: Option<&str>,
+    ) -> Result<RenderView, Refusal> {
+        let name = system.to_ascii_lowercase();
+        let revision = revision.map(|r| time::revision(r, Some(&name), Timestamp::now()));
+        let revision = revision
+            .transpose()
+            .map_err(|e| Refusal::new(Code::Usage, e).help("farrier revision ls"))?;
+        let revision = revision.as_deref();
         if session.has_server().await {
             let mut pairs: Pairs = Vec::new();
             if let Some(revision) = revision {
@@ -67,22 +144,20 @@ impl Render {
             if let Some(profile) = &self.profile {
                 pairs.push(("profile", profile.to_string()));
             }
-            let path = format!("/v1/systems/{}/render", segment(&self.name));
+            if self.next {
+                pairs.push(("next", "true".to_string()));
+            }
+            let path = format!("/v1/systems/{}/render", segment(system));
             return session.client.get(&path, &pairs).await;
         }
         let loaded = match revision {
             None => offline::load(&session.place)?,
             Some(revision) => offline::sound(super::plan::stored(&session.place, revision).await?)?,
         };
-        let system = offline::find(&loaded.site, &self.name)?;
+        let system = offline::find(&loaded.site, system)?;
         let firmware = self.arch.map(Firmware::from_code);
-        offline::render(
-            &session.place,
-            &loaded.site,
-            system,
-            self.profile.as_ref(),
-            firmware,
-        )
+        let profile = self.profile.as_ref();
+        offline::render(&session.place, &loaded.site, system, profile, firmware)
     }
 
     /// Keeps only the document that was asked for.
@@ -98,6 +173,9 @@ impl Render {
                 format!("`{}` has no document `{name}`", view.system),
             );
             refusal.help = Some(format!("it has {}", all.join(", ")));
+            if let (Some(note), true) = (&view.note, SCRIPTS.contains(&name.as_str())) {
+                refusal.help = Some(note.clone());
+            }
             return Err(refusal);
         }
         Ok(())
@@ -129,6 +207,17 @@ impl Render {
             Exit::Done
         }
     }
+}
+
+/// The names of the systems that are selected. One plain name or MAC stays as it is: in an earlier
+/// revision it may mean a system that is declared no more.
+async fn names(session: &Session, selection: Selection) -> Result<Vec<String>, Refusal> {
+    if selection.names_one() || session.has_server().await {
+        return show::names(session, selection).await;
+    }
+    let loaded = offline::load(&session.place)?;
+    let systems = offline::resolve(&loaded.site, &selection)?;
+    Ok(systems.iter().map(|s| s.name.to_string()).collect())
 }
 
 /// All documents, each under a line that names it.

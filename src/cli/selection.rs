@@ -9,7 +9,7 @@ use crate::model::{Code, Phase, Refusal, Selection};
 /// The arguments that select systems.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct SelectArguments {
-    /// Names, node sets (web[01-20]), globs, MACs, or - for names on stdin
+    /// Names, MACs, disk serials, node sets (web[01-20]), globs, or - (stdin)
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// Only systems with this tag; give it again for "and"
@@ -46,7 +46,8 @@ pub(super) fn nothing(verb: &str) -> Refusal {
         .help(format!("farrier {verb} NAME.., or -l TAG"))
 }
 
-/// Replaces `-` by the names on stdin.
+/// Replaces `-` by the names on stdin. None there is refused: what the rest of the line selects was
+/// not meant, and least of all everything.
 pub(super) fn expand(names: Vec<String>) -> Result<Vec<String>, Refusal> {
     if !names.iter().any(|name| name == "-") {
         return Ok(names);
@@ -56,8 +57,15 @@ pub(super) fn expand(names: Vec<String>) -> Result<Vec<String>, Refusal> {
         .lock()
         .read_to_string(&mut text)
         .map_err(|e| Refusal::new(Code::Usage, format!("stdin cannot be read as names: {e}")))?;
+    let named = names_in(&text);
+    if named.is_empty() {
+        return Err(
+            Refusal::refused("`-` stands for the names on stdin, and stdin holds none")
+                .help("see what the command before the pipe prints"),
+        );
+    }
     let typed = names.into_iter().filter(|name| name != "-");
-    Ok(typed.chain(names_in(&text)).collect())
+    Ok(typed.chain(named).collect())
 }
 
 /// Names separated by white space; `#` begins a comment.

@@ -19,6 +19,9 @@ pub(super) struct Set {
     tags: Vec<String>,
     #[command(flatten)]
     agree: AgreeArguments,
+    /// Only say what would happen
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Set {
@@ -45,6 +48,10 @@ impl Set {
             changes: changes.clone(),
             dry_run,
         };
+        if self.dry_run {
+            let plan = edit::make(session, &request(true)).await?;
+            return Ok(edit::print(session, &plan));
+        }
         // One system that is named is not asked about, so it is not worked out twice either.
         if !selection.names_one() {
             let plan = edit::make(session, &request(true)).await?;

@@ -2,26 +2,26 @@
 
 use clap::Args;
 
-use super::client::{Pairs, segment};
+use super::client::{Pairs, pairs, segment};
 use super::printer::Column;
+use super::selection::SelectArguments;
 use super::{Exit, Session, flag, time};
-use crate::model::view::{EventView, OriginView, ShowView};
-use crate::model::{Refusal, Timestamp};
+use crate::model::view::{EventView, OriginView, ShowView, SystemView};
+use crate::model::{Code, Refusal, Selection, Timestamp};
 
-/// Show one system: declared, known, next.
+/// Show systems: declared, known, next.
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// Its name, or a MAC
-    #[arg(value_name = "NAME")]
-    name: String,
-    /// Print each value with the file and line it comes from
+    #[command(flatten)]
+    select: SelectArguments,
+    /// Of one system, print each value with the file and line it comes from
     #[arg(long)]
     origin: bool,
 }
 
 const ORIGINS: &[Column<OriginView>] = &[
     Column::new("KEY", |o| o.key.clone()),
-    Column::new("VALUE", |o| plain(&o.value)),
+    Column::new("VALUE", |o| short(&plain(&o.value))),
     Column::new("LAYER", |o| o.layer.clone()),
     Column::new("FROM", |o| match (&o.file, o.line) {
         (Some(file), Some(line)) => format!("{file}:{line}"),
@@ -33,24 +33,65 @@ const ORIGINS: &[Column<OriginView>] = &[
 impl Show {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
-        let path = format!("/v1/systems/{}", segment(&self.name));
+        let selection = self.select.some("show")?;
+        let single = selection.names_one();
+        let names = names(session, selection).await?;
         if self.origin {
-            let origins: Vec<OriginView> = session
-                .client
-                .get(&format!("{path}/origins"), &Pairs::new())
-                .await?;
-            session
-                .printer
-                .list(&origins, ORIGINS, |o| o.key.clone(), "it has no values");
-            return Ok(Exit::Done);
+            return origins(session, &names).await;
         }
-        let view: ShowView = session.client.get(&path, &Pairs::new()).await?;
-        let phase = session.printer.phase(view.system.phase);
-        session.printer.object(&view, &view.system.name, || {
-            text(&view, &phase, Timestamp::now())
-        });
+        let mut views: Vec<ShowView> = Vec::with_capacity(names.len());
+        for name in &names {
+            let path = format!("/v1/systems/{}", segment(name));
+            views.push(session.client.get(&path, &Pairs::new()).await?);
+        }
+        let human = |view: &ShowView| {
+            let phase = session.printer.phase(view.system.phase);
+            text(view, &phase, Timestamp::now())
+        };
+        match views.as_slice() {
+            [one] if single => {
+                session.printer.object(one, &one.system.name, || human(one));
+            }
+            many => session.printer.list_with(
+                many,
+                |v| v.system.name.clone(),
+                |_| many.iter().map(human).collect::<Vec<_>>().join("\n"),
+            ),
+        }
         Ok(Exit::Done)
     }
+}
+
+/// The names of the systems that are selected. One plain name or MAC stays as it is: it may be of a
+/// machine that nobody declared.
+pub(super) async fn names(session: &Session, selection: Selection) -> Result<Vec<String>, Refusal> {
+    if selection.names_one() {
+        return Ok(selection.selectors);
+    }
+    let systems: Vec<SystemView> = session
+        .client
+        .get("/v1/systems", &pairs(&selection))
+        .await?;
+    Ok(systems.into_iter().map(|s| s.name).collect())
+}
+
+async fn origins(session: &Session, names: &[String]) -> Result<Exit, Refusal> {
+    let [name] = names else {
+        return Err(Refusal::new(
+            Code::Usage,
+            format!(
+                "`--origin` is about one system, and {} are selected",
+                names.len()
+            ),
+        )
+        .help("farrier show NAME --origin"));
+    };
+    let path = format!("/v1/systems/{}/origins", segment(name));
+    let origins: Vec<OriginView> = session.client.get(&path, &Pairs::new()).await?;
+    session
+        .printer
+        .list(&origins, ORIGINS, |o| o.key.clone(), "it has no values");
+    Ok(Exit::Done)
 }
 
 /// A JSON value as short as it can be read.
@@ -59,6 +100,18 @@ pub(super) fn plain(value: &serde_json::Value) -> String {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// The most characters of a value in a table; JSON has all of it.
+const SHORT: usize = 60;
+
+/// A value on one line of a table.
+fn short(text: &str) -> String {
+    let mut line = text.replace('\n', "\\n");
+    if line.chars().count() > SHORT {
+        line = line.chars().take(SHORT - 3).collect::<String>() + "...";
+    }
+    line
 }
 
 fn text(view: &ShowView, phase: &str, now: Timestamp) -> String {
@@ -76,6 +129,15 @@ fn text(view: &ShowView, phase: &str, now: Timestamp) -> String {
         ));
     }
     out.push('\n');
+    if let Some(problem) = &system.broken {
+        out.push_str(&format!("  {:<10} {problem}\n", "problem"));
+    }
+    if let Some(once) = system.pending_once() {
+        out.push_str(&format!(
+            "  {:<10} `{}` at its next network boot ({}, number {})\n",
+            "once", once.profile, once.phase, once.number
+        ));
+    }
     let mut line = |key: &str, value: String| {
         if !value.is_empty() {
             out.push_str(&format!("  {key:<10} {value}\n"));
@@ -117,7 +179,6 @@ fn text(view: &ShowView, phase: &str, now: Timestamp) -> String {
     for key in &view.host_keys {
         line("host key", key.clone());
     }
-    line("problem", system.broken.clone().unwrap_or_default());
     line("why", view.why.clone());
     line("expected", view.expected.clone().unwrap_or_default());
     if !view.events.is_empty() {
@@ -141,4 +202,16 @@ pub(super) fn event_line(event: &EventView) -> String {
         event.kind,
         event.detail
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_stays_on_its_line() {
+        assert_eq!(short("a\nb"), "a\\nb");
+        assert_eq!(short(&"x".repeat(60)).len(), 60);
+        assert_eq!(short(&"x".repeat(61)), format!("{}...", "x".repeat(57)));
+    }
 }

@@ -47,6 +47,9 @@ fn text(status: &StatusView, now: Timestamp) -> String {
     if !phases.is_empty() {
         out.push_str(&format!(": {}", phases.join(", ")));
     }
+    if status.unrendered > 0 {
+        out.push_str(&format!("; {} not rendered yet", status.unrendered));
+    }
     out.push('\n');
     if let Some(stale) = &status.stale {
         out.push_str(&format!(

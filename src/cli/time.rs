@@ -40,6 +40,20 @@ pub(super) fn parse_since(text: &str, now: Timestamp) -> Result<Timestamp, Strin
         })
 }
 
+/// What names a revision, as the server and the store read it: a date becomes a point in time, and
+/// `#3` build 3 of `system`. Everything else (a digest's beginning, `live`, `web01#3`) stays.
+pub(super) fn revision(text: &str, system: Option<&str>, now: Timestamp) -> Result<String, String> {
+    match (text.split_once('#'), system) {
+        (Some(("", number)), Some(system)) => Ok(format!("{system}#{number}")),
+        (Some(("", _)), None) => Err(format!(
+            "`{text}` is a build of which system? write NAME{text}"
+        )),
+        (Some(_), _) => Ok(text.to_string()),
+        (None, _) if text.contains(['-', ':']) => Ok(parse_since(text, now)?.to_string()),
+        (None, _) => Ok(text.to_string()),
+    }
+}
+
 /// `4m12s`: the two largest units, nothing finer than a second.
 pub(super) fn human(span: Duration) -> String {
     let seconds = span.as_secs();
@@ -140,6 +154,25 @@ mod tests {
         assert_eq!(parse_since("2026-11-20T10:00:00Z", now), Ok(want));
         assert!(parse_since("yesterday-ish", now).is_err());
         assert!(parse_since("2026-11-20", now).is_ok());
+    }
+
+    #[test]
+    fn a_revision_is_named_by_date_build_or_digest() {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().expect("a time");
+        for (text, system, want) in [
+            ("live", None, Some("live")),
+            ("2dbea172", None, Some("2dbea172")),
+            ("web-01#3", None, Some("web-01#3")),
+            ("#3", Some("web01"), Some("web01#3")),
+            ("#3", None, None),
+            ("2026-11-20T10:00:00Z", None, Some("2026-11-20T10:00:00Z")),
+            ("2026-13-20", None, None),
+        ] {
+            let read = revision(text, system, now);
+            assert_eq!(read.as_deref().ok(), want, "{text}");
+        }
+        let day = revision("2026-11-19", None, now).expect("a date");
+        assert!(day.parse::<Timestamp>().is_ok(), "{day}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) fn changes(before: &RenderView, after: &RenderView) -> Vec<DocumentCh
         .collect()
 }
 
-fn patch(old: &str, new: &str, from: &str, to: &str) -> String {
+pub(super) fn patch(old: &str, new: &str, from: &str, to: &str) -> String {
     TextDiff::from_lines(old, new)
         .unified_diff()
         .context_radius(3)
@@ -61,6 +61,8 @@ mod tests {
             system: "web01".parse().expect("a name"),
             profile: "p".parse().expect("a name"),
             revision: revision.to_string(),
+            build: None,
+            note: None,
             documents: documents
                 .iter()
                 .map(|(name, text)| DocumentView::new(*name, "text/plain", text.as_bytes()))

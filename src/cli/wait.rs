@@ -14,6 +14,7 @@ use crate::model::{Code, Phase, Refusal, Selection};
 
 /// Wait until systems reach a phase.
 ///
+/// A one-shot boot that is pending is what is waited for, before the system's build.
 /// Exit 0 when all reached it, 1 when none did and their builds ended otherwise, 5 when some did,
 /// 6 when the time is over.
 #[derive(Debug, Args)]
@@ -71,7 +72,10 @@ pub(super) struct Goal {
 /// Where one system stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Standing {
+    /// Of the one-shot boot if one is waited for, else of the system.
     phase: Phase,
+    /// The one-shot boot that was pending, by its number: it is what is waited for.
+    once: Option<u32>,
     /// It is, or was while waiting, where it should be.
     reached: bool,
 }
@@ -88,19 +92,26 @@ impl Goal {
     /// Takes note of where systems are now.
     fn stand(&mut self, now: &[SystemView]) {
         for system in now {
-            let reached = self.wanted.contains(&system.phase);
+            let pending = system.pending_once().map(|b| b.number);
             let standing = self.systems.entry(system.name.clone()).or_insert(Standing {
                 phase: system.phase,
-                reached,
+                once: pending,
+                reached: false,
             });
-            standing.phase = system.phase;
-            standing.reached |= reached;
+            let once = system
+                .once
+                .as_ref()
+                .filter(|b| Some(b.number) == standing.once);
+            standing.phase = once.map_or(system.phase, |b| b.phase);
+            standing.reached |= self.wanted.contains(&standing.phase);
         }
     }
 
     /// Takes note of a phase that may already have been left again.
     fn pass(&mut self, event: &EventView) {
-        if let Some(standing) = self.systems.get_mut(&event.system) {
+        if let Some(standing) = self.systems.get_mut(&event.system)
+            && (standing.once.is_none() || standing.once == event.build)
+        {
             standing.reached |= self.wanted.contains(&event.phase);
         }
     }
@@ -227,6 +238,7 @@ mod tests {
             protected: false,
             broken: None,
             build: None,
+            once: None,
         }
     }
 
@@ -253,6 +265,42 @@ mod tests {
         check(&[Failed], true, Some(Code::Failed));
         check(&[Idle], true, Some(Code::Failed));
         check(&[Ready, Failed], true, Some(Code::PartlyFailed));
+    }
+
+    #[test]
+    fn a_pending_one_shot_is_waited_for() {
+        let build = |phase| crate::model::view::BuildView {
+            number: 4,
+            epoch: 4,
+            purpose: crate::model::Purpose::Once,
+            profile: "rescue".to_string(),
+            flagged: crate::model::Timestamp::UNIX_EPOCH,
+            started: None,
+            since: crate::model::Timestamp::UNIX_EPOCH,
+            phase,
+            observed: None,
+            stage: None,
+            reason: None,
+            expected_by: None,
+            ended: None,
+            attempts: [0, 1],
+            disk: None,
+            alarm: None,
+            revision: String::new(),
+        };
+        let with = |once| SystemView {
+            once: Some(build(once)),
+            ..at("web01", Phase::Ready)
+        };
+        let mut goal = Goal::new(vec![Phase::Ready]);
+        goal.stand(&[with(Phase::Armed)]);
+        assert!(!goal.is_over(), "the system is ready, its one-shot is not");
+        goal.stand(&[with(Phase::Ready)]);
+        assert!(goal.is_over());
+        assert_eq!(goal.verdict(), Ok(Exit::Done));
+        let mut goal = Goal::new(vec![Phase::Ready]);
+        goal.stand(&[with(Phase::Failed)]);
+        assert_eq!(goal.verdict(), Ok(Exit::Done), "an old one is not");
     }
 
     #[test]

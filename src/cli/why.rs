@@ -1,8 +1,10 @@
 //! `farrier why`: what a machine would be told, and the reason.
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
 use super::client::{Pairs, segment};
+use super::selection::SelectArguments;
 use super::{Exit, Session, show, time};
 use crate::model::view::WhyView;
 use crate::model::{Action, Code, Refusal};
@@ -13,11 +15,10 @@ use crate::model::{Action, Code, Refusal};
 /// is expected next. With --arch and --stage for a machine that has not asked yet.
 #[derive(Debug, Args)]
 pub(super) struct Why {
-    /// A system's name, or any MAC
-    #[arg(value_name = "NAME")]
-    name: Option<String>,
-    /// A MAC, declared or not
-    #[arg(long, value_name = "MAC", conflicts_with = "name")]
+    #[command(flatten)]
+    select: SelectArguments,
+    /// A MAC, declared or not; the same as a MAC for a NAME
+    #[arg(long, value_name = "MAC", conflicts_with = "names")]
     mac: Option<String>,
     /// Suppose this DHCP architecture code (0 BIOS, 7 UEFI x86-64, 11 arm64)
     #[arg(long, value_name = "CODE", value_parser = code)]
@@ -66,9 +67,15 @@ pub(super) fn code(text: &str) -> Result<u16, String> {
 impl Why {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
-        let subject = self.name.or(self.mac).ok_or_else(|| {
-            Refusal::new(Code::Usage, "no machine is named").help("farrier why NAME, or a MAC")
-        })?;
+        let mut select = self.select;
+        select.names.extend(self.mac);
+        let selection = select.selection()?;
+        if selection.is_empty() {
+            return Err(
+                Refusal::new(Code::Usage, "no machine is named").help("farrier why NAME, or a MAC")
+            );
+        }
+        let single = selection.names_one();
         let mut pairs: Pairs = Vec::new();
         if let Some(arch) = self.arch {
             pairs.push(("arch", arch.to_string()));
@@ -76,12 +83,37 @@ impl Why {
         if let Some(stage) = self.stage {
             pairs.push(("stage", stage.word().to_string()));
         }
-        let path = format!("/v1/why/{}", segment(&subject));
-        let view: WhyView = session.client.get(&path, &pairs).await?;
-        let name = view.system.as_ref().map_or(subject, |s| s.name.clone());
-        session.printer.object(&view, &name, || text(&view, &name));
+        let mut views: Vec<Named> = Vec::new();
+        for subject in show::names(session, selection).await? {
+            let path = format!("/v1/why/{}", segment(&subject));
+            let view: WhyView = session.client.get(&path, &pairs).await?;
+            let name = view.system.as_ref().map_or(subject, |s| s.name.clone());
+            views.push(Named { name, view });
+        }
+        match views.as_slice() {
+            [one] if single => session
+                .printer
+                .object(&one.view, &one.name, || text(&one.view, &one.name)),
+            many => session.printer.list_with(
+                many,
+                |v| v.name.clone(),
+                |_| {
+                    let texts = many.iter().map(|v| text(&v.view, &v.name));
+                    texts.collect::<Vec<_>>().join("\n")
+                },
+            ),
+        }
         Ok(Exit::Done)
     }
+}
+
+/// An answer, and what its machine is called here.
+#[derive(Debug, Serialize)]
+struct Named {
+    #[serde(skip)]
+    name: String,
+    #[serde(flatten)]
+    view: WhyView,
 }
 
 fn text(view: &WhyView, name: &str) -> String {
@@ -106,6 +138,9 @@ fn text(view: &WhyView, name: &str) -> String {
                 format!("`{}`, profile `{}`", system.name, system.profile),
             );
             let phase = system.phase;
+            if let Some(problem) = &system.broken {
+                line("problem", problem.clone());
+            }
             match system.build.as_ref() {
                 Some(b) => {
                     let step = b.step().map(|s| format!(" ({s})")).unwrap_or_default();

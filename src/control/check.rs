@@ -1,6 +1,6 @@
 //! Rendering every system when a site is loaded: what would fail at three in the morning fails now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -11,22 +11,32 @@ use crate::inventory::{self, FileSet};
 use crate::model::{Name, Profile, SecretName, Site, System};
 use crate::render::CompiledProfile;
 
-/// Beyond so many systems of one profile, the others are rendered when they are flagged: a flag
-/// that does not render is refused there with the same words.
+/// Beyond so many systems of one profile, the others are rendered after the site is in force, so
+/// that a large one answers within seconds. A flag that does not render is refused all the same.
 const RENDERED_PER_PROFILE: usize = 2_000;
+/// Systems that are rendered in the background before anything else gets its turn.
+const PORTION: usize = 500;
 
 /// The places of so many references to secrets are looked up; a profile's may be in every system.
 const PLACED: usize = 20;
 
 /// Renders systems and marks those that do not: one bad entry affects that system alone.
-/// What `before` holds unchanged was rendered then, so an edit costs what it touches.
-/// `files` are what the site was read from, to say where a reference stands.
-pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site, files: &FileSet) {
+/// What `before` holds unchanged was rendered then, so an edit costs what it touches; what of it was
+/// still `pending` is so again. `files` are what the site was read from, to say where a reference
+/// stands. Returns what is left for [`Control::render_rest`].
+pub(super) fn mark_broken(
+    control: &Control,
+    site: &mut Site,
+    before: &Site,
+    files: &FileSet,
+    pending: &HashSet<Name>,
+) -> HashSet<Name> {
     let mut by_profile: HashMap<&Name, Vec<&Arc<System>>> = HashMap::new();
     for system in site.systems.values() {
         by_profile.entry(&system.profile).or_default().push(system);
     }
     let mut broken: Vec<(Name, String)> = Vec::new();
+    let mut left = HashSet::new();
     for (name, mut systems) in by_profile {
         let Some(profile) = site.profiles.get(name) else {
             continue;
@@ -36,10 +46,12 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site, fil
             && before.subnets == site.subnets;
         if same_ground {
             systems.retain(|s| {
-                before
-                    .systems
-                    .get(&s.name)
-                    .is_none_or(|known| !Arc::ptr_eq(known, s))
+                let known = before.systems.get(&s.name);
+                let unchanged = known.is_some_and(|known| Arc::ptr_eq(known, s));
+                if unchanged && pending.contains(&s.name) {
+                    left.insert(s.name.clone());
+                }
+                !unchanged
             });
         }
         if systems.is_empty() {
@@ -54,7 +66,8 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site, fil
                 broken.push((system.name.clone(), problem));
             }
         }
-        systems.truncate(RENDERED_PER_PROFILE);
+        let later = systems.split_off(systems.len().min(RENDERED_PER_PROFILE));
+        left.extend(later.iter().map(|s| s.name.clone()));
         broken.extend(of_profile(control, site, profile, &systems));
     }
     for name in &control.unreadable {
@@ -62,9 +75,67 @@ pub(super) fn mark_broken(control: &Control, site: &mut Site, before: &Site, fil
                        are unknown; restore a backup, or declare the machine under another name";
         broken.push((name.clone(), problem.to_string()));
     }
+    mark_all(site, broken);
+    left
+}
+
+fn mark_all(site: &mut Site, broken: Vec<(Name, String)>) {
     for (name, problem) in broken {
         tracing::warn!(machine.name = %name, "its entry cannot be used: {problem}");
         mark(site, &name, problem);
+    }
+}
+
+impl Control {
+    /// How many systems of the revision in force were not rendered yet.
+    pub fn unrendered(&self) -> usize {
+        self.files.pending().len()
+    }
+
+    /// Renders, now and after each new revision, what was left when it came into force, and marks
+    /// what cannot be used. Never returns; run it as a task of its own.
+    pub async fn render_rest(self: Arc<Self>) {
+        loop {
+            while self.render_portion().await {
+                tokio::task::yield_now().await;
+            }
+            self.files.more_pending().await;
+        }
+    }
+
+    /// Renders some of what is left; whether there was any.
+    pub(super) async fn render_portion(&self) -> bool {
+        let site = self.site();
+        let names: Vec<Name> = self.files.pending().iter().take(PORTION).cloned().collect();
+        if names.is_empty() {
+            return false;
+        }
+        let mut by_profile: HashMap<&Name, Vec<&Arc<System>>> = HashMap::new();
+        for system in names.iter().filter_map(|n| site.systems.get(n)) {
+            by_profile.entry(&system.profile).or_default().push(system);
+        }
+        let broken: Vec<(Name, String)> = tokio::task::block_in_place(|| {
+            let profiles = by_profile.iter();
+            let of = profiles.filter_map(|(name, systems)| {
+                let profile = site.profiles.get(*name)?;
+                Some(of_profile(self, &site, profile, systems))
+            });
+            of.flatten().collect()
+        });
+        // While this is held no other revision comes into force.
+        let _turn = self.files.loaded.lock().await;
+        if self.site().revision != site.revision {
+            return true;
+        }
+        if !broken.is_empty() {
+            let mut marked = (*site).clone();
+            mark_all(&mut marked, broken);
+            if self.publish(marked, None).await.is_err() {
+                return false;
+            }
+        }
+        self.files.rendered(&names);
+        true
     }
 }
 

@@ -44,6 +44,7 @@ impl Control {
             size,
             profiles,
             missing,
+            unpinned: self.shelf.unpinned(distro),
         }
     }
 
@@ -61,6 +62,7 @@ impl Control {
         let distro = site.distros.get(name).cloned().ok_or_else(|| {
             let names: Vec<String> = site.distros.keys().map(|n| n.to_string()).collect();
             Refusal::not_found("distro", name, &super::near(name, &names))
+                .help_if_none("farrier distro ls")
         })?;
         let report: Report = Arc::new(move |p: Progress| progress(spoken(&p)));
         let failed = |e: crate::artefacts::ArtefactError| Refusal::failed(chain(&e));
@@ -114,7 +116,11 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
+        let cause_text = cause.to_string();
+        // Some errors say their cause themselves.
+        if !text.ends_with(&cause_text) {
+            text.push_str(&format!(": {cause_text}"));
+        }
         source = cause.source();
     }
     text

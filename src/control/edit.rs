@@ -24,7 +24,8 @@ impl Control {
             .await
             .map_err(|_| Refusal::failed("reading the site was cut off"))??;
         if files.revision() != self.site().revision {
-            self.adopt(files.clone(), "files", &mut loaded).await?;
+            self.adopt(files.clone(), "files", None, &mut loaded)
+                .await?;
         }
         let snapshot = self.snapshot();
         let (systems, dry_run) = match request {
@@ -46,7 +47,8 @@ impl Control {
             }
         };
         let selected: Vec<&System> = systems.iter().map(AsRef::as_ref).collect();
-        if let EditRequest::Remove { .. } = request {
+        let removes = matches!(request, EditRequest::Remove { .. });
+        if removes {
             self.refuse_busy(&selected)?;
         }
         let edits = inventory::edits(request, &selected)?;
@@ -76,7 +78,7 @@ impl Control {
                         .and_then(|m| m.build.as_ref())
                         .map_or(Phase::Idle, |b| b.phase),
                 ),
-                broken: system.and_then(|s| s.broken.clone()),
+                broken: system.filter(|_| !removes).and_then(|s| s.broken.clone()),
             }
         };
         let word = match request {
@@ -93,7 +95,9 @@ impl Control {
                 lock.write(change)
                     .map_err(|e| Refusal::failed(e.to_string()))?;
             }
-            let report = self.adopt(after, actor, &mut loaded).await?;
+            let summaries: Vec<&str> = changes.iter().map(|c| c.summary.as_str()).collect();
+            let summary = Some(summaries.join("; "));
+            let report = self.adopt(after, actor, summary, &mut loaded).await?;
             warnings = report.warnings;
         }
         drop(lock);
@@ -114,7 +118,7 @@ impl Control {
         let parsed = tokio::task::block_in_place(|| loaded.cache.parse(files));
         match parsed.site {
             Some(_) => Ok(()),
-            None => Err(Refusal::files(
+            None => Err(Refusal::would_be(
                 parsed
                     .diagnostics
                     .into_iter()

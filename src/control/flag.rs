@@ -10,14 +10,15 @@ use super::{Control, Snapshot, TellError};
 use crate::lifecycle::deadline::after;
 use crate::model::command::{CancelOutcome, CancelReport, CancelRequest, FlagOutcome};
 use crate::model::{
-    Build, Event, EventKind, FlagReport, FlagRequest, Phase, Pinned, Profile, Purpose, Refusal,
-    System,
+    Build, Code, Event, EventKind, FlagReport, FlagRequest, Phase, Pinned, Profile, Purpose,
+    Refusal, System,
 };
 
 /// How long a flag lives unless told otherwise.
 const FLAG_LIVES: Duration = Duration::from_secs(24 * 3600);
 /// The longest a flag may live: a forgotten one must not wipe a machine next year.
-const FLAG_LIVES_AT_MOST: u64 = 30 * 24 * 3600;
+const FLAG_LIVES_AT_MOST: u64 = FLAG_DAYS_AT_MOST * 24 * 3600;
+const FLAG_DAYS_AT_MOST: u64 = 30;
 
 impl Control {
     /// Flags systems. If one is refused, none is flagged.
@@ -29,6 +30,7 @@ impl Control {
         let snapshot = self.snapshot();
         let systems = self.resolve(&snapshot, &request.selection, false)?;
         expect(request.expect, systems.len())?;
+        lives(request.expires)?;
         let mut report = FlagReport {
             dry_run: request.dry_run,
             machines: Vec::new(),
@@ -115,11 +117,10 @@ impl Control {
                 .keys()
                 .map(|n| n.to_string())
                 .collect();
-            outcome.refusal = Some(Refusal::not_found(
-                "profile",
-                wanted,
-                &super::near(wanted, &names),
-            ));
+            let near = super::near(wanted, &names);
+            outcome.refusal = Some(
+                Refusal::not_found("profile", wanted, &near).help_if_none("farrier profile ls"),
+            );
             return (outcome, None);
         };
         let epoch = machine.map_or(0, |m| m.last_epoch()) + 1;
@@ -129,9 +130,7 @@ impl Control {
         {
             Ok(pinned) => {
                 let now = self.clock();
-                let lives = request.expires.map_or(FLAG_LIVES, |seconds| {
-                    Duration::from_secs(seconds.clamp(1, FLAG_LIVES_AT_MOST))
-                });
+                let lives = request.expires.map_or(FLAG_LIVES, Duration::from_secs);
                 let event = Event {
                     system: system.name.clone(),
                     epoch: None,
@@ -259,11 +258,13 @@ impl Control {
                 })
                 .filter(|b| b.purpose == Purpose::Install || b.phase.is_active())
                 .collect();
+            let of = |purpose| under_way.iter().find(|b| b.purpose == purpose);
             let mut outcome = CancelOutcome {
                 name: system.name.clone(),
                 phase: build.map_or(Phase::Idle, |b| b.phase),
-                build: under_way.first().map(|b| b.key.epoch),
-                disk: under_way.first().and_then(|b| b.disk.clone()),
+                build: of(Purpose::Install).map(|b| b.key.epoch),
+                once: of(Purpose::Once).map(|b| b.key.epoch),
+                disk: of(Purpose::Install).and_then(|b| b.disk.clone()),
                 refusal: None,
             };
             if under_way.is_empty() {
@@ -291,10 +292,28 @@ impl Control {
     }
 }
 
+/// Refuses a flag that would be dead at once, or be forgotten before it is.
+fn lives(expires: Option<u64>) -> Result<(), Refusal> {
+    match expires {
+        None | Some(1..=FLAG_LIVES_AT_MOST) => Ok(()),
+        Some(seconds) => Err(Refusal::new(
+            Code::Usage,
+            format!(
+                "a flag lives from one second to {FLAG_DAYS_AT_MOST} days, not {seconds} seconds"
+            ),
+        )
+        .help(format!("--expires {FLAG_DAYS_AT_MOST}d is the longest"))),
+    }
+}
+
 pub(super) fn expect(expected: Option<usize>, selected: usize) -> Result<(), Refusal> {
     match expected {
         Some(expected) if expected != selected => Err(Refusal::refused(format!(
-            "{selected} machines are selected, not the expected {expected}"
+            "{} selected, not the expected {expected}",
+            match selected {
+                1 => "1 machine is".to_string(),
+                n => format!("{n} machines are"),
+            }
         ))
         .help("look at the selection with `farrier ls` and give its count")),
         _ => Ok(()),

@@ -4,6 +4,7 @@
 //! same question five times. [`Control::tell`] is the only way anything changes: one writer, ordered,
 //! durable before it returns; then a new snapshot is published. Doors and people speak nothing else.
 
+pub(crate) mod bootable;
 mod check;
 mod counters;
 mod discovered;
@@ -19,6 +20,7 @@ mod pin;
 mod places;
 mod preview;
 mod recent;
+pub(crate) mod revisions;
 mod secrets;
 mod select;
 mod site;
@@ -27,6 +29,8 @@ mod start;
 mod views;
 mod writer;
 
+#[cfg(test)]
+mod site_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,15 +1,18 @@
 //! The very bytes a machine would get, now or from another revision.
 
 use super::Control;
+use super::bootable::{Bootable, Next, not_here};
 use super::pin::distro_of;
+use crate::boot::paths::Urls;
 use crate::inventory;
 use crate::model::command::{DocumentView, RenderRequest, RenderView};
 use crate::model::view::OriginView;
-use crate::model::{Firmware, Refusal, Site};
+use crate::model::{Build, BuildKey, Document, Firmware, MacAddr, Pinned, Refusal, Site};
 use crate::render;
 
 impl Control {
-    /// Renders a system, with placeholders instead of tokens.
+    /// What a system would be sent, with placeholders instead of tokens: what its build under way
+    /// pinned, else what the files say.
     ///
     /// # Errors
     /// If system, profile or revision do not exist, or it does not render.
@@ -44,37 +47,71 @@ impl Control {
                 ));
             }
         };
+        let under_way = snapshot.machines.get(&system.name).and_then(|m| {
+            let active = [&m.once, &m.build].into_iter().flatten();
+            active.into_iter().find(|b| b.phase.is_active())
+        });
+        let mac = request.system.parse().ok();
+        let mac = mac.or_else(|| system.first().map(|i| i.mac));
+        let mac = mac.ok_or_else(|| Refusal::failed("the system has no interface"))?;
+        let firmware = request
+            .arch
+            .map(Firmware::from_code)
+            .or_else(|| self.firmware_of(&system));
+        let as_it_is = !request.next && request.revision.is_none() && request.profile.is_none();
+        if let (true, Some(build)) = (as_it_is, under_way)
+            && let Some(pinned) = snapshot.pinned.get(&build.key)
+        {
+            let urls = self.places().toward_system(site, &system);
+            let urls = urls.map(|server| Urls { server });
+            return Ok(of_build(build, pinned, urls.as_ref(), mac, firmware));
+        }
         let name = request.profile.as_ref().unwrap_or(&system.profile);
         let profile = site.profiles.get(name).ok_or_else(|| {
             let names: Vec<String> = site.profiles.keys().map(|n| n.to_string()).collect();
             Refusal::not_found("profile", name, &super::near(name, &names))
+                .help_if_none("farrier profile ls")
         })?;
         let distro = distro_of(site, profile)?;
-        let epoch = snapshot
-            .machines
-            .get(&system.name)
-            .map_or(0, |m| m.last_epoch())
-            + 1;
+        let last = snapshot.machines.get(&system.name);
+        // A revision is compared with the build that pins it, so both are of one epoch.
+        let epoch = match under_way {
+            Some(build) if !request.next => build.key.epoch,
+            _ => last.map_or(0, |m| m.last_epoch()) + 1,
+        };
         let mut place = self.place(site, &system, distro, &snapshot.artefacts, epoch);
-        if let Some(code) = request.arch {
-            place.firmware = Some(Firmware::from_code(code));
-        }
+        place.firmware = firmware;
         let rendered = render::render(&system, profile, distro, &place).map_err(Refusal::files)?;
-        let mut documents = vec![DocumentView::new(
+        let next = Next {
+            build: BuildKey {
+                system: system.name.clone(),
+                epoch,
+            },
+            profile: &profile.name,
+            cmdline: &rendered.cmdline,
+            secure_boot: system.secure_boot,
+            allowed: profile.attempts,
+        };
+        let bootable = Bootable::of_distro(&snapshot.artefacts, distro, next);
+        let urls = Urls {
+            server: place.server,
+        };
+        let mut documents = bootable
+            .as_ref()
+            .map(|b| b.scripts(&urls, mac, firmware))
+            .unwrap_or_default();
+        documents.push(DocumentView::new(
             "cmdline",
             "text/plain",
             rendered.cmdline.as_bytes(),
-        )];
-        documents.extend(
-            rendered
-                .documents
-                .values()
-                .map(|d| DocumentView::new(&d.name, &d.content_type, &d.bytes)),
-        );
+        ));
+        documents.extend(rendered.documents.values().map(document));
         Ok(RenderView {
             system: system.name.clone(),
             profile: profile.name.clone(),
             revision: site.revision.short(),
+            build: None,
+            note: bootable.is_none().then(|| not_here(&distro.name)),
             documents,
         })
     }
@@ -92,9 +129,42 @@ impl Control {
     }
 }
 
+/// What a build pinned when it was flagged: the files may say something else by now.
+fn of_build(
+    build: &Build,
+    pinned: &Pinned,
+    urls: Option<&Urls>,
+    mac: MacAddr,
+    firmware: Option<Firmware>,
+) -> RenderView {
+    let bootable = Bootable::pinned(build, pinned);
+    let mut documents = urls
+        .map(|urls| bootable.scripts(urls, mac, firmware))
+        .unwrap_or_default();
+    documents.push(DocumentView::new(
+        "cmdline",
+        "text/plain",
+        pinned.cmdline.as_bytes(),
+    ));
+    documents.extend(pinned.documents.values().map(|d| document(d)));
+    RenderView {
+        system: build.key.system.clone(),
+        profile: build.profile.clone(),
+        revision: build.revision.short(),
+        build: Some(build.key.epoch),
+        note: None,
+        documents,
+    }
+}
+
+fn document(document: &Document) -> DocumentView {
+    DocumentView::new(&document.name, &document.content_type, &document.bytes)
+}
+
 fn origin_view(origin: inventory::Origin) -> OriginView {
     let layer = match origin.file.split('/').next() {
         _ if origin.file == inventory::BUILT_IN => "built-in",
+        _ if origin.defaults => "defaults",
         Some("profiles") => "profile",
         Some("boot") => "distro",
         _ => "system",
@@ -102,7 +172,7 @@ fn origin_view(origin: inventory::Origin) -> OriginView {
     let written = origin.line > 0;
     OriginView {
         key: origin.key,
-        value: serde_json::Value::String(origin.value),
+        value: origin.value,
         layer: layer.to_string(),
         file: written.then_some(origin.file),
         line: written.then_some(origin.line),

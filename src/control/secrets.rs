@@ -181,11 +181,14 @@ impl Control {
                 check::replace(&mut site, unmarked);
             }
         }
-        tokio::task::block_in_place(|| {
-            check::mark_broken(self, &mut site, &before, &loaded.files);
+        let pending = self.files.pending().clone();
+        let left = tokio::task::block_in_place(|| {
+            check::mark_broken(self, &mut site, &before, &loaded.files, &pending)
         });
         self.publish(site, None)
             .await
-            .map_err(|e| Refusal::failed(e.to_string()))
+            .map_err(|e| Refusal::failed(e.to_string()))?;
+        self.files.set_pending(left);
+        Ok(())
     }
 }

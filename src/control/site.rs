@@ -1,17 +1,21 @@
 //! The site's files: loading them, keeping the last good revision, recalling older ones.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::{Mutex, Notify, oneshot};
 
 use super::writer::{Command, RevisionFiles};
-use super::{Control, TellError, check};
-use crate::inventory::{self, FileSet, Manifest};
-use crate::model::command::{DocumentView, FileView, ReloadReport, RevisionView};
+use super::{Control, TellError, check, revisions};
+use crate::inventory::{self, FileSet};
+use crate::model::command::ReloadReport;
 use crate::model::view::Stale;
-use crate::model::{Code, Diagnostic, Refusal, Severity, Site};
+use crate::model::{Diagnostic, Name, Refusal, Severity, Site, Span};
 use crate::store::RevisionRow;
+
+/// Systems that cannot be used are named one by one up to this many.
+const BROKEN_NAMED: usize = 20;
 
 /// Where the files are, and what was last read of them.
 #[derive(Debug)]
@@ -19,6 +23,9 @@ pub(super) struct Files {
     pub(super) site: PathBuf,
     pub(super) loaded: Mutex<Loaded>,
     stale: StdMutex<Option<Stale>>,
+    /// Systems of the revision in force that were not rendered yet.
+    pending: StdMutex<HashSet<Name>>,
+    more: Notify,
 }
 
 /// What was last read: held while reading or editing, so that two of them take turns.
@@ -34,7 +41,33 @@ impl Files {
             site,
             loaded: Mutex::new(Loaded::default()),
             stale: StdMutex::new(None),
+            pending: StdMutex::default(),
+            more: Notify::new(),
         }
+    }
+
+    /// Which systems were not rendered yet.
+    pub(super) fn pending(&self) -> std::sync::MutexGuard<'_, HashSet<Name>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the systems that were not rendered yet, and wakes who renders them.
+    pub(super) fn set_pending(&self, names: HashSet<Name>) {
+        *self.pending() = names;
+        self.more.notify_one();
+    }
+
+    /// These were rendered.
+    pub(super) fn rendered(&self, names: &[Name]) {
+        let mut pending = self.pending();
+        for name in names {
+            pending.remove(name);
+        }
+    }
+
+    /// Until there may be more to render.
+    pub(super) async fn more_pending(&self) {
+        self.more.notified().await;
     }
 
     pub(super) fn stale(&self) -> Option<Stale> {
@@ -65,10 +98,14 @@ impl Control {
             Ok(Some(files)) => {
                 let parsed = inventory::parse(&files);
                 if let Some(mut site) = parsed.site {
-                    check::mark_broken(self, &mut site, &Site::default(), &files);
+                    let mut loaded = self.files.loaded.lock().await;
+                    let none = HashSet::new();
+                    let left = check::mark_broken(self, &mut site, &Site::default(), &files, &none);
                     self.publish(site, None)
                         .await
                         .map_err(|e| Refusal::failed(e.to_string()))?;
+                    self.files.set_pending(left);
+                    loaded.files = files;
                     tracing::error!(
                         "the files of the site are refused; the last good revision is in force"
                     );
@@ -95,14 +132,40 @@ impl Control {
             Ok(Err(error)) => return Err(self.refuse(vec![Diagnostic::error(error.to_string())])),
             Err(_) => return Err(Refusal::failed("reading the site was cut off")),
         };
-        self.adopt(files, author, &mut loaded).await
+        let mut report = self.adopt(files, author, None, &mut loaded).await?;
+        report.warnings.extend(self.broken());
+        Ok(report)
     }
 
-    /// Puts files in force that were read or edited.
+    /// A warning for each system that boots its own disk because its entry cannot be used.
+    fn broken(&self) -> Vec<Diagnostic> {
+        let site = self.site();
+        let broken = site.systems.values();
+        let mut broken: Vec<(&Name, &str)> = broken
+            .filter_map(|s| Some((&s.name, s.broken.as_deref()?)))
+            .collect();
+        broken.sort_unstable();
+        let more = broken.len().saturating_sub(BROKEN_NAMED);
+        let mut warnings: Vec<Diagnostic> = broken
+            .iter()
+            .take(BROKEN_NAMED)
+            .map(|(name, problem)| {
+                let what = format!("`{name}` boots its own disk until this is mended: {problem}");
+                Diagnostic::warning(what).help("farrier check")
+            })
+            .collect();
+        if more > 0 {
+            warnings.push(Diagnostic::warning(format!("and {more} more systems")));
+        }
+        warnings
+    }
+
+    /// Puts files in force that were read or edited. `summary` says what an edit did.
     pub(super) async fn adopt(
         &self,
         files: FileSet,
         author: &str,
+        summary: Option<String>,
         loaded: &mut Loaded,
     ) -> Result<ReloadReport, Refusal> {
         let revision = files.revision();
@@ -116,6 +179,10 @@ impl Control {
                 warnings: vec![],
             });
         }
+        let known = self.files_before(loaded).await;
+        if let Some(problem) = vanished(&known, &files) {
+            return Err(self.refuse(vec![problem]));
+        }
         let parsed = tokio::task::block_in_place(|| loaded.cache.parse(&files));
         let (errors, warnings): (Vec<_>, Vec<_>) = parsed
             .diagnostics
@@ -124,13 +191,16 @@ impl Control {
         let Some(mut site) = parsed.site else {
             return Err(self.refuse(errors));
         };
-        tokio::task::block_in_place(|| {
-            check::mark_broken(self, &mut site, &self.site(), &files);
+        let pending = self.files.pending().clone();
+        let left = tokio::task::block_in_place(|| {
+            check::mark_broken(self, &mut site, &self.site(), &files, &pending)
         });
-        let row = self.revision_row(&files, author);
+        let summary = summary.unwrap_or_else(|| revisions::summary(&known, &files));
+        let row = self.revision_row(&files, author, summary);
         self.publish(site, Some(row))
             .await
             .map_err(|e| Refusal::failed(e.to_string()))?;
+        self.files.set_pending(left);
         self.files.set_stale(None);
         loaded.files = files;
         tracing::info!(revision = %revision.short(), author, "a new revision of the site is in force");
@@ -141,11 +211,31 @@ impl Control {
         })
     }
 
-    fn refuse(&self, problems: Vec<Diagnostic>) -> Refusal {
-        for problem in &problems {
-            tracing::error!("the site's files are refused: {problem}");
+    /// The files of the revision in force; after a start, of the one that was in force before.
+    async fn files_before(&self, loaded: &Loaded) -> FileSet {
+        if !loaded.files.files.is_empty() {
+            return loaded.files.clone();
         }
-        let since = self.files.stale().map_or_else(|| self.clock(), |s| s.since);
+        match self.last_good().await {
+            Ok(files) => files.unwrap_or_default(),
+            Err(problem) => {
+                // Sound files must come into force all the same.
+                tracing::warn!(%problem, "the last good revision cannot be recalled");
+                FileSet::default()
+            }
+        }
+    }
+
+    fn refuse(&self, problems: Vec<Diagnostic>) -> Refusal {
+        let before = self.files.stale();
+        // The same files are looked at again and again: by a clock, and by whoever asks.
+        if before.as_ref().is_none_or(|s| s.problems != problems) {
+            for problem in &problems {
+                tracing::error!("the site's files are refused: {problem}");
+            }
+            tracing::error!("run `farrier check`; what was in force stays in force");
+        }
+        let since = before.map_or_else(|| self.clock(), |s| s.since);
         self.files.set_stale(Some(Stale {
             since,
             problems: problems.clone(),
@@ -153,11 +243,17 @@ impl Control {
         Refusal::files(problems)
     }
 
-    fn revision_row(&self, files: &FileSet, author: &str) -> (RevisionRow, RevisionFiles) {
+    fn revision_row(
+        &self,
+        files: &FileSet,
+        author: &str,
+        summary: String,
+    ) -> (RevisionRow, RevisionFiles) {
         let row = RevisionRow {
             digest: files.revision().to_string(),
             time: self.clock(),
             author: author.to_string(),
+            summary,
             manifest: serde_json::to_string(&files.manifest()).unwrap_or_default(),
         };
         let contents = files
@@ -193,83 +289,31 @@ impl Control {
             None => Ok(None),
         }
     }
+}
 
-    /// The files of a stored revision.
-    pub(super) async fn files_of(&self, row: &RevisionRow) -> Result<FileSet, Refusal> {
-        let manifest: Manifest = serde_json::from_str(&row.manifest)
-            .map_err(|e| Refusal::failed(format!("the revision cannot be read: {e}")))?;
-        let mut contents = std::collections::HashMap::new();
-        for entry in manifest.files.values() {
-            let bytes = self
-                .store
-                .blob(&entry.digest.to_string())
-                .await
-                .map_err(|e| Refusal::failed(e.to_string()))?;
-            if let Some(bytes) = bytes {
-                contents.insert(entry.digest, Arc::<[u8]>::from(bytes));
-            }
-        }
-        FileSet::from_parts(&manifest, |digest| contents.get(digest).cloned())
-            .map_err(|e| Refusal::failed(e.to_string()))
+/// A `systems.toml` that is gone is a slip of the hand or a file system that is not mounted, and not
+/// the wish to forget every machine: that is said by an empty one.
+fn vanished(before: &FileSet, now: &FileSet) -> Option<Diagnostic> {
+    const SYSTEMS: &str = "systems.toml";
+    if now.files.contains_key(SYSTEMS) || !before.files.contains_key(SYSTEMS) {
+        return None;
     }
-
-    /// The row of a revision by `live`, its digest, or the digest's beginning.
-    pub(super) async fn find_revision(&self, which: &str) -> Result<RevisionRow, Refusal> {
-        let digest = match which {
-            "live" => self.site().revision.to_string(),
-            other => other.to_string(),
-        };
-        let found = self
-            .store
-            .revision(&digest)
-            .await
-            .map_err(|e| Refusal::failed(e.to_string()))?;
-        found.ok_or_else(|| {
-            Refusal::new(Code::NotFound, format!("no revision begins with `{which}`"))
-                .help("farrier server revisions")
-        })
-    }
-
-    /// All revisions, newest first, without their files.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn revisions(&self) -> Result<Vec<RevisionView>, Refusal> {
-        let rows = self
-            .store
-            .revisions(500)
-            .await
-            .map_err(|e| Refusal::failed(e.to_string()))?;
-        Ok(rows
-            .into_iter()
-            .map(|row| RevisionView {
-                revision: row.digest,
-                time: row.time,
-                author: row.author,
-                files: Vec::new(),
-            })
-            .collect())
-    }
-
-    /// One revision with its files.
-    ///
-    /// # Errors
-    /// If there is none, or its files cannot be recalled.
-    pub async fn revision(&self, which: &str) -> Result<RevisionView, Refusal> {
-        let row = self.find_revision(which).await?;
-        let files = self.files_of(&row).await?;
-        Ok(RevisionView {
-            revision: row.digest,
-            time: row.time,
-            author: row.author,
-            files: files
-                .files
-                .iter()
-                .map(|(path, file)| FileView {
-                    document: DocumentView::new(path, "text/plain", &file.bytes),
-                    executable: file.executable,
-                })
-                .collect(),
-        })
-    }
+    let declared = inventory::parse(before).site.map_or(0, |s| s.systems.len());
+    let place = Span {
+        file: SYSTEMS.to_string(),
+        line: 1,
+        column: 1,
+        length: 1,
+        text: String::new(),
+        label: "gone".to_string(),
+    };
+    let problem = Diagnostic::error(format!(
+        "`{SYSTEMS}` is gone, and the revision in force declares systems: {declared}"
+    ));
+    (declared > 0).then(|| {
+        problem.at(place).help(format!(
+            "put it back (`farrier revision show live {SYSTEMS}` prints it); a site without systems \
+             keeps an empty one"
+        ))
+    })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Control, Observation, Snapshot};
 use crate::boot::decide;
+use crate::inventory;
 use crate::lifecycle::expected_next;
 use crate::lifecycle::usual::usual;
 use crate::model::command::{EventPage, EventQuery, Selection, WhyRequest};
@@ -12,7 +13,8 @@ use crate::model::view::{
     BuildView, EventView, LeaseView, ShowView, StatusView, StepView, SystemView, WhyView,
 };
 use crate::model::{
-    Build, ClientStage, Door, Facts, Firmware, MacAddr, Phase, Record, Refusal, System,
+    Build, ClientStage, Decision, Door, Facts, Firmware, MacAddr, Name, Phase, Record, Refusal,
+    System,
 };
 
 impl Control {
@@ -60,9 +62,7 @@ impl Control {
             why: decision
                 .as_ref()
                 .map_or_else(String::new, |d| d.why.to_string()),
-            hint: decision
-                .as_ref()
-                .and_then(|d| d.why.hint(Some(&system.name))),
+            hint: decision.as_ref().and_then(|d| hint(d, Some(&system))),
             expected: self.expected(&snapshot, &system).await,
             host_keys: self.store.host_keys(&system.name).await.unwrap_or_default(),
             events: events.iter().map(event_view).collect(),
@@ -70,10 +70,9 @@ impl Control {
     }
 
     pub(super) fn system_view(&self, snapshot: &Snapshot, system: &System) -> SystemView {
-        let build = snapshot
-            .machines
-            .get(&system.name)
-            .and_then(|m| m.build.as_ref());
+        let machine = snapshot.machines.get(&system.name);
+        let build = machine.and_then(|m| m.build.as_ref());
+        let once = machine.and_then(|m| m.once.as_ref());
         SystemView {
             name: system.name.to_string(),
             macs: system.interfaces.iter().map(|i| i.mac).collect(),
@@ -89,6 +88,7 @@ impl Control {
             protected: system.protected,
             broken: system.broken.clone(),
             build: build.map(build_view),
+            once: once.map(build_view),
         }
     }
 
@@ -190,7 +190,6 @@ impl Control {
         conversation.sort_by_key(|(_, step)| step.time);
         let asked = request.subject.parse::<MacAddr>().ok();
         let last_seen = conversation.last().map(|(mac, _)| *mac);
-        let system_name = system.as_ref().map(|s| s.name.clone());
         Ok(WhyView {
             mac: asked.or(last_seen).or(Some(facts.mac)),
             firmware: facts.firmware.map(|f| f.word().to_string()),
@@ -203,7 +202,7 @@ impl Control {
                 })
                 .collect(),
             why: decision.why.to_string(),
-            hint: decision.why.hint(system_name.as_ref()),
+            hint: hint(&decision, system.as_deref()),
             expected: match &system {
                 Some(system) => self.expected(&snapshot, system).await,
                 None => None,
@@ -224,11 +223,10 @@ impl Control {
         let systems = if query.selection.is_empty() {
             None
         } else {
-            Some(self.resolve(&snapshot, &query.selection, true)?)
+            Some(self.named(&snapshot, &query.selection).await?)
         };
         let failed = |e: crate::store::StoreError| Refusal::failed(e.to_string());
-        let names: Option<Vec<_>> = systems.map(|s| s.iter().map(|s| s.name.clone()).collect());
-        let names = names.as_deref();
+        let names = systems.as_deref();
         let records = match query.after {
             Some(after) => self
                 .store
@@ -251,6 +249,37 @@ impl Control {
             events: records.iter().filter(wanted).map(event_view).collect(),
             cursor,
         })
+    }
+
+    /// The names that a selection of events means. Plain names may be of systems that are declared no
+    /// more, as long as something is recorded of them.
+    async fn named(
+        &self,
+        snapshot: &Snapshot,
+        selection: &Selection,
+    ) -> Result<Vec<Name>, Refusal> {
+        let refusal = match self.resolve(snapshot, selection, true) {
+            Ok(systems) => return Ok(systems.iter().map(|s| s.name.clone()).collect()),
+            Err(refusal) => refusal,
+        };
+        let plain = selection.selectors.iter().map(|s| s.parse::<Name>());
+        let Ok(names) = plain.collect::<Result<Vec<Name>, _>>() else {
+            return Err(refusal);
+        };
+        if !selection.tags.is_empty() || !selection.phases.is_empty() {
+            return Err(refusal);
+        }
+        for name in &names {
+            let recorded = self
+                .store
+                .latest_events(Some(std::slice::from_ref(name)), 1)
+                .await;
+            let known = snapshot.site.systems.contains_key(name);
+            if !known && recorded.map_or(true, |r| r.is_empty()) {
+                return Err(refusal);
+            }
+        }
+        Ok(names)
     }
 
     /// Who holds which address: reservations and leases.
@@ -364,13 +393,14 @@ impl Control {
             doors: self.doors(),
             phases,
             systems: snapshot.site.systems.len(),
+            unrendered: self.unrendered(),
             attention,
             alarms,
             counters: self.counters(),
         }
     }
 
-    /// One system by name or hardware address.
+    /// One system by name, hardware address or its disk's serial number.
     pub(super) fn one(&self, snapshot: &Snapshot, subject: &str) -> Result<Arc<System>, Refusal> {
         if let Some(system) = snapshot.site.system(&subject.to_ascii_lowercase()) {
             return Ok(system.clone());
@@ -380,17 +410,27 @@ impl Control {
         {
             return Ok(system.clone());
         }
+        if let [one] = inventory::by_serial(&snapshot.site, subject).as_slice()
+            && let Some(system) = snapshot.site.system(one)
+        {
+            return Ok(system.clone());
+        }
         let names: Vec<String> = snapshot
             .site
             .systems
             .keys()
             .map(|n| n.to_string())
             .collect();
-        Err(Refusal::not_found(
-            "system",
-            subject,
-            &super::near(subject, &names),
-        ))
+        let near = super::near(subject, &names);
+        Err(Refusal::not_found("system", subject, &near).help_if_none("farrier ls"))
+    }
+}
+
+/// What to type next: a system that cannot be used is mended before it is flagged.
+fn hint(decision: &Decision, system: Option<&System>) -> Option<String> {
+    match system {
+        Some(system) if system.broken.is_some() => Some("farrier check".to_string()),
+        system => decision.why.hint(system.map(|s| &s.name)),
     }
 }
 
@@ -404,6 +444,7 @@ pub(super) fn build_view(build: &Build) -> BuildView {
         flagged: build.flagged,
         started: build.started,
         since: build.since,
+        phase: build.phase,
         stage: build.stage.as_ref().map(|s| s.to_string()),
         observed: build.observed.as_ref().map(|s| s.to_string()),
         reason: build.reason.clone(),

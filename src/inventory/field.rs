@@ -11,8 +11,12 @@ use toml_edit::{Array, ArrayOfTables, Item, Table, TableLike, Value};
 
 use super::suggest::instead;
 use super::text::Page;
-use super::value;
+use super::value::{self, NoJson, Unusable};
 use crate::model::Diagnostic;
+
+/// What to do about a private key.
+const NO_SECRET: &str = "no secret belongs into these files; of an SSH key write the public half, \
+                         from the file that ends in `.pub`";
 
 /// A table and what to call it.
 #[derive(Clone)]
@@ -179,14 +183,6 @@ impl<'a> Field<'a> {
         matches!(self.node, Node::Tables(_))
     }
 
-    /// The value as TOML, without what stands around it.
-    pub(super) fn shown(&self) -> String {
-        match self.node {
-            Node::Value(value) => value.to_string().trim().to_string(),
-            Node::Table(_) | Node::Tables(_) | Node::Nothing => String::new(),
-        }
-    }
-
     pub(super) fn is_text(&self) -> bool {
         matches!(self.node, Node::Value(Value::String(_)))
     }
@@ -219,6 +215,14 @@ impl<'a> Field<'a> {
                 format!("`{}` holds the control character {control:?}", self.key),
                 "only printable characters here",
                 Some(format!("remove it; {rule}")),
+            );
+            return None;
+        }
+        if value::is_private_key(text) {
+            self.error(
+                format!("`{}` holds a private key", self.key),
+                "a secret",
+                Some(NO_SECRET.to_string()),
             );
             return None;
         }
@@ -374,11 +378,15 @@ impl<'a> Field<'a> {
         };
         match converted {
             Ok(value) => Some(value),
-            Err((message, place)) => {
-                let problem = Diagnostic::error(format!("in `{}`: {message}", self.key));
+            Err(NoJson { why, place }) => {
+                let (label, help) = match why {
+                    Unusable::Secret => ("a secret", Some(NO_SECRET.to_string())),
+                    _ => ("not usable in a template", None),
+                };
+                let problem = Diagnostic::error(format!("in `{}`: {why}", self.key));
                 let place = place.unwrap_or_else(|| self.place.clone());
-                self.page
-                    .report(problem.at(self.page.span(place, "not usable in a template")));
+                let problem = problem.at(self.page.span(place, label));
+                self.page.report(with_help(problem, help));
                 None
             }
         }

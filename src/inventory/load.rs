@@ -25,6 +25,9 @@ use crate::model::{Diagnostic, Distro, Mirror, Name, Severity, Site, Span};
 /// Diagnostics beyond this many are only counted: a file of another format has one per line.
 const MAX_DIAGNOSTICS: usize = 1000;
 
+/// The file that `[defaults]` stands in.
+const SYSTEMS: &str = "systems.toml";
+
 /// What came of loading a site.
 #[derive(Debug)]
 pub struct Parsed {
@@ -74,7 +77,11 @@ pub(super) fn parse_with(files: &FileSet, cache: &mut Cache, keep: bool) -> Pars
         .keys()
         .map(|n| (n.clone(), library.kind(n)))
         .collect();
-    let mut own = Defaults::default();
+    let readable = |path| systems_files.iter().any(|f| f.source.path == path);
+    let mut own = Defaults {
+        profile_refused: files.files.contains_key(SYSTEMS) && !readable(SYSTEMS),
+        ..Defaults::default()
+    };
     for file in &systems_files {
         if let Some(read) = read_defaults(file, &kinds, &mut problems) {
             own = read;
@@ -319,7 +326,8 @@ fn name_of(path: &str, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Nam
     }
 }
 
-/// What stands in a systems file outside the tables of systems: `[defaults]`.
+/// What stands in a systems file outside the tables of systems: `[defaults]`. Where it cannot be
+/// read, a profile may have been named in it.
 fn read_defaults(
     file: &SystemsFile<'_>,
     kinds: &BTreeMap<Name, Option<crate::model::ProfileKind>>,
@@ -327,22 +335,31 @@ fn read_defaults(
 ) -> Option<Defaults> {
     let page = Page::new(&file.source, &file.cut.rest);
     let text = join(file.source.text, &file.cut.rest);
+    let unread = || Defaults {
+        profile_refused: true,
+        ..Defaults::default()
+    };
     let read = with_root(&page, &text, |root| {
         root.only(&["defaults", "system"]);
         let field = root.get("defaults")?;
-        if file.source.path != "systems.toml" {
+        if file.source.path != SYSTEMS {
             let help = "move it to systems.toml; it holds for every file of systems.d/ too";
             field.error(
                 "`[defaults]` belongs into systems.toml",
                 "not in this file",
                 Some(help.to_string()),
             );
-            return None;
+            return Some(unread());
         }
-        Some(defaults(&field.section("[defaults]")?, kinds))
+        let section = field.section("[defaults]");
+        Some(section.map_or_else(unread, |section| defaults(&section, kinds)))
     });
     problems.extend(page.into_problems());
-    read.flatten()
+    match read {
+        Some(read) => read,
+        None if file.source.path == SYSTEMS => Some(unread()),
+        None => None,
+    }
 }
 
 /// The declared mirrors, and the one that needs no declaration if a distro uses it.

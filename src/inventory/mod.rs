@@ -52,7 +52,7 @@ pub use read::{MAX_FILE, MAX_FILES, MAX_SYSTEMS_FILE, MAX_TOTAL, ReadError, read
 pub use report::report;
 pub use request::{apply, edits};
 pub use secrets::{Unset, referred, unset};
-pub use select::{SelectError, select};
+pub use select::{SelectError, by_serial, select};
 pub use suggest::suggest;
 pub use watch::{Watch, WatchTimes};
 pub use write::{EditLock, WriteError};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Map;
+use serde_json::{Map, Value as Json};
 
 use super::chunk::{self, cut, join};
 use super::disk;
@@ -18,12 +18,14 @@ use crate::model::{Name, Profile, Site, System};
 pub struct Origin {
     /// The key with dots: `vars.role`; what the profile decides begins with `profile.`.
     pub key: String,
-    /// The value as TOML.
-    pub value: String,
+    /// The value; a date is text.
+    pub value: Json,
     /// The file, relative to the site; [`BUILT_IN`] if no file says it.
     pub file: String,
     /// The line, from 1; 0 if no file says it.
     pub line: usize,
+    /// It stands under `[defaults]`.
+    pub defaults: bool,
 }
 
 /// What stands for the file of a value that no file sets.
@@ -95,6 +97,7 @@ fn systems_toml(files: &FileSet, layers: &mut Layers) {
     layers.part(&source, &ranges, |root, layer| {
         if let Some(defaults) = root.section("defaults", "") {
             flatten(&defaults, "", layer);
+            layer.iter_mut().for_each(|o| o.defaults = true);
         }
     });
 }
@@ -156,9 +159,10 @@ fn flatten_field(field: &Field<'_>, key: &str, layer: &mut Vec<Origin>) {
     } else {
         layer.push(Origin {
             key: key.to_string(),
-            value: field.shown(),
+            value: field.json().unwrap_or_default(),
             file: field.page.source.path.to_string(),
             line: field.page.line(field.place.start),
+            defaults: false,
         });
     }
 }
@@ -223,26 +227,29 @@ impl Layers {
 
     /// What holds if no file says otherwise.
     fn built_in(&mut self, system: &System, profile: &Profile) {
-        let mut say = |key: &str, value: String| {
+        let mut say = |key: &str, value: Json| {
             let origin = Origin {
                 key: key.to_string(),
                 value,
                 file: BUILT_IN.to_string(),
                 line: 0,
+                defaults: false,
             };
             self.values.insert(origin.key.clone(), origin);
         };
-        let seconds = |d: std::time::Duration| format!("\"{}s\"", d.as_secs());
-        say("protected", system.protected.to_string());
-        say("secure_boot", system.secure_boot.to_string());
-        say("wipe", system.wipe.to_string());
-        say("profile.attempts", profile.attempts.to_string());
+        let seconds = |d: std::time::Duration| Json::from(format!("{}s", d.as_secs()));
+        say("protected", system.protected.into());
+        say("secure_boot", system.secure_boot.into());
+        say("wipe", system.wipe.into());
+        say("profile.attempts", profile.attempts.into());
         say(
             "profile.retry_after_write",
-            profile.retry_after_write.to_string(),
+            profile.retry_after_write.into(),
         );
-        let may = format!("{:?}", profile.may_destroy);
-        say("profile.disk.may_destroy", may);
+        say(
+            "profile.disk.may_destroy",
+            profile.may_destroy.clone().into(),
+        );
         let deadlines = &profile.deadlines;
         say("profile.deadline.boot", seconds(deadlines.boot));
         say("profile.deadline.install", seconds(deadlines.install));

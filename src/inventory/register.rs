@@ -29,7 +29,7 @@ enum Shared {
 }
 
 impl Register {
-    /// Enters every system; duplicates are noted with both places and left out.
+    /// Enters every system, faulty ones too; duplicates are noted with both places and left out.
     pub(super) fn new(
         loaded: &[Loaded],
         files: &[SystemsFile<'_>],

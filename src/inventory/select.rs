@@ -54,8 +54,8 @@ fn missing(what: &[String], more: usize, help: Option<&str>) -> String {
 /// Finds the systems that `words` name, of them those that carry every one of `tags`. Without
 /// words, all that carry the tags. In natural order, each once.
 ///
-/// A word is a name, a MAC address in any spelling, a node set (`web[01-20,33]`), a glob (`web*`),
-/// `@tag`, or several of them with commas.
+/// A word is a name, a MAC address in any spelling, a disk's serial number as declared, a node set
+/// (`web[01-20,33]`), a glob (`web*`), `@tag`, or several of them with commas.
 ///
 /// # Errors
 /// A word that matches nothing, and a selection that is empty.
@@ -185,16 +185,27 @@ fn one(site: &Site, word: &str) -> Result<Result<Vec<Name>, Vec<String>>, Select
             false => Err(unknown),
         });
     }
-    match word.parse::<MacAddr>() {
-        Ok(mac) => Ok(all(site
-            .by_mac
-            .get(&mac)
-            .map(|s| s.name.clone())
-            .into_iter()
-            .collect())),
-        Err(crate::model::mac::MacError::Malformed(_)) => Ok(Err(vec![word.to_string()])),
-        Err(error) => Err(malformed(&error.to_string())),
+    let parsed = word.parse::<MacAddr>();
+    if let Ok(mac) = &parsed
+        && let Some(system) = site.by_mac.get(mac)
+    {
+        return Ok(Ok(vec![system.name.clone()]));
     }
+    let serial = by_serial(site, word);
+    match parsed {
+        Err(error) if serial.is_empty() => match error {
+            crate::model::mac::MacError::Malformed(_) => Ok(Err(vec![word.to_string()])),
+            error => Err(malformed(&error.to_string())),
+        },
+        _ => Ok(all(serial)),
+    }
+}
+
+/// The systems that are declared with this disk serial number.
+pub fn by_serial(site: &Site, serial: &str) -> Vec<Name> {
+    let own = |s: &System| s.disk.as_ref().and_then(|d| d.serial.as_deref()) == Some(serial);
+    let found = site.systems.values().filter(|s| own(s));
+    found.map(|s| s.name.clone()).collect()
 }
 
 /// The names of a node set: `web[01-03]` is `web01`, `web02`, `web03`; a leading zero keeps the
@@ -340,7 +351,7 @@ mod tests {
                 "[system.web{n:02}]\nmac = \"52:54:00:00:01:{n:02x}\"\nprofile = \"p\"\ntags = [{tags}]\n"
             ));
         }
-        text.push_str("[system.db1]\nmac = \"52:54:00:00:02:01\"\nprofile = \"p\"\n[system.db10]\nmac = \"52:54:00:00:02:10\"\nprofile = \"p\"\n[system.db2]\nmac = \"52:54:00:00:02:02\"\nprofile = \"p\"\n");
+        text.push_str("[system.db1]\nmac = \"52:54:00:00:02:01\"\nprofile = \"p\"\n[system.db10]\nmac = \"52:54:00:00:02:10\"\nprofile = \"p\"\ndisk.serial = \"S3EVNX0K\"\n[system.db2]\nmac = \"52:54:00:00:02:02\"\nprofile = \"p\"\n");
         let files = FileSet::default()
             .with("systems.toml", text.as_bytes())
             .with(
@@ -382,6 +393,9 @@ mod tests {
             ("5254.0000.0101", "", "web01"),
             ("52-54-00-00-02-10", "", "db10"),
             ("525400000210", "", "db10"),
+            ("S3EVNX0K", "", "db10"),
+            ("S3EVNX0K db1", "", "db1 db10"),
+            ("s3evnx0k", "", ""),
         ] {
             match run(words, tags) {
                 Ok(found) => assert_eq!(found, want, "{words} {tags}"),

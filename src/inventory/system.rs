@@ -48,7 +48,8 @@ const MAX_TAG: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Defaults {
     pub(super) profile: Option<Name>,
-    /// A profile is named and refused: systems that rely on it are not blamed.
+    /// A profile is named and refused, or `[defaults]` cannot be read: systems that rely on it are
+    /// not blamed.
     pub(super) profile_refused: bool,
     pub(super) tags: Vec<String>,
     /// Weaker than any profile's, so they are merged there.
@@ -98,10 +99,9 @@ pub(super) fn defaults(
     }
 }
 
-/// Reads one system. None if anything is wrong with it; every reason is noted.
+/// Reads one system, and notes everything that is wrong with it. A faulty one is returned all the
+/// same, so that its addresses take part in the search for duplicates; no site is made of it.
 pub(super) fn system(field: &Field<'_>, ground: &Ground<'_>) -> Option<System> {
-    let page = field.page;
-    let before = page.errors();
     let defaults = ground.defaults;
     let written = field.key;
     let section = field.section(format!("[system.{written}]"))?;
@@ -128,10 +128,12 @@ pub(super) fn system(field: &Field<'_>, ground: &Ground<'_>) -> Option<System> {
             defaults.profile.clone()
         }
     };
-    let system = System {
-        name: name?,
+    let name = name?;
+    Some(System {
+        // Without a profile it is faulty, and nobody will look for this one.
+        profile: profile.unwrap_or_else(|| name.clone()),
+        name,
         interfaces,
-        profile: profile?,
         tags: match section.get("tags") {
             Some(field) => tags(&field),
             None => defaults.tags.clone(),
@@ -155,8 +157,7 @@ pub(super) fn system(field: &Field<'_>, ground: &Ground<'_>) -> Option<System> {
         },
         broken: None,
         bmc: section.get("bmc").and_then(|f| bmc(&f, written)),
-    };
-    (page.errors() == before).then_some(system)
+    })
 }
 
 /// As [`Section::only`], with a hint for names that have dots.
@@ -362,11 +363,6 @@ fn vars(field: &Field<'_>) -> Option<Map<String, Json>> {
 fn ssh_keys(field: &Field<'_>) -> Vec<String> {
     let key = |field: &Field<'_>| -> Option<String> {
         let key = field.word()?.trim();
-        if key.contains("PRIVATE KEY") {
-            let help = "write the public key, from the file that ends in `.pub`".to_string();
-            field.error("this is a private key", "a secret", Some(help));
-            return None;
-        }
         let mut parts = key.split_whitespace();
         let kind = parts.next().unwrap_or("");
         let known = ["ssh-", "ecdsa-", "sk-"]

@@ -55,7 +55,7 @@ impl SystemsFile<'_> {
     }
 }
 
-/// Reads every system. What has an error is left out, and the error is noted.
+/// Reads every system, and notes the errors. Faulty ones are returned too: see [`system`].
 pub(super) fn read_all(
     files: &[SystemsFile<'_>],
     ground: &Ground<'_>,

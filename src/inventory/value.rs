@@ -86,26 +86,55 @@ pub(super) fn range(text: &str) -> Result<AddressRange, String> {
     Ok(AddressRange { first, last })
 }
 
-/// A value that has no JSON form, and where it stands.
-type NoJson = (String, Option<Range<usize>>);
+/// A value that templates cannot have, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NoJson {
+    pub(super) why: Unusable,
+    pub(super) place: Option<Range<usize>>,
+}
 
-/// TOML as JSON: dates become strings; text may have line breaks and tabs, and no other control
-/// character.
+/// Why templates cannot have a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unusable {
+    /// No output format can carry it.
+    #[error("the text holds the control character {0:?}")]
+    Control(char),
+    /// JSON has no NaN and no infinity.
+    #[error("a float must be a finite number")]
+    Infinite,
+    /// It would stand in answer files that anyone on the wire can read.
+    #[error("the text holds a private key")]
+    Secret,
+}
+
+/// Whether a text holds a private key as PEM and OpenSSH write it.
+pub(super) fn is_private_key(text: &str) -> bool {
+    text.contains("PRIVATE KEY")
+}
+
+/// TOML as JSON: dates become strings; text may have line breaks and tabs, no other control
+/// character, and no private key.
 pub(super) fn json(value: &Value) -> Result<Json, NoJson> {
+    let no = |why| NoJson {
+        why,
+        place: value.span(),
+    };
     Ok(match value {
         Value::String(text) => {
             let text = text.value();
             let odd = |c: &char| c.is_control() && !matches!(c, '\n' | '\t' | '\r');
             if let Some(control) = text.chars().find(odd) {
-                let message = format!("the text holds the control character {control:?}");
-                return Err((message, value.span()));
+                return Err(no(Unusable::Control(control)));
+            }
+            if is_private_key(text) {
+                return Err(no(Unusable::Secret));
             }
             Json::String(text.clone())
         }
         Value::Integer(number) => Json::from(*number.value()),
         Value::Float(number) => serde_json::Number::from_f64(*number.value())
             .map(Json::Number)
-            .ok_or_else(|| ("a float must be a finite number".to_string(), value.span()))?,
+            .ok_or_else(|| no(Unusable::Infinite))?,
         Value::Boolean(flag) => Json::Bool(*flag.value()),
         Value::Datetime(date) => Json::String(date.value().to_string()),
         Value::Array(array) => array.iter().map(json).collect::<Result<Json, _>>()?,

@@ -18,8 +18,8 @@
 //! | `events(&EventQuery)` async | | `Result<EventPage, Refusal>` |
 //! | `subscribe()` | | `broadcast::Receiver<Record>` |
 //! | `render(&RenderRequest)` async | | `Result<RenderView, Refusal>` |
-//! | `revisions()` async | | `Result<Vec<RevisionView>, Refusal>`, newest first, without files |
-//! | `revision(&str)` async | digest, its beginning, or `live` | `Result<RevisionView, Refusal>` |
+//! | `revisions()` async | | `Result<Vec<RevisionView>, Refusal>`, what was in force, the latest first, without files |
+//! | `revision(&str)` async | digest, its beginning, `live`, a time or `NAME#BUILD` | `Result<RevisionView, Refusal>` |
 //! | `lease_views(&Selection)` | empty: all | `Result<Vec<LeaseView>, Refusal>` |
 //! | `distros()` | | `Vec<DistroView>` |
 //! | `fetch(&Name, &(dyn Fn(FetchProgress) + Send + Sync))` async | | `Result<DistroView, Refusal>` |
@@ -209,8 +209,11 @@ pub struct CancelOutcome {
     pub name: Name,
     /// Where it stood.
     pub phase: Phase,
-    /// The build that was called off; none if nothing was under way.
+    /// The build that was called off; none if none was under way.
     pub build: Option<u32>,
+    /// The one-shot boot that was called off, by its number; none if none was pending.
+    #[serde(default)]
+    pub once: Option<u32>,
     /// The disk that build may already have written.
     pub disk: Option<String>,
     /// Why it could not be called off.
@@ -225,7 +228,7 @@ impl CancelReport {
             self.machines.iter().filter_map(|m| m.refusal.as_ref()),
             self.machines
                 .iter()
-                .any(|m| m.build.is_some() && m.refusal.is_none()),
+                .any(|m| (m.build.is_some() || m.once.is_some()) && m.refusal.is_none()),
         )
     }
 }
@@ -395,7 +398,8 @@ pub struct EventPage {
 pub struct RenderRequest {
     /// A system's name, or a MAC.
     pub system: String,
-    /// A revision's digest or the beginning of it; none means the one in force.
+    /// A revision's digest or the beginning of it, a time, or a build (`web01#3`); none means the one
+    /// in force.
     #[serde(default)]
     pub revision: Option<String>,
     /// The DHCP option 93 code to suppose; none means what was last seen of it.
@@ -404,6 +408,9 @@ pub struct RenderRequest {
     /// Another profile (rescue, memtest); none means the system's.
     #[serde(default)]
     pub profile: Option<Name>,
+    /// What the next build would get, although one is under way.
+    #[serde(default)]
+    pub next: bool,
 }
 
 /// Everything a system would be sent, with placeholders instead of tokens.
@@ -415,7 +422,13 @@ pub struct RenderView {
     pub profile: Name,
     /// First twelve digits of the revision it is rendered from.
     pub revision: String,
-    /// By name. `boot.ipxe` (or `grub.cfg`) and `cmdline` come first.
+    /// The build under way that pinned this; none if it was rendered for the next one.
+    #[serde(default)]
+    pub build: Option<u32>,
+    /// What is not among the documents, and why.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// `boot.ipxe`, `grub.cfg`, `pxelinux.cfg` and `cmdline` come first, then the rest by name.
     pub documents: Vec<DocumentView>,
 }
 
@@ -475,6 +488,12 @@ pub struct RevisionView {
     pub time: Timestamp,
     /// Who or what did.
     pub author: String,
+    /// What it changed, in a few words; empty if it was stored by a version that kept none.
+    #[serde(default)]
+    pub summary: String,
+    /// It is the one in force.
+    #[serde(default)]
+    pub live: bool,
     /// Its files by path relative to the site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileView>,

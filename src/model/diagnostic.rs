@@ -55,6 +55,14 @@ impl Diagnostic {
         }
     }
 
+    /// A warning with a message and no place yet.
+    pub fn warning(message: impl Into<String>) -> Self {
+        Diagnostic {
+            severity: Severity::Warning,
+            ..Diagnostic::error(message)
+        }
+    }
+
     /// Adds a place.
     #[must_use]
     pub fn at(mut self, span: Span) -> Self {

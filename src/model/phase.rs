@@ -87,7 +87,10 @@ impl std::str::FromStr for Phase {
         Phase::ALL
             .into_iter()
             .find(|p| p.word() == text)
-            .ok_or_else(|| format!("`{text}` is not a phase"))
+            .ok_or_else(|| {
+                let all: Vec<&str> = Phase::ALL.iter().map(|p| p.word()).collect();
+                format!("`{text}` is not a phase; there are {}", all.join(", "))
+            })
     }
 }
 

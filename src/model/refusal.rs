@@ -19,6 +19,9 @@ pub struct Refusal {
     /// Where in the files, the main place first.
     #[serde(default)]
     pub spans: Vec<Span>,
+    /// What holds for all of it, in one sentence.
+    #[serde(default)]
+    pub note: Option<Box<str>>,
     /// Every problem of the files, if files are what was wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Diagnostic>,
@@ -85,6 +88,7 @@ impl Refusal {
             message: message.into(),
             help: None,
             spans: Vec::new(),
+            note: None,
             problems: Vec::new(),
         }
     }
@@ -108,6 +112,13 @@ impl Refusal {
         }
     }
 
+    /// Adds what to type next if nothing better is known.
+    #[must_use]
+    pub fn help_if_none(mut self, help: impl Into<String>) -> Self {
+        self.help.get_or_insert_with(|| help.into());
+        self
+    }
+
     /// The files are wrong: the first error is the message, all of them are kept.
     pub fn files(problems: Vec<Diagnostic>) -> Self {
         let mut refusal = match problems.first() {
@@ -116,12 +127,22 @@ impl Refusal {
                 message: first.message.clone(),
                 help: first.help.clone(),
                 spans: first.spans.clone(),
+                note: None,
                 problems: Vec::new(),
             },
             None => Refusal::new(Code::Invalid, "the files cannot be used"),
         };
         refusal.problems = problems;
         refusal
+    }
+
+    /// An edit would make the files wrong: places are in the text that would have been written.
+    pub fn would_be(problems: Vec<Diagnostic>) -> Self {
+        let note = "the lines are those of the files as they would be; nothing was written";
+        Refusal {
+            note: Some(note.into()),
+            ..Refusal::files(problems)
+        }
     }
 
     /// Adds what to type next.

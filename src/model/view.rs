@@ -27,6 +27,16 @@ pub struct SystemView {
     pub broken: Option<String>,
     /// Its latest build.
     pub build: Option<BuildView>,
+    /// Its latest one-shot boot (`farrier boot`), pending or over.
+    #[serde(default)]
+    pub once: Option<BuildView>,
+}
+
+impl SystemView {
+    /// The one-shot boot that is pending or running.
+    pub fn pending_once(&self) -> Option<&BuildView> {
+        self.once.as_ref().filter(|b| b.phase.is_active())
+    }
 }
 
 /// A system's latest build.
@@ -46,6 +56,8 @@ pub struct BuildView {
     pub started: Option<Timestamp>,
     /// When the present phase began.
     pub since: Timestamp,
+    /// The phase it is in; of a system's latest build, the system's own.
+    pub phase: Phase,
     /// The step it is at, or where it failed.
     pub stage: Option<String>,
     /// The step it was last seen at, if that is newer than what it last said itself. Inferred, and
@@ -223,6 +235,9 @@ pub struct DistroView {
     pub profiles: Vec<String>,
     /// What is missing.
     pub missing: Vec<String>,
+    /// The SHA-256 of what came from a URL that declares none, by artefact.
+    #[serde(default)]
+    pub unpinned: std::collections::BTreeMap<String, String>,
 }
 
 /// A secret as `secret ls` prints it. Its value is never printed.
@@ -257,6 +272,9 @@ pub struct StatusView {
     pub phases: std::collections::BTreeMap<String, usize>,
     /// Systems declared.
     pub systems: usize,
+    /// Of them, those that were not rendered yet: a large site is in force before all are.
+    #[serde(default)]
+    pub unrendered: usize,
     /// Things that need a person.
     pub attention: Vec<String>,
     /// Alarms of builds: someone asked for a hand-off that was already redeemed.

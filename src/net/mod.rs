@@ -1,9 +1,10 @@
-//! Hands for the network: interfaces, DHCP sockets, ARP entries, raw frames, pings.
+//! Hands for the network: interfaces, DHCP sockets, ARP entries, raw frames, pings, network time.
 //!
 //! The only room with unsafe code, and only where the operating system has no safe call for it.
 
 mod arp;
 mod batch;
+mod clock;
 mod frame;
 mod interface;
 mod ping;
@@ -12,6 +13,7 @@ mod socket;
 
 pub use arp::neighbour;
 pub use batch::{BATCH, Datagram, Inbox, Outgoing};
+pub use clock::clock_synchronised;
 pub use interface::{Interface, interfaces};
 pub use ping::{Prober, ping};
 pub use probe::{OtherServer, probe_dhcp};

@@ -11,12 +11,15 @@ use crate::model::MacAddr;
 
 pub use crate::dhcp::probe::OtherServer;
 
-/// How long answers are waited for: ISC's server pings an address for a second before it offers it.
-const PATIENCE: Duration = Duration::from_millis(2500);
+/// How long answers are waited for. Servers ping an address before they offer it the first time:
+/// ISC's for one second, dnsmasq for three.
+const PATIENCE: Duration = Duration::from_millis(5500);
+/// How often is asked meanwhile: a packet may be lost, and what a server pinged is offered at once.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Sends a DISCOVER from an invented hardware address and lists who answers. This server itself
 /// does not, for it does not answer unknown machines unless told to; if it does, its answer leaves
-/// this host and is not seen here. Takes two and a half seconds. Needs CAP_NET_RAW.
+/// this host and is not seen here. Takes five and a half seconds. Needs CAP_NET_RAW.
 ///
 /// # Errors
 /// If packets cannot be sent or read on this interface.
@@ -29,11 +32,15 @@ pub fn probe_dhcp(interface: &Interface) -> io::Result<Vec<OtherServer>> {
     let ask = probe::discover(mac, xid);
     let from = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68);
     let everyone = SocketAddrV4::new(Ipv4Addr::BROADCAST, 67);
-    raw.send(from, everyone, MacAddr([0xff; 6]), &ask)?;
     let mut found: Vec<OtherServer> = Vec::new();
     let mut room = [0; 2048];
-    let until = Instant::now() + PATIENCE;
-    while Instant::now() < until {
+    let begun = Instant::now();
+    let mut due = Duration::ZERO;
+    while begun.elapsed() < PATIENCE {
+        if begun.elapsed() >= due {
+            raw.send(from, everyone, MacAddr([0xff; 6]), &ask)?;
+            due += AGAIN;
+        }
         let Some(length) = raw.receive(&mut room)? else {
             continue;
         };

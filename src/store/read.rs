@@ -11,7 +11,8 @@ use super::rows::{self, RevisionRow, SecretRow, column, unreadable};
 use super::{Store, StoreError};
 use crate::lifecycle::usual::Beginning;
 use crate::model::{
-    BuildKey, EventKind, Firmware, Lease, Machine, Name, Pinned, Purpose, Record, SecretName,
+    Build, BuildKey, EventKind, Firmware, Lease, Machine, Name, Pinned, Purpose, Record,
+    SecretName, Timestamp,
 };
 
 /// Secrets by name, sealed.
@@ -318,19 +319,58 @@ impl Store {
         }
     }
 
-    /// All revisions, newest first.
+    /// What came into force, the latest first: one row each time, so a revision that came back has
+    /// several.
     ///
     /// # Errors
     /// If the database refuses.
-    pub async fn revisions(&self, limit: i64) -> Result<Vec<RevisionRow>, StoreError> {
-        sqlx::query("SELECT * FROM revisions ORDER BY time DESC LIMIT ?")
-            .bind(limit)
-            .fetch_all(&self.pool)
+    pub async fn history(&self, limit: i64) -> Result<Vec<RevisionRow>, StoreError> {
+        sqlx::query(
+            "SELECT h.digest, h.time, h.author, h.summary, r.manifest
+             FROM history h JOIN revisions r USING (digest) ORDER BY h.number DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(refused("reading the history of revisions"))?
+        .iter()
+        .map(revision_row)
+        .collect()
+    }
+
+    /// The revision that was in force at this time; none before the first.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn revision_at(&self, time: Timestamp) -> Result<Option<RevisionRow>, StoreError> {
+        sqlx::query(
+            "SELECT h.digest, h.time, h.author, h.summary, r.manifest
+             FROM history h JOIN revisions r USING (digest)
+             WHERE h.time <= ? ORDER BY h.number DESC LIMIT 1",
+        )
+        .bind(rows::micros(time))
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(refused("reading the history of revisions"))?
+        .as_ref()
+        .map(revision_row)
+        .transpose()
+    }
+
+    /// One build, however old.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds something unreadable.
+    pub async fn build(&self, key: &BuildKey) -> Result<Option<Build>, StoreError> {
+        sqlx::query("SELECT build FROM builds WHERE system = ? AND epoch = ?")
+            .bind(key.system.as_str().to_string())
+            .bind(i64::from(key.epoch))
+            .fetch_optional(&self.pool)
             .await
-            .map_err(refused("reading revisions"))?
-            .iter()
-            .map(revision_row)
-            .collect()
+            .map_err(refused("reading a build"))?
+            .as_ref()
+            .map(rows::build)
+            .transpose()
     }
 
     /// A file of a revision by its digest.
@@ -355,6 +395,7 @@ fn revision_row(row: &SqliteRow) -> Result<RevisionRow, StoreError> {
         digest: column(row, "digest")?,
         time: rows::time("a revision", column(row, "time")?)?,
         author: column(row, "author")?,
+        summary: column(row, "summary")?,
         manifest: column(row, "manifest")?,
     })
 }

@@ -14,10 +14,12 @@ use crate::model::{Build, EventKind, Lease, LeaseState, Record, SecretName, Time
 pub struct RevisionRow {
     /// Content address.
     pub digest: String,
-    /// When it came into force first.
+    /// When it came into force: first, or of a row of the history, that time.
     pub time: Timestamp,
-    /// Who made it.
+    /// Who put it in force.
     pub author: String,
+    /// What it changed, in a sentence.
+    pub summary: String,
     /// Its files: path, digest and executable bit, as JSON.
     pub manifest: String,
 }

@@ -138,6 +138,7 @@ async fn what_is_committed_is_known_after_a_restart() {
                 digest: "abc123".into(),
                 time: now,
                 author: "root".into(),
+                summary: "systems.toml added".into(),
                 manifest: "{}".into(),
             },
             vec![("d1".into(), Arc::from(&b"hello"[..]))],
@@ -201,7 +202,7 @@ async fn what_is_committed_is_known_after_a_restart() {
     );
     assert!(store.revision("abc").await.expect("row").is_some());
     assert!(store.revision("x").await.expect("row").is_none());
-    assert_eq!(store.revisions(9).await.expect("rows").len(), 1);
+    assert_eq!(store.history(9).await.expect("rows").len(), 1);
     assert_eq!(
         store.blob("d1").await.expect("blob").expect("one"),
         b"hello"
@@ -396,6 +397,7 @@ async fn only_so_much_of_the_past_is_kept() {
             digest: hex(n),
             time: at(i64::from(n)),
             author: "root".into(),
+            summary: String::new(),
             manifest,
         };
         (row, vec![(format!("f{n}"), Arc::from(&b"x"[..]))])
@@ -464,18 +466,22 @@ async fn only_so_much_of_the_past_is_kept() {
             .collect::<Vec<_>>(),
         [2]
     );
-    let kept: Vec<String> = store
-        .revisions(99)
+    let kept: Vec<String> = sqlx::query_scalar("SELECT digest FROM revisions ORDER BY time DESC")
+        .fetch_all(&store.pool)
         .await
-        .expect("rows")
-        .into_iter()
-        .map(|r| r.digest)
-        .collect();
+        .expect("rows");
     assert_eq!(
         kept,
         [20, 19, 9, 8, 7, 1].map(hex),
         "the newest, and what builds pin"
     );
+    let before = store.revision_at(at(18)).await.expect("a look");
+    assert!(
+        before.is_none(),
+        "no earlier one stands for one that is gone"
+    );
+    let then = store.revision_at(at(19)).await.expect("a look");
+    assert_eq!(then.map(|r| r.digest), Some(hex(19)));
     assert!(store.blob("f8").await.expect("read").is_some());
     assert!(store.blob("f5").await.expect("read").is_none());
     for (epoch, lines) in [(2, 0), (9, 1)] {
@@ -538,4 +544,40 @@ async fn discovered_machines_are_known_again_the_latest_of_them() {
     writer.discovered(&all, 3).await.expect("stored");
     let known = store.discovered().await.expect("read");
     assert_eq!(known, [seen(9), seen(8), seen(7)]);
+}
+#[tokio::test]
+async fn a_revision_that_comes_back_is_in_the_history_twice() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    // The third is what a restart with the same files does.
+    for (second, digest) in [(0, "aaa1"), (10, "bbb2"), (15, "bbb2"), (20, "aaa1")] {
+        let row = RevisionRow {
+            digest: digest.into(),
+            time: at(second),
+            author: "root".into(),
+            summary: format!("at {second}"),
+            manifest: "{}".into(),
+        };
+        let batch = Batch {
+            revisions: vec![(row, Vec::new())],
+            ..Batch::default()
+        };
+        writer.commit(&batch).await.expect("commit");
+    }
+    let history = store.history(9).await.expect("rows");
+    let shown: Vec<String> = history
+        .iter()
+        .map(|r| format!("{} {}", r.digest, r.summary))
+        .collect();
+    assert_eq!(shown, ["aaa1 at 20", "bbb2 at 10", "aaa1 at 0"]);
+    for (second, want) in [
+        (-1, None),
+        (0, Some("aaa1")),
+        (9, Some("aaa1")),
+        (12, Some("bbb2")),
+        (99, Some("aaa1")),
+    ] {
+        let row = store.revision_at(at(second)).await.expect("a look");
+        assert_eq!(row.map(|r| r.digest).as_deref(), want, "{second}");
+    }
 }

@@ -6,9 +6,13 @@ use super::rows::micros;
 use super::{StoreError, Writer};
 use crate::model::{Keep, Timestamp};
 
-/// Each statement, what it tidies, and which figure it takes. Builds that a system stands at now are
-/// always kept, and so is every revision that a kept build pins, and the one in force.
-const STATEMENTS: [(&str, &str, fn(&Keep) -> i64); 6] = [
+/// What it tidies, how, and which figure it takes.
+type Statement = (&'static str, &'static str, fn(&Keep) -> i64);
+
+/// Builds that a system stands at now are always kept, and so is every revision that a kept build
+/// pins, that the history names, or that is in force. The history is cut at one end only, so that a
+/// time is never answered with an earlier revision than the one in force then.
+const STATEMENTS: [Statement; 7] = [
     (
         "events",
         "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?1",
@@ -35,12 +39,17 @@ const STATEMENTS: [(&str, &str, fn(&Keep) -> i64); 6] = [
         |_| 0,
     ),
     (
+        "the history of revisions",
+        "DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?1",
+        |keep| i64::from(keep.revisions),
+    ),
+    (
         "revisions",
-        "DELETE FROM revisions WHERE
-           digest NOT IN (SELECT digest FROM revisions ORDER BY time DESC LIMIT ?1)
+        "DELETE FROM revisions WHERE ?1 IS NOT NULL
+           AND digest NOT IN (SELECT digest FROM history)
            AND digest NOT IN (SELECT value FROM settings WHERE key = 'revision')
            AND digest NOT IN (SELECT json_extract(build, '$.revision') FROM builds)",
-        |keep| i64::from(keep.revisions),
+        |_| 0,
     ),
     (
         "files of revisions",

@@ -20,7 +20,8 @@ pub struct Batch {
     pub leases: Vec<Lease>,
     /// Secrets as they are now; none for those that are gone.
     pub secrets: Vec<(SecretName, Option<std::sync::Arc<SecretRow>>)>,
-    /// Revisions of the site, with the files that may not be stored yet (digest, bytes).
+    /// Revisions of the site that came into force, with the files that may not be stored yet
+    /// (digest, bytes).
     pub revisions: Vec<(RevisionRow, Vec<(String, std::sync::Arc<[u8]>)>)>,
 }
 
@@ -209,15 +210,29 @@ async fn revision(
             .map_err(refused("a file of the site"))?;
     }
     sqlx::query(
-        "INSERT OR IGNORE INTO revisions (digest, time, author, manifest) VALUES (?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO revisions (digest, time, author, summary, manifest)
+         VALUES (?, ?, ?, ?, ?)",
     )
     .bind(&row.digest)
     .bind(micros(row.time))
     .bind(&row.author)
+    .bind(&row.summary)
     .bind(&row.manifest)
     .execute(&mut *tx)
     .await
     .map_err(refused("a revision"))?;
+    // A restart that finds the same files puts nothing new in force.
+    sqlx::query(
+        "INSERT INTO history (time, author, digest, summary) SELECT ?1, ?2, ?3, ?4
+         WHERE NOT EXISTS (SELECT 1 FROM settings WHERE key = 'revision' AND value = ?3)",
+    )
+    .bind(micros(row.time))
+    .bind(&row.author)
+    .bind(&row.digest)
+    .bind(&row.summary)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused("the history of revisions"))?;
     sqlx::query("INSERT OR REPLACE INTO settings (key, value) VALUES ('revision', ?)")
         .bind(&row.digest)
         .execute(tx)

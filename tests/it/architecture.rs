@@ -181,7 +181,8 @@ fn check(path: &str, text: &str) -> Vec<Broken> {
         return broken;
     };
     let source = Source::read(text);
-    for import in source.paths_after("crate") {
+    let upwards = source.paths_up(&module(path));
+    for import in source.paths_after("crate").into_iter().chain(upwards) {
         let Some(wrong) = direction(room, &import.segments) else {
             continue;
         };
@@ -231,6 +232,17 @@ fn room(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("src/")?;
     let (room, _) = rest.split_once('/')?;
     Some(room)
+}
+
+/// The module that a file is: `src/serve/http/mod.rs` and `src/serve/http.rs` are `serve::http`.
+fn module(path: &str) -> Vec<&str> {
+    let path = path.strip_prefix("src/").unwrap_or(path);
+    let path = path.strip_suffix(".rs").unwrap_or(path);
+    let mut parts: Vec<&str> = path.split('/').collect();
+    if parts.last() == Some(&"mod") {
+        parts.pop();
+    }
+    parts
 }
 
 fn direction(room: &str, segments: &[String]) -> Option<String> {
@@ -340,6 +352,16 @@ fn each_rule_bites() {
         "`agent` may not import `boot`",
     );
     bites(
+        "src/model/a.rs",
+        "use super::super::boot::paths;",
+        "`model` may not import `boot`",
+    );
+    bites(
+        "src/serve/http/mod.rs",
+        "fn f() { super::super::store::open(); }",
+        "`serve` may not import `store`",
+    );
+    bites(
         "src/shed/a.rs",
         "use crate::model::x;",
         "`shed` is not in the table",
@@ -405,6 +427,10 @@ fn what_is_allowed_passes() {
             "#[cfg(test)]\nmod tests {\n fn f() { std::fs::read(\"}\"); }\n}",
         ),
         ("src/control/a.rs", "use crate::{inventory, store::Store};"),
+        (
+            "src/model/a.rs",
+            "use super::boot;\nuse super::super::model::X;",
+        ),
         (
             "src/serve/a.rs",
             "use crate::control::Control;\nuse crate::net::x;",

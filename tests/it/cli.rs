@@ -13,8 +13,12 @@ use farrier::model::{Event, EventKind, Firmware, Stage, Timestamp};
 use farrier::serve::http::api;
 use tokio::runtime::Runtime;
 
+mod broken;
+mod distros;
 mod pages;
+mod revisions;
 mod secrets;
+mod selections;
 
 /// A copy of the golden site, and perhaps a server for it.
 struct Workplace {
@@ -372,6 +376,14 @@ fn a_served_site_is_listed_and_edited_live() {
             "why web01 --arch 7",
             "apply",
             "plan",
+            "show web01 --origin",
+            "show web01 --origin -o json",
+            "render web01 -o name",
+            "render web01 boot.ipxe",
+            "render web01 grub.cfg --arch 7",
+            "render web01 pxelinux.cfg",
+            "set web01 tags+=x --dry-run",
+            "set web01 tags+=x --dry-run --expect 2",
         ],
     );
 }
@@ -392,7 +404,11 @@ fn flags_are_guarded() {
             "rebuild web01 --yes --expires 2h --attempts 3",
             "show web01",
             "rebuild web[02-03] --yes --expect 2 -o json",
+            "rebuild web02 --yes --expires 900d",
             "boot web01 rescue",
+            "ls web01",
+            "show web01",
+            "wait web01 --timeout 1s",
             "boot web01 debian-12",
             "boot web01 nosuch",
             "cancel web02",

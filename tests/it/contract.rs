@@ -220,8 +220,9 @@ impl Walk<'_> {
             (None, ["", "b", _]) => {
                 let name = &self.flagged.name;
                 let all = self.server.must(&["render", name, "-o", "name"])?;
-                // the command line is part of the boot script and of no document
-                for document in all.lines().filter(|d| *d != "cmdline") {
+                // boot scripts have URLs of their own, walked above; the command line is a part of them
+                let scripts = ["boot.ipxe", "grub.cfg", "pxelinux.cfg", "cmdline"];
+                for document in all.lines().filter(|d| !scripts.contains(d)) {
                     let document_url = format!("{url}/{document}");
                     if document == "bundle.sh" {
                         // the hand-off itself is no answer file: it goes by another door, once

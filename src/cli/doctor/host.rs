@@ -1,23 +1,25 @@
 //! The host: server, rights, limits, state directory, disk space, clock.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access, geteuid};
 
+use super::clock;
 use super::finding::Finding;
 use crate::cli::place::Place;
 use crate::cli::time::bytes;
 use crate::model::view::StatusView;
+use crate::net::clock_synchronised;
 
 /// Files that 400 machines at once want: one per transfer and connection, twice over.
 const FILES: u64 = 4096;
 /// A Debian installer and its packages, and room to breathe.
 const SPACE: u64 = 2 << 30;
-/// This program was not built before 2026: an earlier clock is wrong.
-const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
+/// Folders of a site that are watched, and editors and other programs of the same user besides.
+const WATCHES: u64 = 256;
 /// Linux capabilities (capability(7)): bind ports below 1024, raw frames, ARP entries.
 const CAPABILITIES: [(u32, &str); 3] = [
     (10, "CAP_NET_BIND_SERVICE"),
@@ -64,9 +66,10 @@ pub(super) fn all(place: &Place, served: bool) -> Vec<Finding> {
     vec![
         rights(served),
         limits(),
+        watches(),
         state(&place.state),
         space(&place.state),
-        clock(SystemTime::now(), &place.site),
+        clock::judge(SystemTime::now(), &place.site, clock_synchronised()),
     ]
 }
 
@@ -114,6 +117,38 @@ fn limits() -> Finding {
             "set `LimitNOFILE=65536` in the unit, or `ulimit -Hn 65536`",
         ),
         Err(error) => Finding::warn(what, format!("cannot be read: {error}"), "ulimit -Hn"),
+    }
+}
+
+/// A change is live when it is saved, if the kernel tells of it; else within seconds.
+fn watches() -> Finding {
+    let limit = |name: &str| -> Option<u64> {
+        let path = format!("/proc/sys/fs/inotify/{name}");
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    judge_watches(limit("max_user_watches"), limit("max_user_instances"))
+}
+
+fn judge_watches(watches: Option<u64>, instances: Option<u64>) -> Finding {
+    let what = "limits";
+    let late = "then a change to the files is live after some seconds instead of at once";
+    match (watches, instances) {
+        (Some(watches), Some(instances)) if watches >= WATCHES && instances > 0 => Finding::ok(
+            what,
+            format!("{watches} inotify watches and {instances} instances for each user"),
+        ),
+        (Some(watches), Some(instances)) => Finding::warn(
+            what,
+            format!(
+                "only {watches} inotify watches and {instances} instances for each user; {late}"
+            ),
+            format!("sysctl fs.inotify.max_user_watches={}", WATCHES * 32),
+        ),
+        _ => Finding::warn(
+            what,
+            format!("this kernel tells no inotify limits; without inotify, {late}"),
+            "use a kernel with CONFIG_INOTIFY_USER",
+        ),
     }
 }
 
@@ -166,56 +201,10 @@ fn space(state: &Path) -> Finding {
     }
 }
 
-/// A clock that is years off makes every certificate invalid and every flag expired.
-fn clock(now: SystemTime, site: &Path) -> Finding {
-    let what = "clock";
-    let fix = "timedatectl set-ntp true";
-    let since = now
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    if since < EARLIEST {
-        return Finding::fail(what, "this host's clock is years behind", fix);
-    }
-    let newest = ["systems.toml", "farrier.toml"]
-        .iter()
-        .filter_map(|name| std::fs::metadata(site.join(name)).ok()?.modified().ok())
-        .max();
-    if let Some(newest) = newest
-        && let Ok(ahead) = newest.duration_since(now)
-        && ahead > Duration::from_secs(60)
-    {
-        return Finding::warn(
-            what,
-            format!(
-                "the site's files are from {} s in the future",
-                ahead.as_secs()
-            ),
-            fix,
-        );
-    }
-    Finding::ok(what, format!("{:.0}", crate::model::Timestamp::now()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::finding::Level;
     use super::*;
-
-    #[test]
-    fn a_clock_of_1970_is_seen() {
-        let check = |now, level| {
-            assert_eq!(clock(now, Path::new("/nonexistent")).level, level);
-        };
-        check(SystemTime::UNIX_EPOCH, Level::Fail);
-        check(SystemTime::UNIX_EPOCH + EARLIEST, Level::Ok);
-        let dir = tempfile::tempdir().expect("a directory");
-        std::fs::write(dir.path().join("systems.toml"), "").expect("written");
-        assert_eq!(
-            clock(SystemTime::UNIX_EPOCH + EARLIEST, dir.path()).level,
-            Level::Warn,
-            "the file is from the future"
-        );
-    }
 
     #[test]
     fn a_state_that_is_not_there_yet_is_looked_for_above() {
@@ -223,5 +212,12 @@ mod tests {
         let state_dir = dir.path().join("a/b");
         assert_eq!(existing(&state_dir), dir.path());
         assert_eq!(state(&state_dir).level, Level::Ok);
+    }
+    #[test]
+    fn few_watches_are_worth_a_look() {
+        assert_eq!(judge_watches(Some(8192), Some(128)).level, Level::Ok);
+        assert_eq!(judge_watches(Some(8), Some(128)).level, Level::Warn);
+        assert_eq!(judge_watches(Some(8192), Some(0)).level, Level::Warn);
+        assert_eq!(judge_watches(None, None).level, Level::Warn);
     }
 }

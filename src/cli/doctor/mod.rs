@@ -1,5 +1,6 @@
 //! `farrier doctor`: what would stop a machine from booting, and the fix.
 
+mod clock;
 mod finding;
 mod host;
 mod network;
@@ -17,10 +18,10 @@ use finding::{Finding, Level};
 /// Look for what would stop a machine from booting, and say the fix.
 ///
 /// Looks at interfaces, ports, other DHCP servers, missing artefacts, the clock, limits and rights.
-/// Changes nothing.
+/// Changes nothing. Exit 1 if something stops machines.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Doctor {
-    /// Exit 2 if anything is not well
+    /// Exit 2 if anything is worth a look
     #[arg(long)]
     strict: bool,
 }
@@ -47,11 +48,11 @@ impl Doctor {
         }
         spinner.finish_and_clear();
         print(session, &findings);
-        let bad = findings.iter().any(|f| f.level != Level::Ok);
-        Ok(if self.strict && bad {
-            Exit::Differs
-        } else {
-            Exit::Done
+        let any = |level| findings.iter().any(|f| f.level == level);
+        Ok(match (any(Level::Fail), any(Level::Warn)) {
+            (true, _) => Exit::Failed,
+            (false, true) if self.strict => Exit::Differs,
+            _ => Exit::Done,
         })
     }
 }

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use super::finding::Finding;
 use super::network::{answering, present};
 use crate::model::view::StatusView;
-use crate::model::{DhcpMode, Site};
+use crate::model::{DhcpMode, ProfileKind, Site};
+use crate::serve::fai;
 
 /// TCP or UDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub(super) fn all(site: &Site, status: Option<&StatusView>) -> Vec<Finding> {
     wanted.push((site.server.tftp_port, Kind::Udp, "tftp"));
     wanted.push((site.server.http_port, Kind::Tcp, "http"));
     wanted.push((site.server.https_port, Kind::Tcp, "https"));
+    if site.profiles.values().any(|p| p.kind == ProfileKind::Fai) {
+        wanted.push((fai::PORT, Kind::Tcp, "fai-monitor"));
+    }
     let all = present();
     let mut addresses: Vec<Ipv4Addr> = answering(site, &all)
         .iter()

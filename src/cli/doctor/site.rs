@@ -1,26 +1,38 @@
 //! The site's files and the artefacts its profiles need.
 
 use super::finding::Finding;
-use crate::cli::offline;
 use crate::cli::place::Place;
+use crate::cli::{check, offline};
 use crate::model::view::DistroView;
-use crate::model::{Refusal, Site};
+use crate::model::{Refusal, Severity, Site};
 
 /// Whether the files are sound.
 pub(super) fn load(place: &Place) -> (Option<Site>, Vec<Finding>) {
     let what = "site";
     match offline::load(place) {
         Ok(loaded) => {
-            let mut findings = vec![Finding::ok(
-                what,
-                format!(
-                    "`{}`: {} systems, {} profiles, {} distros",
-                    place.site.display(),
-                    loaded.site.systems.len(),
-                    loaded.site.profiles.len(),
-                    loaded.site.distros.len()
+            let report = check::whole(&loaded);
+            let (errors, warnings): (Vec<_>, Vec<_>) = report
+                .problems
+                .iter()
+                .partition(|p| p.severity == Severity::Error);
+            let mut findings = vec![match errors.first() {
+                None => Finding::ok(
+                    what,
+                    format!(
+                        "`{}`: {} systems, {} profiles, {} distros",
+                        place.site.display(),
+                        report.systems,
+                        report.profiles,
+                        report.distros
+                    ),
                 ),
-            )];
+                Some(first) => {
+                    let more = more(errors.len());
+                    let message = format!("not every system renders: {}{more}", first.message);
+                    Finding::fail(what, message, "farrier check")
+                }
+            }];
             if let Some(note) = &loaded.site.frozen {
                 findings.push(Finding::warn(
                     what,
@@ -28,7 +40,7 @@ pub(super) fn load(place: &Place) -> (Option<Site>, Vec<Finding>) {
                     "remove `freeze` from farrier.toml",
                 ));
             }
-            for warning in &loaded.warnings {
+            for warning in warnings {
                 findings.push(Finding::warn(
                     what,
                     warning.message.clone(),
@@ -41,11 +53,17 @@ pub(super) fn load(place: &Place) -> (Option<Site>, Vec<Finding>) {
     }
 }
 
-fn unsound(refusal: &Refusal) -> Finding {
-    let more = match refusal.problems.len() {
+/// What is said of problems beyond the first.
+fn more(problems: usize) -> String {
+    match problems {
         0 | 1 => String::new(),
+        2 => ", and 1 more problem".to_string(),
         n => format!(", and {} more problems", n - 1),
-    };
+    }
+}
+
+fn unsound(refusal: &Refusal) -> Finding {
+    let more = more(refusal.problems.len());
     let help = if refusal.problems.is_empty() {
         refusal.help.clone()
     } else {

@@ -2,12 +2,13 @@
 
 use tracing_subscriber::EnvFilter;
 
-/// Sends the log to stderr; `FARRIER_LOG` filters it (`info`, `debug`, `farrier::serve=trace`).
-pub(super) fn start() {
+/// Sends the log to stderr, with colours if that is a terminal that has them; `FARRIER_LOG` filters it (`info`, `debug`, `farrier::serve=trace`).
+pub(super) fn start(coloured: bool) {
     let filter = EnvFilter::try_from_env("FARRIER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(coloured)
         .with_target(false)
         .try_init();
     if let Err(error) = started {

@@ -23,7 +23,7 @@ pub(super) use places::{Chosen, choose};
 /// If the state directory cannot be used or a door cannot be opened. Wrong files are no reason not
 /// to serve: the last good revision is in force, or nobody is answered until they are mended.
 pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal> {
-    log::start();
+    log::start(printer.colours_talk());
     // The one TLS provider; a second call could only happen in a test, and changes nothing.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     raise_file_limit();
@@ -41,12 +41,9 @@ pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal>
             .unwrap_or_default();
         Refusal::failed(format!("{e}{cause}"))
     })?;
-    if let Err(refusal) = control.load().await {
-        for problem in &refusal.problems {
-            tracing::error!("{problem}");
-        }
-        tracing::error!("the site's files are refused: {refusal}; run `farrier check`");
-    }
+    // What is wrong was logged, and `status` shows it.
+    let _refused = control.load().await;
+    let rest = tokio::spawn(control.clone().render_rest());
     let chosen = choose(&control.site())?;
     let doors = doors::open(&control, place, &chosen).await?;
     let watch = watch(&control, place)?;
@@ -57,6 +54,7 @@ pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal>
     }
     until_told(&control).await?;
     tracing::info!("stopping");
+    rest.abort();
     drop(watch);
     doors.close().await;
     Ok(())
@@ -79,9 +77,7 @@ async fn until_told(control: &Arc<Control>) -> Result<(), Refusal> {
 
 async fn reload(control: &Arc<Control>) {
     // What is wrong was logged, and `status` shows it.
-    if let Err(refusal) = control.reload("files").await {
-        tracing::error!("the files are refused: {refusal}; run `farrier check`");
-    }
+    let _refused = control.reload("files").await;
 }
 
 /// A change is live the moment it is saved.

@@ -69,6 +69,26 @@ impl Source {
         used
     }
 
+    /// Every path that begins with `super::`, as it is from the root of the crate. `module` is where
+    /// the file stands: `["serve", "http"]` for `src/serve/http.rs` and `src/serve/http/mod.rs`.
+    pub(super) fn paths_up(&self, module: &[&str]) -> Vec<Used> {
+        let mut used = Vec::new();
+        let mut at = 0;
+        while at < self.words.len() {
+            at = match self.matches(at, &["super", "::"]) {
+                true => self.follow(at, &[], &mut used),
+                false => at + 1,
+            };
+        }
+        for path in &mut used {
+            let ups = path.segments.iter().take_while(|s| *s == "super").count();
+            let base = &module[..module.len().saturating_sub(ups)];
+            let own = base.iter().map(ToString::to_string);
+            path.segments = own.chain(path.segments.drain(..).skip(ups)).collect();
+        }
+        used
+    }
+
     /// Reads one path or group beginning at `at`; returns where it ended.
     fn follow(&self, mut at: usize, before: &[String], used: &mut Vec<Used>) -> usize {
         let mut segments = before.to_vec();
@@ -355,6 +375,27 @@ fn groups_are_taken_apart() {
         ("i::j", 3),
     ];
     assert_eq!(used, want.map(|(p, l)| (p.to_string(), l)));
+}
+
+#[test]
+fn a_path_upwards_is_resolved() {
+    let resolved = |module: &[&str], text: &str| {
+        let used = Source::read(text).paths_up(module);
+        let paths = used.into_iter().map(|u| u.segments.join("::"));
+        paths.collect::<Vec<_>>()
+    };
+    let module = ["serve", "http", "api"];
+    for (text, want) in [
+        ("use super::x;", "serve::http::x"),
+        (
+            "use super::super::{super::store::S, y};",
+            "store::S serve::y",
+        ),
+        ("fn f() { super::super::super::store::g() }", "store::g"),
+        ("use crate::a; use self::b::c;", ""),
+    ] {
+        assert_eq!(resolved(&module, text).join(" "), want, "{text}");
+    }
 }
 
 #[test]

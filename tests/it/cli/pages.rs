@@ -13,8 +13,15 @@ fn completion_and_man_pages_are_made() {
     let run = place.run("man man1");
     assert_eq!(run.code, 0, "{}", run.stderr);
     for page in ["farrier.1", "farrier-rebuild.1", "farrier-distro-fetch.1"] {
-        assert!(place.site().join("man1").join(page).is_file(), "{page}");
+        let text = std::fs::read_to_string(place.site().join("man1").join(page)).expect(page);
+        for part in [".SH NAME", "EXIT STATUS", "FARRIER_SITE"] {
+            assert!(text.contains(part), "{page}: {part}");
+        }
     }
+    // Each page is there under the name that another page's list gives it.
+    let nested = place.site().join("man1/farrier-distro.1");
+    let text = std::fs::read_to_string(nested).expect("a page");
+    assert!(text.contains(r"farrier\-distro\-fetch(1)"), "{text}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod firmware;
 mod foreign;
 mod ipxe;
 mod lifecycle;
+mod operator;
 mod own_disk;
 pub(crate) mod phantom;
 mod recipes;

@@ -89,6 +89,7 @@ mod tests {
             doors: Vec::new(),
             phases: [("ready".to_string(), 3)].into(),
             systems: 3,
+            unrendered: 0,
             attention: Vec::new(),
             alarms: Vec::new(),
             counters: [("dhcp.offers".to_string(), 7)].into(),

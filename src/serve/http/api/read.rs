@@ -47,6 +47,7 @@ pub(super) async fn render(
         revision: query.one("revision")?,
         arch: query.one("arch")?,
         profile: query.one("profile")?,
+        next: query.one("next")?.unwrap_or(false),
     };
     query.end()?;
     Ok(Json(control.render(&request).await?))

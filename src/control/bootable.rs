@@ -1,0 +1,142 @@
+//! What each boot loader would be sent: the scripts that `farrier render` prints.
+
+use crate::boot::paths::Urls;
+use crate::loader::grub::Via;
+use crate::loader::{Script, grub, ipxe, pxelinux};
+use crate::model::command::DocumentView;
+use crate::model::{
+    Action, ArtefactIndex, ArtefactRef, BootPlan, Build, BuildKey, Decision, Distro, Firmware,
+    LoaderKind, MacAddr, Name, Pinned, PlannedFile, Why,
+};
+
+/// Everything a boot script says.
+#[derive(Debug, Clone)]
+pub(crate) struct Bootable {
+    pub(crate) build: BuildKey,
+    pub(crate) profile: Name,
+    pub(crate) kernel: PlannedFile,
+    pub(crate) kernel_uefi: Option<PlannedFile>,
+    pub(crate) initrds: Vec<PlannedFile>,
+    pub(crate) cmdline: String,
+    pub(crate) secure_boot: bool,
+    /// Boots that are allowed.
+    pub(crate) allowed: u32,
+}
+
+impl Bootable {
+    /// As a build pinned it.
+    pub(crate) fn pinned(build: &Build, pinned: &Pinned) -> Bootable {
+        Bootable {
+            build: build.key.clone(),
+            profile: build.profile.clone(),
+            kernel: pinned.kernel.clone(),
+            kernel_uefi: pinned.kernel_uefi.clone(),
+            initrds: pinned.initrds.clone(),
+            cmdline: pinned.cmdline.clone(),
+            secure_boot: pinned.secure_boot,
+            allowed: build.attempts_allowed,
+        }
+    }
+
+    /// As the next build would pin it. None if a kernel or initrd is not on this server: a script
+    /// names each by its digest.
+    pub(crate) fn of_distro(
+        index: &ArtefactIndex,
+        distro: &Distro,
+        next: Next<'_>,
+    ) -> Option<Bootable> {
+        let planned = |name: &String| {
+            let here = index.get(&distro.name, name)?;
+            Some(PlannedFile {
+                id: ArtefactRef {
+                    distro: distro.name.to_string(),
+                    name: name.clone(),
+                },
+                digest: here.digest,
+                size: here.size,
+            })
+        };
+        Some(Bootable {
+            build: next.build,
+            profile: next.profile.clone(),
+            kernel: planned(&distro.kernel)?,
+            kernel_uefi: match &distro.kernel_uefi {
+                Some(name) => Some(planned(name)?),
+                None => None,
+            },
+            initrds: distro.initrds.iter().map(planned).collect::<Option<_>>()?,
+            cmdline: next.cmdline.to_string(),
+            secure_boot: next.secure_boot,
+            allowed: next.allowed,
+        })
+    }
+
+    /// The scripts by name: `boot.ipxe`, `grub.cfg` and `pxelinux.cfg`. Firmware that is not known is
+    /// taken for the usual one of each loader.
+    pub(crate) fn scripts(
+        &self,
+        urls: &Urls,
+        mac: MacAddr,
+        firmware: Option<Firmware>,
+    ) -> Vec<DocumentView> {
+        let bios = self.decision(firmware.unwrap_or(Firmware::BIOS));
+        let uefi = firmware.unwrap_or(Firmware::UEFI);
+        let via = if uefi.http { Via::Http } else { Via::Tftp };
+        let scripts: [(&str, Script); 3] = [
+            ("boot.ipxe", ipxe::script(&bios, urls, mac)),
+            (
+                "grub.cfg",
+                grub::config(&self.decision(uefi), urls, mac, uefi, via),
+            ),
+            ("pxelinux.cfg", pxelinux::config(&bios, mac)),
+        ];
+        let view = |(name, script): (&str, Script)| {
+            DocumentView::new(name, "text/plain", script.text.as_bytes())
+        };
+        scripts.into_iter().map(view).collect()
+    }
+
+    /// What the machine is told at the first boot of this build.
+    fn decision(&self, firmware: Firmware) -> Decision {
+        let uefi = firmware.is_uefi();
+        let kernel = self.kernel_uefi.as_ref().filter(|_| uefi);
+        let plan = BootPlan {
+            build: self.build.clone(),
+            profile: self.profile.clone(),
+            loader: match self.secure_boot && uefi {
+                true => LoaderKind::Grub,
+                false => LoaderKind::Ipxe,
+            },
+            kernel: kernel.unwrap_or(&self.kernel).clone(),
+            initrds: self.initrds.clone(),
+            cmdline: self.cmdline.clone(),
+        };
+        Decision {
+            system: Some(self.build.system.clone()),
+            action: Action::Boot(Box::new(plan)),
+            why: Why::Flagged {
+                epoch: self.build.epoch,
+                attempt: 1,
+                allowed: self.allowed,
+            },
+        }
+    }
+}
+
+/// A build that does not exist yet.
+#[derive(Debug)]
+pub(crate) struct Next<'a> {
+    pub(crate) build: BuildKey,
+    pub(crate) profile: &'a Name,
+    pub(crate) cmdline: &'a str,
+    pub(crate) secure_boot: bool,
+    pub(crate) allowed: u32,
+}
+
+/// Why there are no scripts among the documents.
+pub(crate) fn not_here(distro: &Name) -> String {
+    format!(
+        "there is no boot script yet, because not all of distro `{distro}` is on this server; \
+         farrier distro fetch {distro}"
+    )
+}
