@@ -39,6 +39,22 @@ fn macs(text: &str) -> Result<Macs, crate::model::mac::MacError> {
 }
 
 impl Add {
+    /// For a machine that is known by one hardware address.
+    pub(super) fn of(
+        name: Name,
+        mac: MacAddr,
+        profile: Option<String>,
+        changes: Vec<String>,
+    ) -> Add {
+        Add {
+            name,
+            macs: Macs(vec![mac]),
+            profile,
+            changes,
+            rebuild: false,
+        }
+    }
+
     /// Runs it.
     pub(super) async fn run(mut self, session: &Session) -> Result<Exit, Refusal> {
         if let Some(first) = self.profile.take_if(|p| p.contains('=')) {

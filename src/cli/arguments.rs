@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    Exit, add, apply, boot, cancel, check, completion, distro, doctor, events, lease, ls, man,
-    plan, profile, rebuild, render, revision, rm, secret, serve, session::Session, set, show,
-    status, wait, watch, why,
+    Exit, add, apply, boot, cancel, check, completion, discovered, distro, doctor, events, lease,
+    logs, ls, man, plan, profile, rebuild, render, revision, rm, secret, serve, session::Session,
+    set, show, status, wait, watch, why,
 };
 use crate::model::Refusal;
 
@@ -116,6 +116,8 @@ pub(super) enum Command {
     Ls(ls::Ls),
     #[command(after_help = "The same as: farrier system add")]
     Add(add::Add),
+    #[command(after_help = "The same as: farrier discovered adopt")]
+    Adopt(discovered::Adopt),
     #[command(after_help = "The same as: farrier system set")]
     Set(set::Set),
     #[command(after_help = "The same as: farrier system rm")]
@@ -136,6 +138,8 @@ pub(super) enum Command {
     Wait(wait::Wait),
     #[command(after_help = "The same as: farrier event ls")]
     Events(events::Events),
+    #[command(after_help = "The same as: farrier system logs")]
+    Logs(logs::Logs),
     #[command(after_help = "The same as: farrier system render")]
     Render(render::Render),
     Check(check::Check),
@@ -153,6 +157,9 @@ pub(super) enum Command {
     /// Leases: addresses and who holds them
     #[command(subcommand, disable_help_subcommand = true)]
     Lease(lease::LeaseCommand),
+    /// Discovered: machines that were seen and not declared
+    #[command(subcommand, disable_help_subcommand = true)]
+    Discovered(discovered::DiscoveredCommand),
     /// Events: what happened
     #[command(subcommand, disable_help_subcommand = true)]
     Event(EventCommand),
@@ -183,6 +190,7 @@ pub(super) enum SystemCommand {
     Why(why::Why),
     Watch(watch::Watch),
     Wait(wait::Wait),
+    Logs(logs::Logs),
     Render(render::Render),
 }
 
@@ -225,6 +233,7 @@ impl Command {
             Command::Demo(verb) => tokio::task::block_in_place(|| verb.run(session)),
             Command::Ls(verb) => verb.run(session).await,
             Command::Add(verb) => verb.run(session).await,
+            Command::Adopt(verb) => verb.run(session).await,
             Command::Set(verb) => verb.run(session).await,
             Command::Rm(verb) => verb.run(session).await,
             Command::Show(verb) => verb.run(session).await,
@@ -237,6 +246,7 @@ impl Command {
             Command::Events(verb) | Command::Event(EventCommand::Ls(verb)) => {
                 verb.run(session).await
             }
+            Command::Logs(verb) => verb.run(session).await,
             Command::Render(verb) => verb.run(session).await,
             Command::Check(verb) => verb.run(session).await,
             Command::Plan(verb) => verb.run(session).await,
@@ -245,6 +255,7 @@ impl Command {
             Command::Profile(verb) => verb.run(session).await,
             Command::Distro(verb) => verb.run(session).await,
             Command::Lease(verb) => verb.run(session).await,
+            Command::Discovered(verb) => verb.run(session).await,
             Command::Secret(verb) => verb.run(session).await,
             Command::Revision(verb) => verb.run(session).await,
             Command::Completion(verb) => verb.run(session),
@@ -267,6 +278,7 @@ impl SystemCommand {
             SystemCommand::Why(verb) => verb.run(session).await,
             SystemCommand::Watch(verb) => verb.run(session).await,
             SystemCommand::Wait(verb) => verb.run(session).await,
+            SystemCommand::Logs(verb) => verb.run(session).await,
             SystemCommand::Render(verb) => verb.run(session).await,
         }
     }

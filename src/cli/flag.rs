@@ -138,8 +138,9 @@ fn destroys(m: &FlagOutcome) -> String {
         return "nothing".to_string();
     }
     let holding = match m.may_destroy.as_slice() {
-        [] => "only if blank".to_string(),
         list if list.iter().any(|w| w == "any") => "whatever it holds".to_string(),
+        _ if m.wipe => "whatever it holds unless other machines may be using it".to_string(),
+        [] => "only if blank".to_string(),
         list => format!("if it holds {}", list.join(" or ")),
     };
     format!("{}, {holding}", rule(&m.disk))

@@ -21,10 +21,7 @@ const COLUMNS: &[Column<SystemView>] = &[
     Column::new("PHASE", |s| s.phase.to_string()),
     Column::new("FOR", for_how_long),
     Column::new("STAGE", |s| {
-        s.build
-            .as_ref()
-            .and_then(|b| b.stage.clone())
-            .unwrap_or_default()
+        s.build.as_ref().and_then(|b| b.step()).unwrap_or_default()
     }),
     Column::new("ONCE", |s| {
         let once = s.pending_once();

@@ -118,7 +118,7 @@ fn text(view: &ShowView, phase: &str, now: Timestamp) -> String {
     let system = &view.system;
     let mut out = format!("{}  {phase}", system.name);
     if let Some(build) = &system.build {
-        if let Some(stage) = &build.stage {
+        if let Some(stage) = build.step() {
             out.push_str(&format!(" ({stage})"));
         }
         out.push_str(&format!(
@@ -175,6 +175,9 @@ fn text(view: &ShowView, phase: &str, now: Timestamp) -> String {
         line("wrote", build.disk.clone().unwrap_or_default());
         line("reason", build.reason.clone().unwrap_or_default());
         line("ALARM", build.alarm.clone().unwrap_or_default());
+    }
+    for key in &view.host_keys {
+        line("host key", key.clone());
     }
     line("why", view.why.clone());
     line("expected", view.expected.clone().unwrap_or_default());

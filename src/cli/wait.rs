@@ -278,6 +278,7 @@ mod tests {
             started: None,
             since: crate::model::Timestamp::UNIX_EPOCH,
             phase,
+            observed: None,
             stage: None,
             reason: None,
             expected_by: None,

@@ -118,11 +118,7 @@ fn standing(system: &SystemView) -> String {
         return format!("{} is {}", system.name, system.phase);
     };
     let now = Timestamp::now();
-    let stage = build
-        .stage
-        .as_ref()
-        .map(|s| format!(" ({s})"))
-        .unwrap_or_default();
+    let stage = build.step().map(|s| format!(" ({s})")).unwrap_or_default();
     let expected = build
         .expected_by
         .map(|at| format!(", must end {}", time::relative(at, now)))

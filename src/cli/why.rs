@@ -142,7 +142,10 @@ fn text(view: &WhyView, name: &str) -> String {
                 line("problem", problem.clone());
             }
             match system.build.as_ref() {
-                Some(b) => line("phase", format!("{phase}, build {}", b.number)),
+                Some(b) => {
+                    let step = b.step().map(|s| format!(" ({s})")).unwrap_or_default();
+                    line("phase", format!("{phase}{step}, build {}", b.number));
+                }
                 None => line("phase", phase.to_string()),
             }
             if let Some(alarm) = system.build.as_ref().and_then(|b| b.alarm.clone()) {

@@ -54,6 +54,11 @@ pub(super) fn mark_broken(
         left.extend(later.iter().map(|s| s.name.clone()));
         broken.extend(of_profile(control, site, profile, &systems));
     }
+    for name in &control.unreadable {
+        let problem = "its latest build in the database cannot be read, so that its number and its tokens \
+                       are unknown; restore a backup, or declare the machine under another name";
+        broken.push((name.clone(), problem.to_string()));
+    }
     mark_all(site, broken);
     left
 }

@@ -103,11 +103,8 @@ impl Control {
                 .clone()
                 .or_else(|| profile.map(|p| p.disk.clone()))
                 .unwrap_or_default(),
-            may_destroy: match profile {
-                _ if system.wipe => vec!["any".to_string()],
-                Some(profile) => profile.may_destroy.clone(),
-                None => Vec::new(),
-            },
+            may_destroy: profile.map_or_else(Vec::new, |p| p.may_destroy.clone()),
+            wipe: system.wipe,
             protected: system.protected,
             refusal: None,
             build: None,

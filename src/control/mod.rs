@@ -7,15 +7,19 @@
 pub(crate) mod bootable;
 mod check;
 mod counters;
+mod discovered;
 mod distros;
 mod documents;
 mod edit;
 mod flag;
+mod heard;
 pub mod leases;
+mod logs;
 mod observed;
 mod pin;
 mod places;
 mod preview;
+mod recent;
 pub(crate) mod revisions;
 mod secrets;
 mod select;
@@ -56,8 +60,9 @@ use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
     Action, ArtefactIndex, Build, Decision, DhcpMode, Digest, Door, Event, Facts, Firmware,
-    MacAddr, Record, Site, Timestamp,
+    MacAddr, Name, Record, Site, Timestamp,
 };
+use crate::net;
 use crate::store::Store;
 use crate::vault::{Authority, Sealer, VaultError};
 use writer::Command;
@@ -86,6 +91,10 @@ pub struct Control {
     files: site::Files,
     shelf: Shelf,
     counters: Counters,
+    heard: Arc<heard::Heard>,
+    discovered: Arc<discovered::Discovered>,
+    /// Systems whose latest build in the store cannot be read.
+    unreadable: Vec<Name>,
     started: Timestamp,
 }
 
@@ -150,11 +159,6 @@ impl Control {
         self.observed.set_firmware(mac, firmware);
     }
 
-    /// Which hardware addresses were lately seen, each with its last step.
-    pub fn seen(&self) -> Vec<(MacAddr, Observation)> {
-        self.observed.addresses()
-    }
-
     /// What was lately seen of this hardware address, oldest first.
     pub fn observations(&self, mac: MacAddr) -> Vec<Observation> {
         self.observed.of(mac)
@@ -166,10 +170,17 @@ impl Control {
         self.snapshot.load().authorise(token, scope)
     }
 
-    /// Which hardware address holds this IP address now: by reservation, else by lease; where another
-    /// server hands out the addresses, by what the machine itself last said at this address.
+    /// Which hardware address holds this IP address now: by reservation, else by lease.
+    ///
+    /// Where another server hands out the addresses: the neighbour that answers there, if it is on
+    /// one of this host's own networks; else by declaration, else by the build that is bound to it.
     pub fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
-        let site = self.site();
+        let snapshot = self.snapshot.load();
+        let site = &snapshot.site;
+        let foreign = site.dhcp != DhcpMode::Full;
+        if foreign && let Some(mac) = net::neighbour(ip) {
+            return Some(mac);
+        }
         if let Some(system) = site.by_ip.get(&ip) {
             return system
                 .interfaces
@@ -177,19 +188,21 @@ impl Control {
                 .find(|i| i.ip == Some(ip))
                 .map(|i| i.mac);
         }
-        match site.dhcp {
-            DhcpMode::Full => self.leases.holder(ip, self.clock()),
-            DhcpMode::Proxy | DhcpMode::Off => self.observed.at(ip),
+        if foreign {
+            let system = site.systems.get(snapshot.bound_to(ip)?)?;
+            return system.first().map(|i| i.mac);
         }
+        self.leases.holder(ip, self.clock())
     }
 
-    /// Remembers that the machine with this interface speaks from this address: without leases
-    /// nothing else says whose progress a request is. It opens no door.
-    pub fn seen_at(&self, ip: Ipv4Addr, mac: MacAddr) {
-        let site = self.site();
-        if site.dhcp != DhcpMode::Full && site.by_mac.contains_key(&mac) {
-            self.observed.set_at(ip, mac);
-        }
+    /// The address that a system's build is bound to, where another server hands them out.
+    pub fn bound(&self, system: &Name) -> Option<Ipv4Addr> {
+        self.snapshot
+            .load()
+            .machines
+            .get(system)?
+            .current()?
+            .address
     }
 
     /// The desk that leases addresses.

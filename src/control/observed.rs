@@ -1,7 +1,6 @@
 //! What doors saw lately of each hardware address: in memory, bounded, for `farrier why`.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -29,7 +28,6 @@ const ADDRESSES: usize = 20_000;
 pub struct Observed {
     rings: Mutex<HashMap<MacAddr, VecDeque<Observation>>>,
     firmware: Mutex<HashMap<MacAddr, Firmware>>,
-    at: Mutex<HashMap<Ipv4Addr, MacAddr>>,
 }
 
 impl Observed {
@@ -70,20 +68,6 @@ impl Observed {
             .copied()
     }
 
-    /// Remembers which machine speaks from an address.
-    pub(super) fn set_at(&self, ip: Ipv4Addr, mac: MacAddr) {
-        let mut known = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < ADDRESSES || known.contains_key(&ip) {
-            known.insert(ip, mac);
-        }
-    }
-
-    /// Which machine last said that it speaks from an address.
-    pub(super) fn at(&self, ip: Ipv4Addr) -> Option<MacAddr> {
-        let known = self.at.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&ip).copied()
-    }
-
     pub(super) fn of(&self, mac: MacAddr) -> Vec<Observation> {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         rings
@@ -92,7 +76,8 @@ impl Observed {
             .unwrap_or_default()
     }
 
-    pub(super) fn addresses(&self) -> Vec<(MacAddr, Observation)> {
+    #[cfg(test)]
+    fn addresses(&self) -> Vec<(MacAddr, Observation)> {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         rings
             .iter()

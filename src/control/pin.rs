@@ -55,11 +55,8 @@ impl Control {
                 .collect(),
             deadlines: profile.deadlines,
             disk: system.disk.clone().unwrap_or_else(|| profile.disk.clone()),
-            may_destroy: if system.wipe {
-                vec!["any".to_string()]
-            } else {
-                profile.may_destroy.clone()
-            },
+            may_destroy: profile.may_destroy.clone(),
+            wipe: system.wipe,
             handoff: profile.kind.installs(),
         })
     }

@@ -1,5 +1,6 @@
 //! The immutable picture that decisions read; swapped whole.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::boot::{Scope, Situation, TokenHash, TokenKey};
@@ -25,6 +26,7 @@ pub struct Snapshot {
     /// Secrets, sealed.
     pub(super) secrets: Arc<Secrets>,
     tokens: imbl::HashMap<TokenHash, (BuildKey, Scope)>,
+    bound: imbl::HashMap<Ipv4Addr, Name>,
 }
 
 /// The holder of a good token.
@@ -47,6 +49,7 @@ impl Snapshot {
             pinned: imbl::HashMap::new(),
             secrets: Arc::default(),
             tokens: imbl::HashMap::new(),
+            bound: imbl::HashMap::new(),
         }
     }
 
@@ -80,6 +83,11 @@ impl Snapshot {
         })
     }
 
+    /// Which system's build is bound to this address.
+    pub(super) fn bound_to(&self, ip: Ipv4Addr) -> Option<&Name> {
+        self.bound.get(&ip)
+    }
+
     /// Puts a machine in, with the tokens of its builds; those of the machine it replaces go.
     pub(super) fn put(&mut self, machine: Machine, key: &TokenKey) {
         let keys = |m: &Machine| -> Vec<BuildKey> {
@@ -106,6 +114,14 @@ impl Snapshot {
                 self.tokens
                     .insert(key.token(new, scope).hash(), (new.clone(), scope));
             }
+        }
+        let address = |m: &Machine| m.current().and_then(|b| b.address);
+        let was = self.machines.get(&machine.name).and_then(|m| address(m));
+        if let Some(was) = was.filter(|ip| self.bound.get(ip) == Some(&machine.name)) {
+            self.bound.remove(&was);
+        }
+        if let Some(ip) = address(&machine) {
+            self.bound.insert(ip, machine.name.clone());
         }
         self.machines
             .insert(machine.name.clone(), Arc::new(machine));

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, watch};
 
+use super::discovered::Discovered;
+use super::heard::Heard;
 use super::leases::Desk;
+use super::recent::Recent;
 use super::snapshot::Snapshot;
 use super::writer::Writer;
 use super::{Control, Observed, Places, site};
@@ -97,7 +100,13 @@ impl Control {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let (commands, received) = mpsc::channel(4096);
         let (records, _) = broadcast::channel(4096);
+        let heard = Arc::new(Heard::default());
+        let discovered = Arc::new(Discovered::new(store.discovered().await?));
         let writer = Writer {
+            heard: heard.clone(),
+            discovered: discovered.clone(),
+            recent: Recent::default(),
+            tidied: None,
             commands: received,
             store: writer,
             published: snapshot.clone(),
@@ -124,6 +133,9 @@ impl Control {
             shelf: Shelf::open(&options.state),
             files: site::Files::new(options.site),
             counters: super::Counters::default(),
+            heard,
+            discovered,
+            unreadable: known.unreadable,
             started: now,
         }))
     }

@@ -147,6 +147,7 @@ fn pinned() -> Pinned {
         deadlines: Deadlines::default(),
         disk: DiskRule::default(),
         may_destroy: Vec::new(),
+        wipe: false,
         handoff: true,
     }
 }
@@ -339,4 +340,154 @@ async fn a_frozen_site_and_an_unknown_machine_boot_nothing() {
         ..facts()
     };
     assert_eq!(control.ask(&stranger).action, Action::Ignore);
+}
+
+#[tokio::test]
+async fn who_repeats_itself_does_not_fill_the_store() {
+    let bench = Bench::new();
+    let control = bench.open().await;
+    bench.flag(&control).await.expect("flagged");
+    let claimed = |n: u16| EventKind::BootBegan {
+        mac: mac(),
+        firmware: Firmware::UEFI,
+        uuid: crate::model::MachineId::read(std::array::from_fn(|i| {
+            n.to_be_bytes()[i % 2].wrapping_add(i as u8)
+        })),
+    };
+    for n in 0..2000 {
+        control.note(event(1, claimed(n)));
+        control.note(event(1, EventKind::LocalServed));
+    }
+    control
+        .tell(event(1, EventKind::ScriptServed))
+        .await
+        .expect("what counts is recorded all the same");
+    bench.seconds.fetch_add(60, Ordering::Relaxed);
+    for n in 0..500 {
+        let kind = EventKind::AnswerFetched {
+            name: "preseed.cfg".into(),
+        };
+        control.tell(event(1, kind)).await.expect("served");
+        let kind = EventKind::Seen {
+            stage: crate::model::Stage::clean(&format!("task{n}")),
+            detail: String::new(),
+            by: "fai-monitor".into(),
+        };
+        control.note(event(1, kind));
+    }
+    control
+        .tell(event(1, EventKind::InstallerEnded))
+        .await
+        .expect("ended");
+    let records = control.store.events(0, None, 10_000).await.expect("events");
+    assert!(records.len() < 120, "{} records", records.len());
+    let count = |word: &str| records.iter().filter(|r| r.event.word() == word).count();
+    assert_eq!(count("boot-began"), 1);
+    assert_eq!((count("script-served"), count("installer-ended")), (1, 1));
+    assert_eq!(count("answer-fetched"), 2, "the change, and once more");
+}
+
+#[tokio::test]
+async fn memtest_is_served_for_one_boot_not_for_one_request() {
+    let bench = Bench::new();
+    let control = bench.open().await;
+    let mut records = control.subscribe();
+    let (done, wait) = oneshot::channel();
+    let expires = Timestamp::from_second(bench.seconds.load(Ordering::Relaxed) + 86_400);
+    let flag = Command::Flag {
+        event: Event {
+            system: web01(),
+            epoch: None,
+            kind: EventKind::Flagged {
+                purpose: Purpose::Once,
+                profile: "memtest".parse().expect("a name"),
+                revision: Digest([0; 32]),
+                expires: expires.expect("a time"),
+                attempts: 1,
+                retry_after_write: false,
+                actor: "root".into(),
+            },
+        },
+        epoch: 1,
+        pinned: Arc::new(Pinned {
+            kind: ProfileKind::Kernel,
+            ..pinned()
+        }),
+        done,
+    };
+    control.commands.send(flag).await.expect("a writer");
+    wait.await.expect("an answer").expect("flagged");
+    for _ in 0..3 {
+        let decision = control.ask(&facts());
+        assert!(matches!(decision.action, Action::Boot(_)), "{decision:?}");
+        control
+            .tell(event(1, EventKind::ScriptServed))
+            .await
+            .expect("iPXE tries again");
+        bench.seconds.fetch_add(2, Ordering::Relaxed);
+    }
+    bench.seconds.fetch_add(8, Ordering::Relaxed);
+    while records.recv().await.expect("a record").phase != Phase::Ready {}
+    assert_eq!(
+        control.ask(&facts()).action,
+        Action::LocalDisk,
+        "another boot"
+    );
+    let again = control.tell(event(1, EventKind::ScriptServed)).await;
+    assert!(matches!(
+        again,
+        Err(TellError::Refused(StepError::OwnDisk { .. }))
+    ));
+}
+
+#[tokio::test]
+async fn a_log_is_kept_with_its_build_and_without_tokens() {
+    let bench = Bench::new();
+    let control = bench.open().await;
+    let key = crate::model::BuildKey {
+        system: web01(),
+        epoch: 1,
+    };
+    control.hear(mac(), "before a build");
+    bench.flag(&control).await.expect("flagged");
+    control.hear(mac(), "before a boot");
+    control
+        .tell(event(1, EventKind::ScriptServed))
+        .await
+        .expect("served");
+    let token = control.key().token(&key, Scope::Read);
+    control.hear(
+        mac(),
+        &format!("url=http://10.77.0.1/b/{}/preseed.cfg", token.reveal()),
+    );
+    control.hear(
+        mac(),
+        "main-menu[254]: INFO: Menu item 'partman-base' selected",
+    );
+    control
+        .keep_log(&key, "report", "one\n\ntwo\n")
+        .await
+        .expect("durable");
+    let page = loop {
+        let page = control
+            .logs("web01", &Default::default())
+            .await
+            .expect("a log");
+        if page.lines.len() == 4 {
+            break page;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let mut texts: Vec<&str> = page.lines.iter().map(|l| l.text.as_str()).collect();
+    texts.sort_unstable();
+    assert_eq!(texts[2..], ["two", "url=http://10.77.0.1/b/../preseed.cfg"]);
+    let shown = control.list(&Default::default()).expect("a list");
+    let step = shown[0].build.as_ref().and_then(|b| b.step());
+    assert_eq!(step.as_deref(), Some("[partition]"));
+    assert_eq!(phase(&control), Phase::Booting, "a line moves nothing");
+    let later = crate::model::logs::LogQuery {
+        build: Some(2),
+        ..Default::default()
+    };
+    assert!(control.logs("web01", &later).await.is_err());
 }

@@ -43,7 +43,7 @@ impl Control {
         let profile = snapshot.site.profile_of(&system);
         let events = self
             .store
-            .latest_events(Some(&system.name), 12)
+            .latest_events(Some(std::slice::from_ref(&system.name)), 12)
             .await
             .unwrap_or_default();
         Ok(ShowView {
@@ -64,6 +64,7 @@ impl Control {
                 .map_or_else(String::new, |d| d.why.to_string()),
             hint: decision.as_ref().and_then(|d| hint(d, Some(&system))),
             expected: self.expected(&snapshot, &system).await,
+            host_keys: self.store.host_keys(&system.name).await.unwrap_or_default(),
             events: events.iter().map(event_view).collect(),
         })
     }
@@ -102,11 +103,15 @@ impl Control {
         if let Some(at) = build.deadline {
             text.push_str(&format!(", by {at:.0}"));
         }
-        let beginnings = self
-            .store
-            .beginnings(&build.profile)
+        // Machines alike, if there were any: another firmware takes another time.
+        let (store, profile) = (&self.store, &build.profile);
+        let mut beginnings = store
+            .beginnings(profile, build.firmware)
             .await
             .unwrap_or_default();
+        if beginnings.is_empty() {
+            beginnings = store.beginnings(profile, None).await.unwrap_or_default();
+        }
         if let Some(usual) = usual(&beginnings).get(build.phase.word()) {
             text.push_str(&format!(" (usually after {} s)", usual.as_secs()));
         }
@@ -168,7 +173,10 @@ impl Control {
         let decision = decide(&facts, &snapshot.situation(facts.mac, self.clock()));
         let mut seen: Vec<EventView> = Vec::new();
         if let Some(system) = &system {
-            let recorded = self.store.latest_events(Some(&system.name), 30).await;
+            let recorded = self
+                .store
+                .latest_events(Some(std::slice::from_ref(&system.name)), 30)
+                .await;
             seen.extend(recorded.unwrap_or_default().iter().map(event_view));
         }
         let macs: Vec<MacAddr> = system.as_ref().map_or_else(
@@ -218,19 +226,16 @@ impl Control {
             Some(self.named(&snapshot, &query.selection).await?)
         };
         let failed = |e: crate::store::StoreError| Refusal::failed(e.to_string());
-        let single = match systems.as_deref() {
-            Some([one]) => Some(one),
-            _ => None,
-        };
+        let names = systems.as_deref();
         let records = match query.after {
             Some(after) => self
                 .store
-                .events(after, single, limit)
+                .events(after, names, limit)
                 .await
                 .map_err(failed)?,
             None => self
                 .store
-                .latest_events(single, limit)
+                .latest_events(names, limit)
                 .await
                 .map_err(failed)?,
         };
@@ -239,10 +244,7 @@ impl Control {
             .map(|r| r.number)
             .or(query.after)
             .unwrap_or(0);
-        let wanted = |r: &&Record| {
-            systems.as_ref().is_none_or(|list| list.contains(&r.system))
-                && query.since.is_none_or(|since| r.time >= since)
-        };
+        let wanted = |r: &&Record| query.since.is_none_or(|since| r.time >= since);
         Ok(EventPage {
             events: records.iter().filter(wanted).map(event_view).collect(),
             cursor,
@@ -268,7 +270,10 @@ impl Control {
             return Err(refusal);
         }
         for name in &names {
-            let recorded = self.store.latest_events(Some(name), 1).await;
+            let recorded = self
+                .store
+                .latest_events(Some(std::slice::from_ref(name)), 1)
+                .await;
             let known = snapshot.site.systems.contains_key(name);
             if !known && recorded.map_or(true, |r| r.is_empty()) {
                 return Err(refusal);
@@ -443,6 +448,7 @@ pub(super) fn build_view(build: &Build) -> BuildView {
         since: build.since,
         phase: build.phase,
         stage: build.stage.as_ref().map(|s| s.to_string()),
+        observed: build.observed.as_ref().map(|s| s.to_string()),
         reason: build.reason.clone(),
         expected_by: build.deadline,
         ended: build.ended,

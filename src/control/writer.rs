@@ -11,12 +11,16 @@ use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::discovered::{Discovered, MOST};
+use super::heard::Heard;
+use super::recent::Recent;
 use super::snapshot::Snapshot;
 use super::{Clock, Told};
 use crate::boot::TokenKey;
-use crate::lifecycle::{StepError, step};
+use crate::lifecycle::deadline::after;
+use crate::lifecycle::{StepError, implied, silent, step};
 use crate::model::{
-    ArtefactIndex, BuildKey, Deadlines, Event, EventKind, Lease, Machine, Phase, Pinned,
+    ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Pinned,
     ProfileKind, Purpose, Record, SecretName, Site, Timestamp,
 };
 use crate::store::{Batch, RevisionRow, SecretRow, Writer as StoreWriter};
@@ -58,6 +62,11 @@ pub(super) enum Command {
         leases: Vec<Lease>,
         done: oneshot::Sender<Result<(), TellError>>,
     },
+    /// Lines of a build's log to make durable.
+    Lines {
+        lines: Vec<LogEntry>,
+        done: oneshot::Sender<Result<(), TellError>>,
+    },
     /// A new revision of the site.
     Site {
         site: Arc<Site>,
@@ -85,6 +94,8 @@ const GROUP: usize = 1024;
 const PACE: Duration = Duration::from_millis(1);
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(500);
+/// How often what is older than the site keeps is removed.
+const TIDY: Duration = Duration::from_secs(3600);
 
 pub(super) struct Writer {
     pub(super) commands: mpsc::Receiver<Command>,
@@ -94,6 +105,14 @@ pub(super) struct Writer {
     pub(super) key: TokenKey,
     pub(super) clock: Clock,
     pub(super) last_event: i64,
+    /// Lines that machines log.
+    pub(super) heard: Arc<Heard>,
+    /// Machines that were seen and not declared.
+    pub(super) discovered: Arc<Discovered>,
+    /// What was lately recorded.
+    pub(super) recent: Recent,
+    /// When the store was last tidied.
+    pub(super) tidied: Option<Timestamp>,
     /// When each build that is under way must have ended its phase.
     pub(super) due: HashMap<BuildKey, Timestamp>,
 }
@@ -106,6 +125,9 @@ struct Group {
     batch: Batch,
     waiting: Vec<Waiting>,
     due: Vec<(BuildKey, Option<Timestamp>)>,
+    lines: Vec<LogEntry>,
+    /// Answers that wait for the lines.
+    kept: Vec<Waiting>,
     last_event: i64,
     changed: bool,
 }
@@ -133,36 +155,58 @@ impl Writer {
                     self.commit(group).await;
                     committed = Some(Instant::now());
                 }
-                _ = tick.tick() => {
-                    let now = (self.clock)();
-                    let overdue: Vec<BuildKey> = self
-                        .due
-                        .iter()
-                        .filter(|(_, at)| now >= **at)
-                        .map(|(key, _)| key.clone())
-                        .collect();
-                    if !overdue.is_empty() {
-                        let events = overdue.into_iter().map(|key| Command::Note {
-                            event: Event {
-                                system: key.system,
-                                epoch: Some(key.epoch),
-                                kind: EventKind::DeadlinePassed,
-                            },
-                        });
-                        let group = self.group(events);
-                        self.commit(group).await;
-                    }
-                }
+                _ = tick.tick() => self.tick().await,
             }
         }
     }
 
-    fn group(&self, commands: impl Iterator<Item = Command>) -> Group {
+    /// What is due without anybody asking: deadlines, lines that wait, tidying.
+    async fn tick(&mut self) {
+        let now = (self.clock)();
+        let overdue: Vec<BuildKey> = self
+            .due
+            .iter()
+            .filter(|(_, at)| now >= **at)
+            .map(|(key, _)| key.clone())
+            .collect();
+        let lines = self.heard.take();
+        if !overdue.is_empty() || !lines.is_empty() {
+            let events = overdue.into_iter().map(|key| Command::Note {
+                event: Event {
+                    system: key.system,
+                    epoch: Some(key.epoch),
+                    kind: EventKind::DeadlinePassed,
+                },
+            });
+            let mut group = self.group(events);
+            group.lines.extend(lines);
+            self.commit(group).await;
+        }
+        let seen = self.discovered.news();
+        if !seen.is_empty()
+            && let Err(error) = self.store.discovered(&seen, MOST as u32).await
+        {
+            tracing::error!(%error, "discovered machines were not stored");
+        }
+        // Not before a site says how much is kept.
+        let loaded = self.published.load().site.revision != Site::default().revision;
+        if loaded && self.tidied.is_none_or(|at| now >= after(at, TIDY)) {
+            self.tidied = Some(now);
+            let keep = self.published.load().site.keep;
+            if let Err(error) = self.store.tidy(&keep, now).await {
+                tracing::error!(%error, "the store could not be tidied");
+            }
+        }
+    }
+
+    fn group(&mut self, commands: impl Iterator<Item = Command>) -> Group {
         let mut group = Group {
             next: (**self.published.load()).clone(),
             batch: Batch::default(),
             waiting: Vec::new(),
             due: Vec::new(),
+            lines: Vec::new(),
+            kept: Vec::new(),
             last_event: self.last_event,
             changed: false,
         };
@@ -172,16 +216,16 @@ impl Writer {
         group
     }
 
-    fn apply(&self, command: Command, group: &mut Group) {
+    fn apply(&mut self, command: Command, group: &mut Group) {
         match command {
             Command::Tell { event, done } => {
-                let told = self.event(event, None, group);
+                let told = self.event(event, None, group, false);
                 group.waiting.push(Box::new(move |stored| {
                     let _receiver_gone = done.send(stored.and(told.map_err(Into::into)));
                 }));
             }
             Command::Note { event } => {
-                if let Err(refusal) = self.event(event, None, group) {
+                if let Err(refusal) = self.event(event, None, group, true) {
                     tracing::debug!(%refusal, "an observation changed nothing");
                 }
             }
@@ -191,7 +235,7 @@ impl Writer {
                 pinned,
                 done,
             } => {
-                let told = self.event(event, Some((epoch, pinned)), group);
+                let told = self.event(event, Some((epoch, pinned)), group, false);
                 group.waiting.push(Box::new(move |stored| {
                     let _receiver_gone = done.send(stored.and(told.map_err(Into::into)));
                 }));
@@ -199,6 +243,12 @@ impl Writer {
             Command::Leases { leases, done } => {
                 group.batch.leases.extend(leases);
                 group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored);
+                }));
+            }
+            Command::Lines { lines, done } => {
+                group.lines.extend(lines);
+                group.kept.push(Box::new(move |stored| {
                     let _receiver_gone = done.send(stored);
                 }));
             }
@@ -239,10 +289,11 @@ impl Writer {
 
     /// Applies one event to the group's copy.
     fn event(
-        &self,
+        &mut self,
         event: Event,
         flag: Option<(u32, Arc<Pinned>)>,
         group: &mut Group,
+        noted: bool,
     ) -> Result<Told, StepError> {
         let now = (self.clock)();
         let Event {
@@ -250,11 +301,24 @@ impl Writer {
             epoch,
             kind,
         } = event;
-        let mut machine = group
-            .next
-            .machines
-            .get(&system)
-            .map_or_else(|| Machine::new(system.clone()), |m| (**m).clone());
+        let known = |group: &Group| {
+            let machine = group.next.machines.get(&system);
+            machine.map_or_else(|| Machine::new(system.clone()), |m| (**m).clone())
+        };
+        let mut machine = known(group);
+        let unheard = machine
+            .build
+            .as_ref()
+            .filter(|b| epoch == Some(b.key.epoch));
+        if let Some(before) = unheard.and_then(|was| implied(was, &kind)) {
+            let before = Event {
+                system: system.clone(),
+                epoch,
+                kind: before,
+            };
+            self.event(before, None, group, false)?;
+            machine = known(group);
+        }
         let last = machine.last_epoch();
         if let Some((rendered_for, _)) = &flag
             && *rendered_for != last + 1
@@ -274,23 +338,27 @@ impl Writer {
             .and_then(|b| group.next.pinned.get(&b.key))
             .map_or_else(Deadlines::default, |p| p.deadlines);
         let mut now_is = step(&system, was, last, &kind, &deadlines, now)?;
-        // A one-shot kernel such as memtest never reports: serving it is all there is to know.
-        if let (EventKind::ScriptServed, Some(build)) = (&kind, &mut now_is)
-            && build.purpose == Purpose::Once
-            && group
-                .next
-                .pinned
-                .get(&build.key)
-                .is_some_and(|p| p.kind == ProfileKind::Kernel)
-        {
-            build.phase = Phase::Ready;
-            build.deadline = None;
-            build.ended = Some(now);
-        }
+        let kernel = |build: &Build| {
+            let pinned = group.next.pinned.get(&build.key);
+            build.purpose == Purpose::Once && pinned.is_some_and(|p| p.kind == ProfileKind::Kernel)
+        };
+        now_is = now_is.map(|next| match kernel(&next) {
+            true => silent(was, next, &kind, now),
+            false => next,
+        });
         let build = now_is
             .clone()
             .or_else(|| was.cloned())
             .ok_or(StepError::NoBuild(system.clone()))?;
+        // What changes nothing that matters is not worth a row each time it is said.
+        let soft = match &now_is {
+            None => true,
+            Some(next) => noted && was.is_some_and(|was| is_soft(was, next)),
+        };
+        if soft && !self.recent.admit(&build.key, &kind, now) {
+            let build = was.cloned().unwrap_or(build);
+            return Ok(Told { build });
+        }
         group.last_event += 1;
         group.batch.records.push(Record {
             number: group.last_event,
@@ -337,7 +405,10 @@ impl Writer {
             for (key, deadline) in group.due {
                 match deadline {
                     Some(at) => self.due.insert(key, at),
-                    None => self.due.remove(&key),
+                    None => {
+                        self.recent.forget(&key);
+                        self.due.remove(&key)
+                    }
                 };
             }
             if group.changed {
@@ -351,7 +422,27 @@ impl Writer {
         for answer in group.waiting {
             answer(stored.clone());
         }
+        if group.lines.is_empty() {
+            return;
+        }
+        let keep = self.published.load().site.keep.log_lines;
+        let kept = self.store.log(&group.lines, keep).await.map_err(|error| {
+            tracing::error!(%error, "lines of machines' logs were not stored");
+            TellError::Store(error.to_string())
+        });
+        for answer in group.kept {
+            answer(kept.clone());
+        }
     }
+}
+
+/// Whether a build is where it was, so far as anything is decided by it.
+fn is_soft(was: &Build, next: &Build) -> bool {
+    let mut same = next.clone();
+    same.observed = was.observed.clone();
+    same.firmware = was.firmware;
+    same.uuid = was.uuid.clone();
+    same == *was
 }
 
 /// Which of a machine's two slots an event is about.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use dhcproto::v4::{MessageType, OptionCode};
 
 use super::wire::{self, Header, Options};
-use crate::model::{Door, MacAddr};
+use crate::model::{Door, MacAddr, MachineId};
 
 pub use super::wire::Malformed;
 
@@ -136,6 +136,14 @@ pub fn parse(bytes: &[u8]) -> Result<Request<'_>, Malformed> {
 }
 
 impl Request<'_> {
+    /// The machine's own identifier: option 97, type 0 (RFC 4578 section 2.3).
+    pub fn machine_id(&self) -> Option<MachineId> {
+        let [0, id @ ..] = self.uuid.as_deref()? else {
+            return None;
+        };
+        MachineId::read(id.try_into().ok()?)
+    }
+
     /// Whether the client can only receive broadcasts until it has an address.
     pub fn broadcast(&self) -> bool {
         self.flags & 0x8000 != 0

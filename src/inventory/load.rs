@@ -110,6 +110,7 @@ pub(super) fn parse_with(files: &FileSet, cache: &mut Cache, keep: bool) -> Pars
         subnets: settings.subnets.clone(),
         unknown: settings.unknown,
         frozen: settings.frozen,
+        keep: settings.keep,
         profiles,
         distros,
         systems: register.systems,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::field::{Field, Section};
 use super::subnet;
 use super::suggest::instead;
-use crate::model::{DhcpMode, Mirror, Server, Subnet, UnknownAction};
+use crate::model::{DhcpMode, Keep, Mirror, Server, Subnet, UnknownAction};
 
 /// The whole of `farrier.toml`.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub(super) struct Settings {
     pub(super) unknown: UnknownAction,
     pub(super) mirrors: BTreeMap<String, Mirror>,
     pub(super) frozen: Option<String>,
+    pub(super) keep: Keep,
 }
 
 impl Default for Settings {
@@ -27,13 +28,16 @@ impl Default for Settings {
             unknown: UnknownAction::Ignore,
             mirrors: BTreeMap::new(),
             frozen: None,
+            keep: Keep::default(),
         }
     }
 }
 
 /// Reads the file's root table.
 pub(super) fn settings(root: &Section<'_>) -> Settings {
-    root.only(&["server", "dhcp", "subnet", "unknown", "mirror", "freeze"]);
+    root.only(&[
+        "server", "dhcp", "subnet", "unknown", "mirror", "keep", "freeze",
+    ]);
     let mut settings = Settings::default();
     if let Some(section) = root.section("server", "[server]") {
         settings.server = server(&section);
@@ -57,6 +61,9 @@ pub(super) fn settings(root: &Section<'_>) -> Settings {
         ];
         let action = section.get("action").and_then(|f| one_of(&f, &actions));
         settings.unknown = action.unwrap_or(UnknownAction::Ignore);
+    }
+    if let Some(section) = root.section("keep", "[keep]") {
+        settings.keep = keep(&section);
     }
     if let Some(field) = root.get("subnet") {
         settings.subnets = subnet::subnets(&field);
@@ -96,6 +103,26 @@ fn server(section: &Section<'_>) -> Server {
         }
     }
     server
+}
+
+fn keep(section: &Section<'_>) -> Keep {
+    section.only(&["events", "builds", "revisions", "log_lines", "leases"]);
+    let mut keep = Keep::default();
+    for (key, figure, least) in [
+        ("events", &mut keep.events, 1000),
+        ("builds", &mut keep.builds, 1),
+        ("revisions", &mut keep.revisions, 1),
+        ("log_lines", &mut keep.log_lines, 100),
+    ] {
+        let given = section
+            .get(key)
+            .and_then(|f| f.integer(least..=1_000_000_000));
+        if let Some(given) = given.and_then(|n| u32::try_from(n).ok()) {
+            *figure = given;
+        }
+    }
+    keep.leases = section.duration("leases").unwrap_or(keep.leases);
+    keep
 }
 
 /// An interface name as the kernel allows it: at most 15 bytes, no slash, no space.

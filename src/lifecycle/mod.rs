@@ -2,10 +2,14 @@
 
 pub mod deadline;
 pub mod disks;
+pub mod log;
+pub mod observed;
 pub mod scope;
+pub mod silent;
 pub mod step;
 pub mod usual;
 
 pub use deadline::{expected_next, next_deadline};
 pub use scope::scope_open;
-pub use step::{StepError, step};
+pub use silent::silent;
+pub use step::{StepError, implied, step};

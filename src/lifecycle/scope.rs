@@ -7,12 +7,14 @@ use crate::model::{Build, Phase, Purpose};
 ///
 /// A stalled build still hears reports: that nothing came in time proves no failure, and a slow
 /// machine may yet tell the truth. It gets no documents any more.
+///
+/// The hand-off opens as soon as the installer has asked for it: the report of the installer's end
+/// may be lost, and the first boot must not be. That holds for a held build too, for a machine that
+/// restarts while its end is unheard looks like one that was cut off.
 pub fn scope_open(build: &Build, scope: Scope) -> bool {
     if build.purpose == Purpose::Once {
         return match scope {
-            Scope::Read | Scope::Report => {
-                matches!(build.phase, Phase::Booting | Phase::Ready)
-            }
+            Scope::Read | Scope::Report => build.phase == Phase::Booting,
             Scope::Secret => false,
         };
     }
@@ -22,10 +24,15 @@ pub fn scope_open(build: &Build, scope: Scope) -> bool {
             build.phase,
             Phase::Booting | Phase::Installing | Phase::Installed | Phase::Stalled
         ),
-        Scope::Secret => matches!(
-            build.phase,
-            Phase::Installed | Phase::Configuring | Phase::Ready | Phase::Stalled | Phase::Failed
-        ),
+        Scope::Secret => match build.phase {
+            Phase::Installing | Phase::Held => build.handoff_asked,
+            Phase::Installed
+            | Phase::Configuring
+            | Phase::Ready
+            | Phase::Stalled
+            | Phase::Failed => true,
+            Phase::Idle | Phase::Armed | Phase::Booting => false,
+        },
     }
 }
 

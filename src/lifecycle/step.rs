@@ -10,10 +10,12 @@
 use std::time::Duration;
 
 use super::deadline::{after, next_deadline};
+use super::observed;
 use crate::boot::decide::may_boot;
 use crate::model::event::printable;
 use crate::model::{
-    Build, BuildKey, Deadlines, EventKind, Name, Phase, Purpose, Stage, Timestamp, Why,
+    Build, BuildKey, Deadlines, EventKind, Firmware, MachineId, Name, Phase, Purpose, Stage,
+    Timestamp, Why,
 };
 
 /// Why an event was not accepted. Nothing changed.
@@ -70,7 +72,7 @@ pub enum StepError {
 
 /// A firmware conversation this soon after the boot script was served belongs to the same boot:
 /// a ROM asks twice and tries each interface.
-const SAME_BOOT: Duration = Duration::from_secs(8);
+pub(super) const SAME_BOOT: Duration = Duration::from_secs(8);
 
 /// What becomes of the build `was` when `event` happens. `None` as a result means that the event is
 /// worth recording but changes nothing.
@@ -103,6 +105,7 @@ pub fn step(
         if phase != was.phase {
             build.phase = phase;
             build.since = now;
+            build.observed = None;
             build.deadline = next_deadline(phase, deadlines, now);
             build.ended = (!phase.is_active()).then_some(now);
         }
@@ -115,6 +118,14 @@ pub fn step(
             b.reason = Some(printable(reason, 500));
         })
     };
+    let redeem = |key: &str| {
+        moved(Configuring, &|b| {
+            b.handoff_key = Some(key.to_string());
+            b.stage = None;
+            b.reason = None;
+            b.fresh_boot = false;
+        })
+    };
     let once = was.purpose == Purpose::Once;
     use Phase::{
         Armed, Booting, Configuring, Failed, Held, Idle, Installed, Installing, Ready, Stalled,
@@ -125,7 +136,17 @@ pub fn step(
             Idle | Ready => refused("cancelling"),
             _ => moved(Idle, &|b| b.reason = Some(format!("cancelled by {actor}"))),
         },
-        EventKind::BootBegan { .. } => boot_began(was, now, &moved, &ends),
+        EventKind::BootBegan { firmware, uuid, .. } => {
+            boot_began(was, now, *firmware, uuid.as_ref(), &moved, &ends)
+        }
+        EventKind::AddressBound { ip, instead_of } => match was.phase {
+            Armed | Booting | Installing | Installed | Held | Stalled
+                if was.address == *instead_of =>
+            {
+                moved(was.phase, &|b| b.address = Some(*ip))
+            }
+            _ => refused("binding it to another address"),
+        },
         EventKind::ScriptServed => script_served(system, was, now, deadlines),
         EventKind::LocalServed => match (was.phase, may_boot(was, now)) {
             (Booting | Installing, Err(why)) => ends(Held, was.phase.word(), &why.to_string()),
@@ -158,9 +179,22 @@ pub fn step(
             _ => refused("writing a disk"),
         },
         EventKind::Progress { stage, .. } => match was.phase {
-            Booting if !once => moved(Installing, &|b| b.stage = Some(stage.clone())),
-            Installing | Configuring => moved(was.phase, &|b| b.stage = Some(stage.clone())),
+            Booting if !once => moved(Installing, &|b| said(b, stage)),
+            Installing | Configuring => moved(was.phase, &|b| said(b, stage)),
             _ => Ok(None),
+        },
+        EventKind::HandoffAsked => match was.phase {
+            Installing if !was.handoff_asked => moved(was.phase, &|b| b.handoff_asked = true),
+            Installing | Installed => Ok(None),
+            _ => refused("asking for the hand-off"),
+        },
+        EventKind::EndImplied => match was.phase {
+            Installing | Held if was.handoff_asked => moved(Installed, &|b| {
+                b.stage = None;
+                b.reason = None;
+                b.fresh_boot = false;
+            }),
+            _ => refused("ending an install"),
         },
         EventKind::InstallerEnded => match was.phase {
             Booting | Installing | Stalled if !once => moved(Installed, &|b| {
@@ -179,11 +213,8 @@ pub fn step(
             _ => refused("reporting a failure"),
         },
         EventKind::HandoffRedeemed { key } => match was.phase {
-            Installed | Stalled if was.handoff_key.is_none() => moved(Configuring, &|b| {
-                b.handoff_key = Some(key.clone());
-                b.stage = None;
-                b.reason = None;
-            }),
+            Installed | Stalled if was.handoff_key.is_none() => redeem(key),
+            Installing | Held if was.handoff_asked && was.handoff_key.is_none() => redeem(key),
             // Its answer may have been lost, or its memory with a power cut. Once it has reported
             // there is nothing left to ask for.
             Configuring | Stalled if was.handoff_key.as_ref() == Some(key) => Ok(None),
@@ -196,7 +227,12 @@ pub fn step(
                  this machine"
             ));
         }),
-        EventKind::Leased { .. } | EventKind::Fetched { .. } => Ok(None),
+        EventKind::Leased { .. } | EventKind::Fetched { .. } | EventKind::Seen { .. } => {
+            Ok(observed::seen(was, event).map(|stage| Build {
+                observed: Some(stage),
+                ..was.clone()
+            }))
+        }
         EventKind::AgentReported(report) => match was.phase {
             Installed | Configuring | Stalled => match report.class.as_str() {
                 "ok" | "changed" => moved(Ready, &|b| {
@@ -205,7 +241,7 @@ pub fn step(
                 }),
                 "reboot" => moved(Configuring, &|b| {
                     b.stage = Some(Stage::clean("reboot"));
-                    b.deadline = next_deadline(Configuring, deadlines, now);
+                    b.deadline = restarted(b, deadlines, now);
                 }),
                 _ => ends(Failed, "configure", tail(&report.log)),
             },
@@ -222,8 +258,36 @@ pub fn step(
     }
 }
 
+/// An agent that asks for restart after restart does not configure for ever.
+const RESTARTS_TAKE: u32 = 4;
+
+/// The deadline after a restart that the agent asked for: a new one, but never later than four times
+/// the time allowed since it began.
+fn restarted(build: &Build, deadlines: &Deadlines, now: Timestamp) -> Option<Timestamp> {
+    let renewed = next_deadline(Phase::Configuring, deadlines, now);
+    let longest = deadlines.configure.saturating_mul(RESTARTS_TAKE);
+    renewed.map(|at| at.min(after(build.since, longest)))
+}
+
+/// What the machine says itself is better than what was seen of it.
+fn said(build: &mut Build, stage: &Stage) {
+    build.stage = Some(stage.clone());
+    build.observed = None;
+}
+
 fn tail(text: &str) -> &str {
     text.trim().lines().last().unwrap_or("no reason was given")
+}
+
+/// What must have happened before this, if it was not heard: told first, and recorded as such.
+///
+/// Installers give up on a server that is down and restart all the same. So whoever takes the
+/// hand-off that the installer placed shows that it ended.
+pub fn implied(was: &Build, event: &EventKind) -> Option<EventKind> {
+    let unheard = matches!(was.phase, Phase::Installing | Phase::Held)
+        && was.handoff_asked
+        && was.handoff_key.is_none();
+    (unheard && matches!(event, EventKind::HandoffRedeemed { .. })).then_some(EventKind::EndImplied)
 }
 
 fn flag(
@@ -279,6 +343,11 @@ fn flag(
         disk: None,
         retry_after_write: *retry_after_write,
         handoff_key: None,
+        handoff_asked: false,
+        address: None,
+        firmware: None,
+        uuid: None,
+        observed: None,
         alarm: None,
         actor: actor.clone(),
     })
@@ -288,12 +357,33 @@ type Moved<'a> = &'a dyn Fn(Phase, &dyn Fn(&mut Build)) -> Result<Option<Build>,
 type Ends<'a> = &'a dyn Fn(Phase, &str, &str) -> Result<Option<Build>, StepError>;
 
 /// A firmware began a boot. While the installer should be running this means that it was cut off.
+///
+/// A hardware address is easily claimed. So while armed the build learns which machine and firmware
+/// it is about, and from then on a conversation that gives another machine's identifier is not its
+/// own. Firmware that gives none is taken at its word.
 fn boot_began(
     was: &Build,
     now: Timestamp,
+    firmware: Firmware,
+    uuid: Option<&MachineId>,
     moved: Moved<'_>,
     ends: Ends<'_>,
 ) -> Result<Option<Build>, StepError> {
+    if was.phase == Phase::Armed {
+        let known = was.firmware == Some(firmware) && (uuid.is_none() || was.uuid.as_ref() == uuid);
+        if known {
+            return Ok(None);
+        }
+        return moved(was.phase, &|b| {
+            b.firmware = Some(firmware);
+            b.uuid = uuid.cloned().or_else(|| b.uuid.clone());
+        });
+    }
+    if let (Some(ours), Some(theirs)) = (&was.uuid, uuid)
+        && !ours.is(theirs)
+    {
+        return Ok(None);
+    }
     if !matches!(was.phase, Phase::Booting | Phase::Installing) || was.fresh_boot {
         return Ok(None);
     }
@@ -330,6 +420,8 @@ fn script_served(
         build.since = now;
         build.deadline = next_deadline(Phase::Booting, deadlines, now);
         build.stage = None;
+        build.observed = None;
+        build.handoff_asked = false;
     }
     build.fresh_boot = false;
     build.started = build.started.or(Some(now));

@@ -29,6 +29,7 @@ fn began() -> EventKind {
     EventKind::BootBegan {
         mac: "52:54:00:00:00:01".parse().expect("a mac"),
         firmware: Firmware::BIOS,
+        uuid: None,
     }
 }
 
@@ -416,4 +417,129 @@ fn a_failed_agent_fails_the_build_with_its_last_line() {
     assert_eq!(build.phase, Phase::Failed);
     assert_eq!(build.reason.as_deref(), Some("last line"));
     assert_eq!(build.stage.expect("a stage").as_str(), "configure");
+}
+
+#[test]
+fn a_hand_off_that_was_asked_for_outlives_an_unheard_end() {
+    let mut events = vec![
+        (0, flagged(Purpose::Install, 2)),
+        (1, EventKind::ScriptServed),
+        (2, answer()),
+        (3, permitted()),
+        (4, EventKind::HandoffAsked),
+    ];
+    let installing = run(&events).expect("installing");
+    assert_eq!(
+        implied(&installing, &redeemed("k")),
+        Some(EventKind::EndImplied)
+    );
+    events.push((60, began()));
+    let held = run(&events).expect("held");
+    assert_eq!(held.phase, Phase::Held, "it looks like a power cut");
+    assert_eq!(implied(&held, &redeemed("k")), Some(EventKind::EndImplied));
+    events.push((61, EventKind::EndImplied));
+    events.push((61, redeemed("k")));
+    let build = run(&events).expect("taken");
+    assert_eq!((build.phase, build.ended), (Phase::Configuring, None));
+    assert_eq!(implied(&build, &redeemed("k")), None);
+
+    let unasked = build_in(Phase::Installing);
+    assert_eq!(implied(&unasked, &redeemed("k")), None);
+    let told = |event: &EventKind| {
+        let deadlines = Deadlines::default();
+        step(&web01(), Some(&unasked), 1, event, &deadlines, at(10))
+    };
+    for event in [EventKind::EndImplied, redeemed("k")] {
+        assert!(matches!(told(&event), Err(StepError::NotInPhase { .. })));
+    }
+}
+
+fn id(first: u8) -> Option<MachineId> {
+    let mut bytes = [7; 16];
+    bytes[0] = first;
+    MachineId::read(bytes)
+}
+
+#[test]
+fn a_claimed_hardware_address_does_not_hold_a_build() {
+    let began = |uuid| EventKind::BootBegan {
+        mac: "52:54:00:00:00:01".parse().expect("a mac"),
+        firmware: Firmware::UEFI,
+        uuid,
+    };
+    let until = |uuid| {
+        run(&[
+            (0, flagged(Purpose::Install, 2)),
+            (1, began(id(1))),
+            (2, EventKind::ScriptServed),
+            (3, answer()),
+            (4, permitted()),
+            (60, began(uuid)),
+        ])
+        .expect("a build")
+    };
+    assert_eq!(until(id(2)).phase, Phase::Installing, "another machine's");
+    assert_eq!(until(id(1)).phase, Phase::Held, "its own");
+    assert_eq!(
+        until(None).phase,
+        Phase::Held,
+        "one that gives none is believed"
+    );
+    assert_eq!(until(id(1)).firmware, Some(Firmware::UEFI));
+}
+
+#[test]
+fn an_identifier_is_the_same_in_either_byte_order() {
+    let bytes: [u8; 16] = std::array::from_fn(|i| i as u8);
+    let mut swapped = bytes;
+    swapped[..4].reverse();
+    swapped[4..6].reverse();
+    swapped[6..8].reverse();
+    let read = |b| MachineId::read(b).expect("one");
+    assert!(read(bytes).is(&read(swapped)) && read(swapped).is(&read(bytes)));
+    assert!(!read(bytes).is(&id(1).expect("one")));
+    assert_eq!(MachineId::read([0xff; 16]), None, "boards without one");
+}
+
+#[test]
+fn restart_after_restart_ends_in_time() {
+    let lasts = i64::try_from(Deadlines::default().configure.as_secs()).expect("seconds");
+    let mut build = build_in(Phase::Configuring);
+    let mut now = 10;
+    while build.phase == Phase::Configuring {
+        assert!(now < 10 * lasts, "it restarts for ever");
+        let due = build.deadline.expect("a deadline");
+        let event = if at(now) >= due {
+            EventKind::DeadlinePassed
+        } else {
+            agent("reboot")
+        };
+        let next = step(
+            &web01(),
+            Some(&build),
+            1,
+            &event,
+            &Deadlines::default(),
+            at(now),
+        );
+        build = next.expect("accepted").expect("a change");
+        now += 60;
+    }
+    assert_eq!(build.phase, Phase::Stalled);
+    assert!(now > 3 * lasts, "a few restarts are fine");
+}
+
+#[test]
+fn a_one_shots_tokens_die_when_it_is_up() {
+    let mut events = vec![(0, flagged(Purpose::Once, 1)), (1, EventKind::ScriptServed)];
+    let booting = run(&events).expect("booting");
+    let up = EventKind::InstallerStarted {
+        detail: "sshd".into(),
+    };
+    events.push((3, up));
+    let up = run(&events).expect("up");
+    for scope in [crate::boot::Scope::Read, crate::boot::Scope::Report] {
+        assert!(crate::lifecycle::scope_open(&booting, scope));
+        assert!(!crate::lifecycle::scope_open(&up, scope));
+    }
 }

@@ -1,4 +1,4 @@
-//! How long a phase usually lasts: the median of earlier builds of the same profile.
+//! How long a phase usually lasts: the median of earlier builds of the same profile and firmware.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

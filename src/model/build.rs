@@ -1,8 +1,10 @@
 //! A build: one numbered attempt to (re)make a system.
 
+use std::net::Ipv4Addr;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Name, Phase, Stage, Timestamp};
+use super::{Digest, Firmware, Name, Phase, Stage, Timestamp};
 
 /// Which build of which system: stale call-backs cannot finish a newer one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,9 +70,61 @@ pub struct Build {
     /// The digest of the first-boot unit's own random key: the hand-off is redeemed once, and asking
     /// again with the same key gets the same answer until the result is reported.
     pub handoff_key: Option<String>,
+    /// The installer asked where its hand-off is: it is about to end, and the first boot may come
+    /// before its last report does.
+    #[serde(default)]
+    pub handoff_asked: bool,
+    /// Where another server hands out the addresses: the one that the boot script went to. The
+    /// build's tokens work from nowhere else.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
+    /// The firmware that booted it.
+    #[serde(default)]
+    pub firmware: Option<Firmware>,
+    /// The machine's own identifier, as its firmware gave it while the build was armed (option 97).
+    #[serde(default)]
+    pub uuid: Option<MachineId>,
+    /// What was last seen of it, if that is newer than what it last said itself. It moves nothing.
+    #[serde(default)]
+    pub observed: Option<Stage>,
     /// Something happened that a person must look at, in a sentence: it stays until the next flag.
     #[serde(default)]
     pub alarm: Option<String>,
     /// Who flagged it.
     pub actor: String,
+}
+
+/// A machine's identifier (RFC 4578 option 97, SMBIOS type 1), as 32 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MachineId(String);
+
+impl MachineId {
+    /// Reads the sixteen bytes; none for what boards without an identifier send (all the same byte).
+    pub fn read(bytes: [u8; 16]) -> Option<MachineId> {
+        let blank = bytes.iter().all(|b| *b == bytes[0]);
+        (!blank).then(|| MachineId(bytes.iter().map(|b| format!("{b:02x}")).collect()))
+    }
+
+    /// Whether both are one machine's. SMBIOS writes the first three fields in either byte order,
+    /// and a ROM and the loader after it need not agree.
+    pub fn is(&self, other: &MachineId) -> bool {
+        self == other || self.swapped() == other.0
+    }
+
+    /// Its 32 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn swapped(&self) -> String {
+        let pairs: Vec<&str> = (0..16)
+            .filter_map(|i| self.0.get(i * 2..i * 2 + 2))
+            .collect();
+        let order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+        order
+            .iter()
+            .filter_map(|i| pairs.get(*i).copied())
+            .collect()
+    }
 }

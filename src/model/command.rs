@@ -133,6 +133,9 @@ pub struct FlagOutcome {
     pub disk: DiskRule,
     /// What may be on it (`blank`, `linux`, `any`...).
     pub may_destroy: Vec<String>,
+    /// The system says `wipe = true`: whatever else is on it too, save what other machines may be
+    /// using.
+    pub wipe: bool,
     /// Refuses to be rebuilt.
     pub protected: bool,
     /// Why it was not, or would not be, flagged.
@@ -151,7 +154,7 @@ impl FlagReport {
         for m in &self.machines {
             let disk = serde_json::to_string(&m.disk).unwrap_or_default();
             text.push_str(&format!(
-                "{} {:?} {} {} {:?} {} {:?} {}\n",
+                "{} {:?} {} {} {:?} {} {:?} {} {}\n",
                 m.name,
                 m.purpose,
                 m.profile,
@@ -159,6 +162,7 @@ impl FlagReport {
                 m.last_build,
                 disk,
                 m.may_destroy,
+                m.wipe,
                 m.refusal.is_some()
             ));
         }

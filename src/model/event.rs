@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Firmware, MacAddr, Name, Purpose, Stage, Timestamp};
+use super::{Digest, Firmware, MacAddr, MachineId, Name, Purpose, Stage, Timestamp};
 
 /// Something that happened. `control.tell` takes nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,27 @@ pub enum EventKind {
         mac: MacAddr,
         /// What it is.
         firmware: Firmware,
+        /// The machine's own identifier, if it gave one (option 97).
+        #[serde(default)]
+        uuid: Option<MachineId>,
+    },
+    /// Where another server hands out the addresses: the one that the boot script is about to go to,
+    /// or the installed system now has.
+    AddressBound {
+        /// The address.
+        ip: Ipv4Addr,
+        /// What it was before, as the door saw it: of two that come at once, one is refused.
+        instead_of: Option<Ipv4Addr>,
+    },
+    /// Something that tells where the machine stands, though it says nothing itself: what it fetched
+    /// from a mirror, a line of its log. Anybody may have sent it, so it moves nothing.
+    Seen {
+        /// The step it is at.
+        stage: Stage,
+        /// More.
+        detail: String,
+        /// What it was seen by: `mirror`, `fai-monitor`, `syslog`.
+        by: String,
     },
     /// An address was acknowledged.
     Leased {
@@ -104,8 +125,12 @@ pub enum EventKind {
         /// More.
         detail: String,
     },
+    /// The installer asked where its hand-off is.
+    HandoffAsked,
     /// The installer succeeded.
     InstallerEnded,
+    /// The installer's end was not heard, and the hand-off it placed is being taken: it ended.
+    EndImplied,
     /// The installer, or a step of it, failed.
     InstallerFailed {
         /// Where.
@@ -163,6 +188,10 @@ impl EventKind {
             EventKind::WritePermitted { .. } => "write-permitted",
             EventKind::WriteRefused { .. } => "write-refused",
             EventKind::Progress { .. } => "progress",
+            EventKind::AddressBound { .. } => "address-bound",
+            EventKind::Seen { .. } => "seen",
+            EventKind::HandoffAsked => "handoff-asked",
+            EventKind::EndImplied => "end-implied",
             EventKind::InstallerEnded => "installer-ended",
             EventKind::InstallerFailed { .. } => "installer-failed",
             EventKind::HandoffRedeemed { .. } => "handoff-redeemed",
@@ -190,7 +219,7 @@ impl EventKind {
                 Purpose::Once => format!("to boot `{profile}` once, by {actor}"),
             },
             EventKind::Cancelled { actor } => format!("by {actor}"),
-            EventKind::BootBegan { mac, firmware } => {
+            EventKind::BootBegan { mac, firmware, .. } => {
                 let http = if firmware.http { ", HTTP boot" } else { "" };
                 format!("{} firmware{http}, {mac}", firmware.word())
             }
@@ -212,7 +241,15 @@ impl EventKind {
             EventKind::WriteRefused { reason } => printable(reason, 500),
             EventKind::Progress { stage, detail } if detail.is_empty() => stage.to_string(),
             EventKind::Progress { stage, detail } => format!("{stage}: {}", printable(detail, 200)),
+            EventKind::AddressBound { ip, .. } => format!("its tokens work from {ip} only"),
+            EventKind::Seen { stage, detail, by } => {
+                format!("{stage} ({by}: {})", printable(detail, 200))
+            }
+            EventKind::HandoffAsked => "the installer places the hand-off".to_string(),
             EventKind::InstallerEnded => "the installer reports success".to_string(),
+            EventKind::EndImplied => {
+                "its end was not heard; the installed system takes its hand-off".to_string()
+            }
             EventKind::InstallerFailed { stage, detail } => {
                 format!("{stage}: {}", last_line(detail))
             }

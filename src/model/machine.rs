@@ -34,6 +34,12 @@ impl Machine {
         of(&self.build).max(of(&self.once))
     }
 
+    /// The one-shot that is under way, else the build.
+    pub fn current(&self) -> Option<&Build> {
+        let once = self.once.as_ref().filter(|b| b.phase.is_active());
+        once.or(self.build.as_ref())
+    }
+
     /// The build or one-shot with this epoch.
     pub fn with_epoch(&self, epoch: u32) -> Option<&Build> {
         [&self.build, &self.once]
@@ -69,6 +75,10 @@ pub struct Pinned {
     pub disk: super::DiskRule,
     /// What may be on a disk that is overwritten.
     pub may_destroy: Vec<String>,
+    /// The operator's word that the disk may be overwritten whatever the profile allows, save what
+    /// other machines may be using.
+    #[serde(default)]
+    pub wipe: bool,
     /// First boot hands over to an agent; otherwise the first report makes it Ready.
     pub handoff: bool,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use imbl::{HashMap, OrdMap};
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ pub struct Site {
     pub mirrors: BTreeMap<String, Mirror>,
     /// `[freeze]`: nothing may be installed while this holds a reason.
     pub frozen: Option<String>,
+    /// `[keep]`.
+    pub keep: Keep,
     /// `profiles/`.
     pub profiles: BTreeMap<Name, Arc<Profile>>,
     /// `boot/`.
@@ -37,6 +40,33 @@ pub struct Site {
     pub by_mac: HashMap<MacAddr, Arc<System>>,
     /// Which system an address is reserved for.
     pub by_ip: HashMap<Ipv4Addr, Arc<System>>,
+}
+
+/// `[keep]` of `farrier.toml`: how much of the past stays in the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Events of the whole site, the newest.
+    pub events: u32,
+    /// Builds of one system, the newest, with what they pinned and their logs.
+    pub builds: u32,
+    /// Revisions of the site, the newest; those that a kept build pins stay too.
+    pub revisions: u32,
+    /// Lines of one build's log, the newest.
+    pub log_lines: u32,
+    /// Leases for this long after they ended, so that a machine gets its old address again.
+    pub leases: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep {
+            events: 1_000_000,
+            builds: 20,
+            revisions: 500,
+            log_lines: 20_000,
+            leases: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
 }
 
 /// `[server]` of `farrier.toml`.
@@ -107,6 +137,7 @@ impl Default for Site {
             unknown: UnknownAction::Ignore,
             mirrors: BTreeMap::new(),
             frozen: None,
+            keep: Keep::default(),
             profiles: BTreeMap::new(),
             distros: BTreeMap::new(),
             systems: OrdMap::new(),

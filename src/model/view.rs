@@ -60,6 +60,9 @@ pub struct BuildView {
     pub phase: Phase,
     /// The step it is at, or where it failed.
     pub stage: Option<String>,
+    /// The step it was last seen at, if that is newer than what it last said itself. Inferred, and
+    /// not authenticated.
+    pub observed: Option<String>,
     /// Why it failed, stalled or is held.
     pub reason: Option<String>,
     /// When the present phase must have ended.
@@ -75,6 +78,14 @@ pub struct BuildView {
     pub alarm: Option<String>,
     /// The first twelve digits of the revision it pins.
     pub revision: String,
+}
+
+impl BuildView {
+    /// The step it is at, in a word: what it said itself, or in brackets what was seen of it since.
+    pub fn step(&self) -> Option<String> {
+        let seen = self.observed.as_ref().map(|stage| format!("[{stage}]"));
+        seen.or_else(|| self.stage.clone())
+    }
 }
 
 /// A system as `show` prints it: what `ls` has, and more.
@@ -96,6 +107,8 @@ pub struct ShowView {
     pub hint: Option<String>,
     /// What is expected next, and by when.
     pub expected: Option<String>,
+    /// Its ssh host public keys, as the latest build that reported any did.
+    pub host_keys: Vec<String>,
     /// The latest events, oldest first.
     pub events: Vec<EventView>,
 }
@@ -184,6 +197,27 @@ pub struct LeaseView {
     pub expires: Option<Timestamp>,
     /// Host name the client gave.
     pub hostname: Option<String>,
+}
+
+/// A machine that was seen and not declared, as `discovered ls` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoveredView {
+    /// Its interface.
+    pub mac: MacAddr,
+    /// Its firmware (`bios`, `uefi`...), if it booted by network.
+    pub firmware: Option<String>,
+    /// The machine's own identifier, if its firmware gave one (option 97).
+    pub uuid: Option<String>,
+    /// Host name it gave.
+    pub hostname: Option<String>,
+    /// The relay it was seen behind.
+    pub relay: Option<Ipv4Addr>,
+    /// When it was seen first.
+    pub first_seen: Timestamp,
+    /// When it was seen last.
+    pub last_seen: Timestamp,
+    /// How often, requests counted.
+    pub times: u64,
 }
 
 /// A distro as `distro ls` prints it.

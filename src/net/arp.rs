@@ -1,4 +1,4 @@
-//! An ARP entry for a client that cannot answer ARP yet.
+//! ARP entries: one for a client that cannot answer ARP yet, and who answers at an address.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -46,3 +46,39 @@ pub(super) fn set(
 
 /// linux/sockios.h; libc has it for some targets only.
 const SIOCSARP: libc::Ioctl = 0x8955;
+
+/// The hardware address that answers ARP for this address, as the kernel knows it: of a host that a
+/// connection is open with and that is on one of this host's own networks, always.
+pub fn neighbour(ip: Ipv4Addr) -> Option<MacAddr> {
+    find(&std::fs::read_to_string("/proc/net/arp").ok()?, ip)
+}
+
+/// Reads `/proc/net/arp`: IP address, hardware type, flags, hardware address, mask, device. Only
+/// complete entries (ATF_COM) count.
+fn find(table: &str, ip: Ipv4Addr) -> Option<MacAddr> {
+    table.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        if words.next()?.parse() != Ok(ip) {
+            return None;
+        }
+        let flags = words.nth(1)?.strip_prefix("0x")?;
+        let flags = libc::c_int::from_str_radix(flags, 16).ok()?;
+        let mac = words.next()?.parse().ok()?;
+        (flags & libc::ATF_COM != 0).then_some(mac)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complete_entries_of_the_kernels_table() {
+        let table = "IP address       HW type     Flags       HW address            Mask     Device\n\
+             10.77.0.5        0x1         0x2         52:54:00:00:00:05     *        br0\n\
+             10.77.0.6        0x1         0x0         00:00:00:00:00:00     *        br0\n";
+        let of = |last| find(table, Ipv4Addr::new(10, 77, 0, last));
+        assert_eq!(of(5), "52:54:00:00:00:05".parse().ok());
+        assert_eq!((of(6), of(7)), (None, None));
+    }
+}

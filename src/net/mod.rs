@@ -11,6 +11,7 @@ mod ping;
 mod probe;
 mod socket;
 
+pub use arp::neighbour;
 pub use batch::{BATCH, Datagram, Inbox, Outgoing, send};
 pub use clock::clock_synchronised;
 pub use interface::{Interface, interfaces};

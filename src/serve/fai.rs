@@ -2,7 +2,7 @@
 //!
 //! A machine sends `HOST TASKBEGIN task`, `HOST TASKEND task code`, `HOST TASKERROR task code` and
 //! the like (fai-monitor(8)). The lines carry no token: whoever holds the machine's address may send
-//! them, so they are progress and never move a build forward.
+//! them, so they are shown as seen and never move a build.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -126,7 +126,11 @@ async fn hear(mut stream: TcpStream, from: IpAddr, waist: &dyn Waist) {
         waist.note(Event {
             system: system.name.clone(),
             epoch: None,
-            kind: EventKind::Progress { stage, detail },
+            kind: EventKind::Seen {
+                stage,
+                detail,
+                by: "fai-monitor".to_string(),
+            },
         });
     }
 }

@@ -9,6 +9,7 @@ pub mod fai;
 pub mod hot;
 pub mod http;
 pub mod script;
+pub mod syslog;
 pub mod tftp;
 pub mod waist;
 

@@ -1,5 +1,7 @@
 //! Boot scripts, whichever door they leave by: ask, write, and say so before the machine gets it.
 
+use std::net::Ipv4Addr;
+
 use crate::boot::paths::Urls;
 use crate::control::TellError;
 use crate::lifecycle::StepError;
@@ -53,6 +55,8 @@ pub struct Written {
     language: Language,
     decision: Decision,
     who: String,
+    /// To whom.
+    to: Option<Ipv4Addr>,
     /// What would be sent.
     pub script: Script,
 }
@@ -68,6 +72,7 @@ pub fn write(waist: &dyn Waist, facts: &Facts, urls: &Urls, language: Language) 
         language,
         decision,
         who: facts.mac.to_string(),
+        to: facts.ip,
         script,
     }
 }
@@ -99,8 +104,8 @@ impl Written {
     /// once that is durable, else the own disk's with the reason.
     pub async fn served(self, waist: &dyn Waist) -> String {
         match self.due() {
-            Some(event) => match waist.tell(event).await {
-                Ok(_) => self.script.text,
+            Some(event) => match self.tell(waist, event).await {
+                Ok(()) => self.script.text,
                 Err(error) => self.language.own_disk(&self.refused(&error)),
             },
             None => {
@@ -114,6 +119,17 @@ impl Written {
                 self.script.text
             }
         }
+    }
+
+    /// Bound before it is served: the script holds the build's tokens.
+    async fn tell(&self, waist: &dyn Waist, served: Event) -> Result<(), TellError> {
+        let epoch = served.epoch.unwrap_or_default();
+        if let Some(ip) = self.to
+            && let Some(binding) = waist.binding(ip, &served.system, epoch)
+        {
+            waist.tell(binding).await?;
+        }
+        waist.tell(served).await.map(|_| ())
     }
 
     fn refused(&self, error: &TellError) -> Reason {

@@ -11,12 +11,15 @@ use crate::boot::paths::Urls;
 use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, Told};
 use crate::model::{
-    ArtefactIndex, BuildKey, Decision, DhcpMode, Document, Door, Event, Facts, MacAddr, Site,
-    System,
+    ArtefactIndex, BuildKey, Decision, DhcpMode, Document, Door, Event, EventKind, Facts, MacAddr,
+    Name, Site,
 };
 
 /// A `tell` under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Told, TellError>> + Send + 'a>>;
+
+/// A log on its way into the store.
+pub type Keeping<'a> = Pin<Box<dyn Future<Output = Result<(), TellError>> + Send + 'a>>;
 
 /// The waist as the machine plane sees it. [`Control`] is the one that serves.
 pub trait Waist: Send + Sync + 'static {
@@ -28,12 +31,16 @@ pub trait Waist: Send + Sync + 'static {
     fn note(&self, event: Event);
     /// See [`Control::observe`].
     fn observe(&self, mac: MacAddr, door: Door, text: String);
+    /// See [`Control::hear`].
+    fn hear(&self, mac: MacAddr, line: &str);
+    /// See [`Control::keep_log`].
+    fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a>;
     /// See [`Control::authorise`].
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
     /// See [`Control::holder`].
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr>;
-    /// See [`Control::seen_at`].
-    fn seen_at(&self, ip: Ipv4Addr, mac: MacAddr);
+    /// See [`Control::bound`].
+    fn bound(&self, system: &Name) -> Option<Ipv4Addr>;
     /// See [`Control::site`].
     fn site(&self) -> Arc<Site>;
     /// See [`Control::artefacts`].
@@ -58,33 +65,54 @@ pub trait Waist: Send + Sync + 'static {
         }
     }
 
-    /// Whether a client at this address may speak for this interface.
+    /// Whether a client at this address may speak for this interface: ask for its boot script.
     ///
-    /// Where Farrier hands out the addresses it knows who holds one; then the address must be held
-    /// by the interface itself or by another one of the same system. Where it does not, a declared
-    /// interface is all that can be asked for.
+    /// The address must be held by the interface itself or by another one of the same system. Where
+    /// another server hands out the addresses and nothing tells who holds this one, the first to ask
+    /// is believed, and the build is bound to its address; unless an address is declared.
     fn speaks_for(&self, ip: Ipv4Addr, mac: MacAddr) -> bool {
         let site = self.site();
-        if site.dhcp != DhcpMode::Full {
-            return true;
-        }
+        let system = site.by_mac.get(&mac);
         match self.holder(ip) {
             Some(holder) if holder == mac => true,
-            Some(holder) => site
-                .by_mac
-                .get(&mac)
-                .is_some_and(|system| system.interface(holder).is_some()),
-            None => false,
+            Some(holder) => system.is_some_and(|s| s.interface(holder).is_some()),
+            None => {
+                site.dhcp != DhcpMode::Full
+                    && system.is_none_or(|s| s.ip().is_none() && self.bound(&s.name).is_none())
+            }
         }
     }
 
     /// Whether a client at this address may be this system: its tokens work from nowhere else.
-    fn is_home_of(&self, ip: Ipv4Addr, system: &System) -> bool {
-        if self.site().dhcp != DhcpMode::Full {
-            return true;
+    ///
+    /// One exception: an installed system may get another address of a foreign DHCP server than its
+    /// installer had. Where nothing tells who holds the address, whoever has the secret token, which
+    /// only the installer was told, is believed once.
+    fn is_home_of(&self, ip: Ipv4Addr, granted: &Authorised, scope: Scope) -> bool {
+        let Some(system) = &granted.system else {
+            return false;
+        };
+        match self.holder(ip) {
+            Some(holder) => system.interface(holder).is_some(),
+            None => {
+                self.site().dhcp != DhcpMode::Full
+                    && system.ip().is_none()
+                    && (granted.build.address.is_none()
+                        || scope == Scope::Secret && granted.build.handoff_key.is_none())
+            }
         }
-        self.holder(ip)
-            .is_some_and(|mac| system.interface(mac).is_some())
+    }
+
+    /// The event that binds a build to the address its machine uses now, if it is not.
+    fn binding(&self, ip: Ipv4Addr, system: &Name, epoch: u32) -> Option<Event> {
+        let site = self.site();
+        let declared = site.systems.get(system)?.ip().is_some();
+        let instead_of = self.bound(system);
+        (site.dhcp != DhcpMode::Full && !declared && instead_of != Some(ip)).then(|| Event {
+            system: system.clone(),
+            epoch: Some(epoch),
+            kind: EventKind::AddressBound { ip, instead_of },
+        })
     }
 }
 
@@ -105,6 +133,14 @@ impl Waist for Control {
         Control::observe(self, mac, door, text);
     }
 
+    fn hear(&self, mac: MacAddr, line: &str) {
+        Control::hear(self, mac, line);
+    }
+
+    fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a> {
+        Box::pin(Control::keep_log(self, build, source, text))
+    }
+
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
         Control::authorise(self, token, scope)
     }
@@ -113,8 +149,8 @@ impl Waist for Control {
         Control::holder(self, ip)
     }
 
-    fn seen_at(&self, ip: Ipv4Addr, mac: MacAddr) {
-        Control::seen_at(self, ip, mac);
+    fn bound(&self, system: &Name) -> Option<Ipv4Addr> {
+        Control::bound(self, system)
     }
 
     fn site(&self) -> Arc<Site> {

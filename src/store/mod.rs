@@ -3,8 +3,11 @@
 //! The writer commits in groups: one transaction, one fsync, for everything that waits
 //! (WAL, `synchronous = FULL`, `BEGIN IMMEDIATE`). What it reports as done survives power loss.
 
+mod discovered;
+mod logs;
 mod read;
 mod rows;
+mod tidy;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -54,7 +57,7 @@ pub enum StoreError {
 /// Readers' half of the store.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    pub(super) pool: SqlitePool,
 }
 
 /// Opens (and if need be creates) the database file and returns both halves.

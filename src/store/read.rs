@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions, Connection};
 
 use super::rows::{self, RevisionRow, SecretRow, column, unreadable};
 use super::{Store, StoreError};
 use crate::lifecycle::usual::Beginning;
 use crate::model::{
-    Build, BuildKey, Lease, Machine, Name, Pinned, Purpose, Record, SecretName, Timestamp,
+    Build, BuildKey, EventKind, Firmware, Lease, Machine, Name, Pinned, Purpose, Record,
+    SecretName, Timestamp,
 };
 
 /// Secrets by name, sealed.
@@ -24,6 +25,8 @@ pub struct Known {
     pub machines: Vec<Machine>,
     /// What the builds that are not over pinned.
     pub pins: Vec<(BuildKey, Arc<Pinned>)>,
+    /// Systems whose latest build cannot be read: nothing may be concluded of them.
+    pub unreadable: Vec<Name>,
     /// Leases from the pool.
     pub leases: Vec<Lease>,
     /// Secrets, sealed.
@@ -71,12 +74,14 @@ pub async fn secret_names(path: &Path) -> Result<Option<BTreeSet<SecretName>>, S
 impl Store {
     /// Reads what is known.
     ///
+    /// A row that cannot be read is passed over, and its system is told of.
+    ///
     /// # Errors
-    /// If the database refuses, or holds something unreadable.
+    /// If the database refuses.
     pub async fn known(&self) -> Result<Known, StoreError> {
         let mut known = Known::default();
         let rows = sqlx::query(
-            "SELECT build FROM builds b WHERE epoch =
+            "SELECT system, build FROM builds b WHERE epoch =
                (SELECT max(epoch) FROM builds c WHERE c.system = b.system AND c.purpose = b.purpose)
              ORDER BY system",
         )
@@ -84,7 +89,11 @@ impl Store {
         .await
         .map_err(refused("reading builds"))?;
         for row in &rows {
-            let build = rows::build(row)?;
+            let Some(build) = readable(rows::build(row)) else {
+                let system = column::<String>(row, "system")?;
+                known.unreadable.extend(system.parse::<Name>().ok());
+                continue;
+            };
             if known
                 .machines
                 .last()
@@ -110,24 +119,33 @@ impl Store {
         for row in &rows {
             let system: String = column(row, "system")?;
             let epoch: i64 = column(row, "epoch")?;
-            let key = BuildKey {
-                system: system.parse().map_err(|e| unreadable("a name", e))?,
-                epoch: u32::try_from(epoch).map_err(|e| unreadable("an epoch", e))?,
+            let (Ok(system), Ok(epoch)) = (system.parse::<Name>(), u32::try_from(epoch)) else {
+                tracing::error!(%system, epoch, "what a build pinned is passed over");
+                continue;
             };
-            known
-                .pins
-                .push((key, Arc::new(unpack(&column::<Vec<u8>>(row, "pinned")?)?)));
+            match readable(unpack(&column::<Vec<u8>>(row, "pinned")?)) {
+                Some(pinned) => known
+                    .pins
+                    .push((BuildKey { system, epoch }, Arc::new(pinned))),
+                None => known.unreadable.push(system),
+            }
         }
         let rows = sqlx::query("SELECT * FROM leases")
             .fetch_all(&self.pool)
             .await
             .map_err(refused("reading leases"))?;
-        known.leases = rows.iter().map(rows::lease).collect::<Result<_, _>>()?;
+        known.leases = rows
+            .iter()
+            .filter_map(|row| readable(rows::lease(row)))
+            .collect();
         let rows = sqlx::query("SELECT * FROM secrets")
             .fetch_all(&self.pool)
             .await
             .map_err(refused("reading secrets"))?;
-        known.secrets = rows.iter().map(rows::secret).collect::<Result<_, _>>()?;
+        known.secrets = rows
+            .iter()
+            .filter_map(|row| readable(rows::secret(row)))
+            .collect();
         known.last_event = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM events")
             .fetch_one(&self.pool)
             .await
@@ -135,56 +153,58 @@ impl Store {
         Ok(known)
     }
 
-    /// Events after number `after`, oldest first, at most `limit`; of one system if named.
+    /// Events after number `after`, oldest first, at most `limit`; of these systems if named.
     ///
     /// # Errors
     /// If the database refuses, or holds something unreadable.
     pub async fn events(
         &self,
         after: i64,
-        system: Option<&Name>,
+        systems: Option<&[Name]>,
         limit: i64,
     ) -> Result<Vec<Record>, StoreError> {
-        let rows =
-            match system {
-                Some(system) => sqlx::query(
-                    "SELECT * FROM events WHERE system = ? AND number > ? ORDER BY number LIMIT ?",
+        let rows = match systems {
+            Some(systems) => {
+                sqlx::query(
+                    "SELECT * FROM events WHERE number > ?2
+                       AND system IN (SELECT value FROM json_each(?1)) ORDER BY number LIMIT ?3",
                 )
-                .bind(system.as_str().to_string())
+                .bind(names(systems))
                 .bind(after)
                 .bind(limit)
                 .fetch_all(&self.pool)
-                .await,
-                None => {
-                    sqlx::query("SELECT * FROM events WHERE number > ? ORDER BY number LIMIT ?")
-                        .bind(after)
-                        .bind(limit)
-                        .fetch_all(&self.pool)
-                        .await
-                }
-            };
-        rows.map_err(refused("reading events"))?
-            .iter()
-            .map(rows::record)
-            .collect()
+                .await
+            }
+            None => {
+                sqlx::query("SELECT * FROM events WHERE number > ? ORDER BY number LIMIT ?")
+                    .bind(after)
+                    .bind(limit)
+                    .fetch_all(&self.pool)
+                    .await
+            }
+        };
+        records(rows)
     }
 
-    /// The newest `limit` events of one system (or of all), oldest first.
+    /// The newest `limit` events of these systems (or of all), oldest first.
     ///
     /// # Errors
     /// If the database refuses, or holds something unreadable.
     pub async fn latest_events(
         &self,
-        system: Option<&Name>,
+        systems: Option<&[Name]>,
         limit: i64,
     ) -> Result<Vec<Record>, StoreError> {
-        let rows = match system {
-            Some(system) => {
-                sqlx::query("SELECT * FROM events WHERE system = ? ORDER BY number DESC LIMIT ?")
-                    .bind(system.as_str().to_string())
-                    .bind(limit)
-                    .fetch_all(&self.pool)
-                    .await
+        let rows = match systems {
+            Some(systems) => {
+                sqlx::query(
+                    "SELECT * FROM events WHERE system IN (SELECT value FROM json_each(?))
+                     ORDER BY number DESC LIMIT ?",
+                )
+                .bind(names(systems))
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await
             }
             None => {
                 sqlx::query("SELECT * FROM events ORDER BY number DESC LIMIT ?")
@@ -193,29 +213,59 @@ impl Store {
                     .await
             }
         };
-        let mut records: Vec<Record> = rows
-            .map_err(refused("reading events"))?
-            .iter()
-            .map(rows::record)
-            .collect::<Result<_, _>>()?;
+        let mut records = records(rows)?;
         records.reverse();
         Ok(records)
     }
 
-    /// When each phase of the latest successful builds of a profile began.
+    /// The ssh host keys that a system's first boot last reported.
     ///
     /// # Errors
     /// If the database refuses, or holds something unreadable.
-    pub async fn beginnings(&self, profile: &Name) -> Result<Vec<Beginning>, StoreError> {
+    pub async fn host_keys(&self, system: &Name) -> Result<Vec<String>, StoreError> {
+        let row = sqlx::query(
+            "SELECT * FROM events WHERE system = ? AND kind = 'agent-reported'
+               AND json_array_length(event, '$.host_keys') > 0
+             ORDER BY number DESC LIMIT 1",
+        )
+        .bind(system.as_str().to_string())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(refused("reading host keys"))?;
+        match row.as_ref().map(rows::record).transpose()? {
+            Some(Record {
+                event: EventKind::AgentReported(report),
+                ..
+            }) => Ok(report.host_keys),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// When each phase of the latest successful builds of a profile began: of machines with this
+    /// firmware, if it is known.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds something unreadable.
+    pub async fn beginnings(
+        &self,
+        profile: &Name,
+        firmware: Option<Firmware>,
+    ) -> Result<Vec<Beginning>, StoreError> {
+        let firmware = firmware
+            .map(|f| serde_json::to_string(&f))
+            .transpose()
+            .map_err(|e| unreadable("a firmware", e))?;
         let rows = sqlx::query(
             "SELECT e.system, e.epoch, e.phase, min(e.time) AS began
              FROM builds b JOIN events e ON e.system = b.system AND e.epoch = b.epoch
              WHERE b.purpose = 'install' AND b.phase = 'ready'
-               AND json_extract(b.build, '$.profile') = ?
+               AND json_extract(b.build, '$.profile') = ?1
+               AND (?2 IS NULL OR json_extract(b.build, '$.firmware') = json(?2))
              GROUP BY e.system, e.epoch, e.phase
              ORDER BY began DESC LIMIT 600",
         )
         .bind(profile.as_str().to_string())
+        .bind(firmware)
         .fetch_all(&self.pool)
         .await
         .map_err(refused("reading how long phases last"))?;
@@ -340,7 +390,7 @@ impl Store {
     }
 }
 
-fn revision_row(row: &sqlx::sqlite::SqliteRow) -> Result<RevisionRow, StoreError> {
+fn revision_row(row: &SqliteRow) -> Result<RevisionRow, StoreError> {
     Ok(RevisionRow {
         digest: column(row, "digest")?,
         time: rows::time("a revision", column(row, "time")?)?,
@@ -348,6 +398,25 @@ fn revision_row(row: &sqlx::sqlite::SqliteRow) -> Result<RevisionRow, StoreError
         summary: column(row, "summary")?,
         manifest: column(row, "manifest")?,
     })
+}
+
+fn names(systems: &[Name]) -> String {
+    let names: Vec<&str> = systems.iter().map(Name::as_str).collect();
+    serde_json::json!(names).to_string()
+}
+
+/// The events that can be read; one that cannot hides no other.
+fn records(rows: Result<Vec<SqliteRow>, sqlx::Error>) -> Result<Vec<Record>, StoreError> {
+    let rows = rows.map_err(refused("reading events"))?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| readable(rows::record(row)))
+        .collect())
+}
+
+fn readable<T>(read: Result<T, StoreError>) -> Option<T> {
+    read.inspect_err(|error| tracing::error!(%error, "a row of the database is passed over"))
+        .ok()
 }
 
 fn unpack(packed: &[u8]) -> Result<Pinned, StoreError> {

@@ -1,12 +1,14 @@
 //! Every statement, against a real file.
 
+mod past;
+
 use std::sync::Arc;
 
 use super::*;
 use crate::model::{
-    ArtefactRef, Build, BuildKey, Deadlines, Digest, DiskRule, Document, EventKind, Lease,
-    LeaseState, MacAddr, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose, Record,
-    SecretName, Timestamp,
+    ArtefactRef, Build, BuildKey, Deadlines, Digest, DiskRule, Document, EventKind, Firmware, Keep,
+    Lease, LeaseState, LogEntry, MacAddr, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose,
+    Record, SecretName, Timestamp,
 };
 
 fn name(text: &str) -> Name {
@@ -39,6 +41,11 @@ fn build(system: &str, epoch: u32, purpose: Purpose) -> Build {
         disk: None,
         retry_after_write: false,
         handoff_key: None,
+        handoff_asked: false,
+        address: None,
+        firmware: None,
+        uuid: None,
+        observed: None,
         alarm: None,
         actor: "root".to_string(),
     }
@@ -71,6 +78,7 @@ fn pinned() -> Pinned {
         deadlines: Deadlines::default(),
         disk: DiskRule::default(),
         may_destroy: vec!["blank".to_string()],
+        wipe: false,
         handoff: true,
     }
 }
@@ -175,7 +183,7 @@ async fn what_is_committed_is_known_after_a_restart() {
     assert_eq!(known.last_event, 1);
     assert_eq!(
         store
-            .events(0, Some(&name("web01")), 10)
+            .events(0, Some(&[name("web01")]), 10)
             .await
             .expect("events"),
         vec![record.clone()]
@@ -236,6 +244,145 @@ async fn a_group_is_stored_whole_or_not_at_all() {
         .expect("the connection is usable after a failure");
 }
 
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
+}
+
+fn record(number: i64, system: &str, epoch: u32, phase: Phase) -> Record {
+    Record {
+        number,
+        time: at(number),
+        system: name(system),
+        epoch: Some(epoch),
+        phase,
+        event: EventKind::LocalServed,
+    }
+}
+
+#[tokio::test]
+async fn one_row_that_cannot_be_read_hides_no_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let key = |system: &str| BuildKey {
+        system: name(system),
+        epoch: 1,
+    };
+    let batch = Batch {
+        builds: ["web01", "web02", "web03"]
+            .map(|s| build(s, 1, Purpose::Install))
+            .to_vec(),
+        pins: ["web01", "web02", "web03"]
+            .map(|s| (key(s), Arc::new(pinned())))
+            .to_vec(),
+        records: vec![
+            record(1, "web01", 1, Phase::Armed),
+            record(2, "web02", 1, Phase::Armed),
+        ],
+        ..Batch::default()
+    };
+    writer.commit(&batch).await.expect("commit");
+    for damage in [
+        "UPDATE builds SET build = '{}' WHERE system = 'web01'",
+        "UPDATE pins SET pinned = x'00' WHERE system = 'web02'",
+        "UPDATE events SET event = 'x' WHERE number = 1",
+    ] {
+        sqlx::query(damage)
+            .execute(&mut writer.connection)
+            .await
+            .expect("damaged");
+    }
+    let known = store.known().await.expect("the others");
+    assert_eq!(known.unreadable, [name("web01"), name("web02")]);
+    let names: Vec<&str> = known.machines.iter().map(|m| m.name.as_str()).collect();
+    assert_eq!(names, ["web02", "web03"]);
+    let pins: Vec<&str> = known.pins.iter().map(|(k, _)| k.system.as_str()).collect();
+    assert_eq!(pins, ["web01", "web03"]);
+    assert_eq!(store.latest_events(None, 9).await.expect("events").len(), 1);
+}
+
+#[tokio::test]
+async fn a_build_of_an_earlier_version_is_read() {
+    let mut old = serde_json::to_value(build("web01", 1, Purpose::Install)).expect("JSON");
+    let fields = old.as_object_mut().expect("an object");
+    for new in ["handoff_asked", "address", "firmware", "uuid", "observed"] {
+        assert!(fields.remove(new).is_some(), "{new}");
+    }
+    let read: Build = serde_json::from_value(old).expect("with defaults");
+    assert_eq!(read, build("web01", 1, Purpose::Install));
+    let mut old = serde_json::to_value(pinned()).expect("JSON");
+    assert!(
+        old.as_object_mut()
+            .expect("an object")
+            .remove("wipe")
+            .is_some()
+    );
+    assert_eq!(
+        serde_json::from_value::<Pinned>(old).expect("with defaults"),
+        pinned()
+    );
+}
+
+#[tokio::test]
+async fn events_of_several_systems_are_chosen_before_they_are_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let system = |n: i64| {
+        if n <= 4 {
+            ["a", "b"][n as usize % 2]
+        } else {
+            "noisy"
+        }
+    };
+    let batch = Batch {
+        records: (1..=100)
+            .map(|n| record(n, system(n), 1, Phase::Armed))
+            .collect(),
+        ..Batch::default()
+    };
+    writer.commit(&batch).await.expect("commit");
+    let both = [name("a"), name("b")];
+    let numbers = |records: Vec<Record>| records.iter().map(|r| r.number).collect::<Vec<_>>();
+    let latest = store.latest_events(Some(&both), 3).await.expect("events");
+    assert_eq!(numbers(latest), [2, 3, 4]);
+    let after = store.events(1, Some(&both), 2).await.expect("events");
+    assert_eq!(numbers(after), [2, 3]);
+}
+
+#[tokio::test]
+async fn how_long_it_takes_depends_on_the_firmware() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let done = |system: &str, firmware| Build {
+        phase: Phase::Ready,
+        firmware: Some(firmware),
+        ..build(system, 1, Purpose::Install)
+    };
+    let batch = Batch {
+        builds: vec![done("slow", Firmware::UEFI), done("fast", Firmware::BIOS)],
+        records: vec![
+            record(1, "fast", 1, Phase::Installing),
+            record(2, "slow", 1, Phase::Installing),
+            record(10, "fast", 1, Phase::Installed),
+            record(90, "slow", 1, Phase::Installed),
+        ],
+        ..Batch::default()
+    };
+    writer.commit(&batch).await.expect("commit");
+    for (firmware, seconds) in [(Firmware::BIOS, 9), (Firmware::UEFI, 88)] {
+        let found = store
+            .beginnings(&name("debian-12"), Some(firmware))
+            .await
+            .expect("read");
+        let usual = crate::lifecycle::usual::usual(&found);
+        assert_eq!(usual.get("installing"), Some(&Duration::from_secs(seconds)));
+    }
+    let all = store
+        .beginnings(&name("debian-12"), None)
+        .await
+        .expect("read");
+    assert_eq!(all.len(), 4);
+}
+
 #[tokio::test]
 async fn leases_alone_and_beside_something_else_are_stored() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -276,7 +423,6 @@ async fn leases_alone_and_beside_something_else_are_stored() {
 async fn a_revision_that_comes_back_is_in_the_history_twice() {
     let dir = tempfile::tempdir().expect("a directory");
     let (store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
-    let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).expect("a time");
     // The third is what a restart with the same files does.
     for (second, digest) in [(0, "aaa1"), (10, "bbb2"), (15, "bbb2"), (20, "aaa1")] {
         let row = RevisionRow {

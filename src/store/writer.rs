@@ -58,7 +58,7 @@ impl Batch {
 /// The one connection that writes.
 #[derive(Debug)]
 pub struct Writer {
-    connection: SqliteConnection,
+    pub(super) connection: SqliteConnection,
 }
 
 fn refused(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
@@ -101,28 +101,6 @@ impl Writer {
         }
         leases(&mut tx, &batch.leases).await?;
         tx.commit().await.map_err(refused("a commit"))
-    }
-
-    /// Removes leases that ended before `before` and events beyond the newest `keep`.
-    ///
-    /// # Errors
-    /// If the database refuses.
-    pub async fn tidy(
-        &mut self,
-        before: crate::model::Timestamp,
-        keep: i64,
-    ) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM leases WHERE expires < ?")
-            .bind(micros(before))
-            .execute(&mut self.connection)
-            .await
-            .map_err(refused("tidying leases"))?;
-        sqlx::query("DELETE FROM events WHERE number < (SELECT max(number) FROM events) - ?")
-            .bind(keep)
-            .execute(&mut self.connection)
-            .await
-            .map_err(refused("tidying events"))?;
-        Ok(())
     }
 }
 

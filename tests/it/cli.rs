@@ -424,6 +424,47 @@ fn flags_are_guarded() {
     );
 }
 
+/// `wipe` is pinned as what it is: not as `any`, which would overwrite what other machines use too, and
+/// not as the system says later.
+#[test]
+fn a_build_pins_the_word_to_wipe() {
+    let place = Workplace::served();
+    let server = place.server.as_ref().expect("a server");
+    let pinned = |epoch| {
+        let key = farrier::model::BuildKey {
+            system: "web01".parse().expect("a name"),
+            epoch,
+        };
+        server.control.snapshot().pinned[&key].clone()
+    };
+    for (epoch, wipe) in [(1, "true"), (2, "false")] {
+        let set = place.run(&format!("set web01 wipe={wipe}"));
+        assert_eq!(set.code, 0, "{}", set.stderr);
+        let run = place.run("rebuild web01 --yes");
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(pinned(epoch).wipe.to_string(), wipe);
+        assert_eq!(pinned(epoch).may_destroy, ["blank", "linux"]);
+    }
+}
+
+/// A server that finds another one on its state directory touches nothing of it.
+#[test]
+fn a_second_server_does_not_open_the_database() {
+    let place = Workplace::new();
+    let state = place.site().join(".farrier");
+    std::fs::create_dir_all(&state).expect("a directory");
+    let lock = std::fs::File::create(state.join("server.lock")).expect("a file");
+    lock.lock().expect("the first server's");
+    let run = place.run("serve");
+    assert_eq!(run.code, 4, "{}", run.stderr);
+    assert!(run.stderr.contains("another server uses"), "{}", run.stderr);
+    let left: Vec<_> = std::fs::read_dir(&state)
+        .expect("a directory")
+        .map(|e| e.expect("an entry").file_name())
+        .collect();
+    assert_eq!(left, ["server.lock"]);
+}
+
 #[test]
 fn names_come_from_stdin() {
     let place = Workplace::served();
@@ -455,6 +496,7 @@ fn waiting_ends_as_the_build_ends() {
         EventKind::BootBegan {
             mac: "52:54:00:00:00:01".parse().expect("a MAC"),
             firmware: Firmware::UEFI,
+            uuid: None,
         },
     );
     place.tell("web01", EventKind::ScriptServed);

@@ -129,11 +129,18 @@ impl Walk<'_> {
         let script = ipxe.text(67).expect("a script for iPXE");
         self.advertised(&ipxe, &script);
         while let Some((name, because)) = self.due.pop_front() {
-            if self.seen.insert(name.clone()) {
+            if self.ends(&name) && self.due.iter().any(|(due, _)| !self.ends(due)) {
+                self.due.push_back((name, because));
+            } else if self.seen.insert(name.clone()) {
                 self.fetch(&name, &because)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether its documents are closed from then on: a system in RAM reports once it has them all.
+    fn ends(&self, name: &Name) -> bool {
+        !self.flagged.installs && matches!(name, Name::Http(url) if url.contains("/r/"))
     }
 
     fn lease(&self, asks: &dyn Fn(u8) -> Message) -> Result<Said, RackError> {

@@ -12,13 +12,13 @@ use farrier::boot::{Scope, Situation, TokenHash, TokenKey, decide};
 use farrier::control::{Authorised, TellError, Told};
 use farrier::lifecycle::{scope_open, step};
 use farrier::model::{
-    Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, Digest, DiskRule,
-    Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Phase, Pinned,
-    PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
+    Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, DhcpMode, Digest,
+    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Phase,
+    Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
 };
 use farrier::render::release;
 use farrier::serve::Waist;
-use farrier::serve::waist::Telling;
+use farrier::serve::waist::{Keeping, Telling};
 use zeroize::Zeroizing;
 
 pub(crate) struct Standin {
@@ -109,6 +109,23 @@ pub(crate) fn planned(artefact: &Artefact) -> PlannedFile {
 impl Standin {
     /// Systems web01 to web09 at 127.0.0.11 to 19, and these artefacts.
     pub(crate) fn new(artefacts: Vec<Artefact>) -> Arc<Standin> {
+        Standin::with(artefacts, |_| {})
+    }
+
+    /// The same beside a server that hands out the addresses; web09 declares none.
+    pub(crate) fn proxy(artefacts: Vec<Artefact>) -> Arc<Standin> {
+        Standin::with(artefacts, |site| {
+            site.dhcp = DhcpMode::Proxy;
+            let mut bare = (*system(9)).clone();
+            bare.interfaces[0].ip = None;
+            let bare = Arc::new(bare);
+            site.by_ip.remove(&ip(9));
+            site.by_mac.insert(mac(9), bare.clone());
+            site.systems.insert(name(9), bare);
+        })
+    }
+
+    fn with(artefacts: Vec<Artefact>, change: impl FnOnce(&mut Site)) -> Arc<Standin> {
         let mut site = Site {
             subnets: vec![Subnet {
                 network: "127.0.0.0/24".parse().expect("a network"),
@@ -128,6 +145,7 @@ impl Standin {
             site.by_ip.insert(ip(last), system.clone());
             site.systems.insert(system.name.clone(), system);
         }
+        change(&mut site);
         let mut index = ArtefactIndex::default();
         for artefact in artefacts {
             // what is named again supersedes
@@ -192,6 +210,7 @@ impl Standin {
             deadlines: Deadlines::default(),
             disk: DiskRule::default(),
             may_destroy: vec!["linux".into()],
+            wipe: false,
             handoff: true,
         };
         known.pinned.insert(key.clone(), Arc::new(pinned));
@@ -329,6 +348,26 @@ impl Waist for Standin {
         self.known.lock().expect("a lock").seen.push((mac, text));
     }
 
+    fn hear(&self, mac: MacAddr, line: &str) {
+        let heard = (mac, format!("heard: {line}"));
+        self.known.lock().expect("a lock").seen.push(heard);
+    }
+
+    fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a> {
+        let down = self.down.load(Ordering::SeqCst);
+        if !down {
+            let kept = format!("kept {source} of build {}: {text}", build.epoch);
+            let mut known = self.known.lock().expect("a lock");
+            known.seen.push((mac(0), kept));
+        }
+        Box::pin(async move {
+            match down {
+                true => Err(TellError::Store("the disk is full".into())),
+                false => Ok(()),
+            }
+        })
+    }
+
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
         let known = self.known.lock().expect("a lock");
         let wanted = TokenHash::of(token);
@@ -348,10 +387,19 @@ impl Waist for Standin {
         if let Some(system) = self.site.by_ip.get(&ip) {
             return Some(system.interfaces[0].mac);
         }
-        self.known.lock().expect("a lock").lent.get(&ip).copied()
+        let known = self.known.lock().expect("a lock");
+        let bound = |m: &&Machine| m.current().and_then(|b| b.address) == Some(ip);
+        let machine = known.machines.values().find(bound);
+        let system = machine.and_then(|m| self.site.systems.get(&m.name));
+        system
+            .map(|s| s.interfaces[0].mac)
+            .or_else(|| known.lent.get(&ip).copied())
     }
 
-    fn seen_at(&self, _ip: Ipv4Addr, _mac: MacAddr) {}
+    fn bound(&self, system: &Name) -> Option<Ipv4Addr> {
+        let known = self.known.lock().expect("a lock");
+        known.machines.get(system)?.current()?.address
+    }
 
     fn site(&self) -> Arc<Site> {
         self.site.clone()

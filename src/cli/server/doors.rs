@@ -11,7 +11,7 @@ use crate::cli::Place;
 use crate::control::{Control, Places};
 use crate::model::{Refusal, Site};
 use crate::serve::http::{self, MachinePlane};
-use crate::serve::{Hot, dhcp, fai, tftp};
+use crate::serve::{Hot, dhcp, fai, syslog, tftp};
 
 /// Boot artefacts held in memory: some distros' kernels and initrds, and every loader.
 const HOT_BYTES: u64 = 512 << 20;
@@ -28,12 +28,20 @@ pub(super) struct Doors {
     open: BTreeMap<Wanted, Open>,
 }
 
+/// A door that ought to be open and cannot be.
+#[derive(Debug)]
+pub(super) struct Unopened {
+    pub(super) door: Wanted,
+    pub(super) why: Refusal,
+}
+
 /// A door, with what it takes to shut it.
 enum Open {
     Http(SocketAddr),
     Https(SocketAddr),
     Tftp(tftp::Running),
     Fai(fai::Running),
+    Syslog(syslog::Running),
     Dhcp(dhcp::Running),
 }
 
@@ -74,7 +82,7 @@ impl Doors {
     /// Makes the open doors those that the site in force and these interfaces want: shuts what is
     /// not wanted any more, then opens what is missing. Answers which ones could not be opened, and
     /// why; they are tried again the next time.
-    pub(super) async fn follow(&mut self, chosen: &Chosen) -> Vec<Refusal> {
+    pub(super) async fn follow(&mut self, chosen: &Chosen) -> Vec<Unopened> {
         let site = self.control.site();
         let mut wanted = wanted(&site, chosen);
         let mut refused = Vec::new();
@@ -93,14 +101,14 @@ impl Doors {
             .into_iter()
             .partition(|w| matches!(w, Wanted::Dhcp(..)));
         for door in others {
-            if let Err(refusal) = self.open_one(door, &site, chosen).await {
-                refused.push(refusal);
+            if let Err(why) = self.open_one(&door, &site, chosen).await {
+                refused.push(Unopened { door, why });
             }
         }
         self.advertise(&site, chosen);
         for door in dhcp {
-            if let Err(refusal) = self.open_one(door, &site, chosen).await {
-                refused.push(refusal);
+            if let Err(why) = self.open_one(&door, &site, chosen).await {
+                refused.push(Unopened { door, why });
             }
         }
         refused
@@ -132,13 +140,13 @@ impl Doors {
 
     async fn open_one(
         &mut self,
-        door: Wanted,
+        door: &Wanted,
         site: &Site,
         chosen: &Chosen,
     ) -> Result<(), Refusal> {
-        let failed = |e: io::Error| cannot_open(&door, &e);
+        let failed = |e: io::Error| cannot_open(door, &e);
         let tally = self.control.tally();
-        let open = match &door {
+        let open = match door {
             Wanted::Http(ip, port) => {
                 let at = SocketAddrV4::new(*ip, *port);
                 let listener = listen(at).map_err(failed)?;
@@ -172,6 +180,15 @@ impl Doors {
                 }
                 Open::Fai(running)
             }
+            Wanted::Syslog(ip) => {
+                let at = SocketAddrV4::new(*ip, syslog::PORT);
+                let socket = tokio::net::UdpSocket::bind(at).await.map_err(failed)?;
+                let listener = listen(at).map_err(failed)?;
+                let waist = self.control.clone();
+                let running = syslog::start(vec![socket], vec![listener], waist).map_err(failed)?;
+                tally.door_opened(format!("syslog {at}"));
+                Open::Syslog(running)
+            }
             Wanted::Dhcp(name, ..) => {
                 let places = self.control.places();
                 let here = chosen.interfaces.iter().find(|i| i.name == *name);
@@ -185,7 +202,7 @@ impl Doors {
                 Open::Dhcp(dhcp::start(&self.control, sockets).map_err(failed)?)
             }
         };
-        self.open.insert(door, open);
+        self.open.insert(door.clone(), open);
         Ok(())
     }
 
@@ -226,6 +243,12 @@ async fn close(open: Open, control: &Control) {
         Open::Fai(running) => {
             for at in running.addresses() {
                 tally.door_shut(&format!("fai-monitor {at}"));
+            }
+            return running.stop().await;
+        }
+        Open::Syslog(running) => {
+            for at in running.addresses() {
+                tally.door_shut(&format!("syslog {at}"));
             }
             return running.stop().await;
         }

@@ -22,7 +22,7 @@ impl Keeper {
     /// someone is here to see: the server does not start.
     ///
     /// # Errors
-    /// The first door that cannot be opened.
+    /// The first door that cannot be opened and is needed.
     pub(super) async fn open(control: &Arc<Control>, place: &Place) -> Result<Keeper, Refusal> {
         let mut keeper = Keeper {
             control: control.clone(),
@@ -36,11 +36,12 @@ impl Keeper {
             return Err(trouble.clone());
         }
         let mut refused = keeper.doors.follow(&chosen).await;
-        if !refused.is_empty() {
+        if let Some(at) = refused.iter().position(|r| r.door.needed()) {
             keeper.doors.close().await;
-            return Err(refused.swap_remove(0));
+            return Err(refused.swap_remove(at).why);
         }
-        keeper.say(&chosen, &[]);
+        let refused: Vec<Refusal> = refused.into_iter().map(|r| r.why).collect();
+        keeper.say(&chosen, &refused);
         Ok(keeper)
     }
 
@@ -50,7 +51,7 @@ impl Keeper {
         let (chosen, mut refused) = match choose(&self.control.site()) {
             Ok(chosen) => {
                 let refused = self.doors.follow(&chosen).await;
-                (chosen, refused)
+                (chosen, refused.into_iter().map(|r| r.why).collect())
             }
             Err(refusal) => (Chosen::default(), vec![refusal]),
         };

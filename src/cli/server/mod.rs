@@ -43,13 +43,14 @@ pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal>
         state: place.state.clone(),
         clock,
     };
+    // Before the database is opened: a second server must not so much as bring its schema up to date.
+    let _lock = only_server(place)?;
     let control = Control::open(options).await.map_err(|e| {
         let cause = std::error::Error::source(&e)
             .map(|c| format!(": {c}"))
             .unwrap_or_default();
         Refusal::failed(format!("{e}{cause}"))
     })?;
-    let _lock = only_server(place)?;
     // What is wrong was logged, and `status` shows it.
     let _refused = control.load().await;
     let rest = tokio::spawn(control.clone().render_rest());
@@ -119,6 +120,13 @@ fn watch(control: &Arc<Control>, place: &Place) -> Result<Watch, Refusal> {
 fn only_server(place: &Place) -> Result<std::fs::File, Refusal> {
     let path = place.state.join("server.lock");
     let failed = |e: std::io::Error| Refusal::failed(format!("`{}`: {e}", path.display()));
+    std::fs::create_dir_all(&place.state).map_err(|e| {
+        let problem = format!(
+            "the state directory `{}` cannot be made: {e}",
+            place.state.display()
+        );
+        Refusal::failed(problem).help("make it writable, or choose another with `--state`")
+    })?;
     let file = std::fs::OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Chosen;
 use crate::model::{DhcpMode, ProfileKind, Site};
-use crate::serve::fai;
+use crate::serve::{fai, syslog};
 
 /// One door. Two that differ in anything are two doors: the old one is shut, the new one opened.
 /// The order is that of opening: what is advertised is served before it is advertised.
@@ -20,6 +20,8 @@ pub(super) enum Wanted {
     Tftp(Ipv4Addr, u16, u32),
     /// FAI's monitor.
     Fai(Ipv4Addr),
+    /// Installers' logs, by UDP and TCP.
+    Syslog(Ipv4Addr),
     /// DHCP and proxyDHCP on one interface, by name and number: an interface that is made anew has
     /// another number, and a socket of the old one would hear nothing.
     Dhcp(String, u32, Sharing),
@@ -38,11 +40,19 @@ impl Wanted {
     /// The address, for doors that have one.
     pub(super) fn address(&self) -> Option<Ipv4Addr> {
         match self {
-            Wanted::Http(ip, _) | Wanted::Https(ip, _) | Wanted::Tftp(ip, ..) | Wanted::Fai(ip) => {
-                Some(*ip)
-            }
+            Wanted::Http(ip, _)
+            | Wanted::Https(ip, _)
+            | Wanted::Tftp(ip, ..)
+            | Wanted::Fai(ip)
+            | Wanted::Syslog(ip) => Some(*ip),
             Wanted::Dhcp(..) => None,
         }
+    }
+
+    /// Whether a server without it is of no use. Logs are a help: where this host's own syslog has the
+    /// port, machines go without.
+    pub(super) fn needed(&self) -> bool {
+        !matches!(self, Wanted::Syslog(_))
     }
 }
 
@@ -53,6 +63,13 @@ impl fmt::Display for Wanted {
             Wanted::Https(ip, port) => write!(f, "HTTPS on {}", SocketAddrV4::new(*ip, *port)),
             Wanted::Tftp(ip, port, _) => write!(f, "TFTP on {}", SocketAddrV4::new(*ip, *port)),
             Wanted::Fai(ip) => write!(f, "FAI's monitor on {}", SocketAddrV4::new(*ip, fai::PORT)),
+            Wanted::Syslog(ip) => {
+                write!(
+                    f,
+                    "installers' logs on {}",
+                    SocketAddrV4::new(*ip, syslog::PORT)
+                )
+            }
             Wanted::Dhcp(name, ..) => write!(f, "DHCP on `{name}`"),
         }
     }
@@ -75,6 +92,7 @@ pub(super) fn wanted(site: &Site, chosen: &Chosen) -> BTreeSet<Wanted> {
             if fai {
                 all.insert(Wanted::Fai(ip));
             }
+            all.insert(Wanted::Syslog(ip));
         }
         if let Some(sharing) = sharing {
             let (name, index) = (interface.name.clone(), interface.index);

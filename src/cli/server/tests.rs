@@ -33,9 +33,10 @@ fn write(place: &Place, http: u16, https: u16, tftp: u16) {
 async fn follow(doors: &mut Doors, control: &Control) -> Vec<String> {
     let chosen = choose(&control.site()).expect("interfaces");
     let refused = doors.follow(&chosen).await;
-    refused
-        .into_iter()
-        .map(|r| format!("{}: {}", r.message, r.help.unwrap_or_default()))
+    // the port of syslog is fixed, and another test may have it
+    let needed = refused.into_iter().filter(|r| r.door.needed());
+    needed
+        .map(|r| format!("{}: {}", r.why.message, r.why.help.unwrap_or_default()))
         .collect()
 }
 
@@ -90,7 +91,11 @@ async fn a_port_that_is_taken_is_named_and_tried_again() {
     // nothing changed: nothing is opened twice, no port moves
     assert_eq!(follow(&mut doors, &control).await, Vec::<String>::new());
     assert_eq!(*control.places(), *places);
-    assert_eq!(control.tally().doors().len(), 4);
+    let doors_open = || {
+        let open = control.tally().doors();
+        open.iter().filter(|d| !d.starts_with("syslog")).count()
+    };
+    assert_eq!(doors_open(), 4);
 
     // another port in the files
     let other = free();

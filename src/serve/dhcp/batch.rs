@@ -11,6 +11,7 @@ use crate::dhcp::{
     Answer, Destination, Granted, LeaseTable, Outcome, Place, Reply, Request, Silence,
 };
 use crate::dhcp::{answer, encode, parse, route};
+use crate::model::view::DiscoveredView;
 use crate::model::{
     ClientStage, Door, Event, EventKind, Firmware, Lease, MacAddr, Name, Timestamp,
 };
@@ -41,6 +42,7 @@ pub(super) struct Batch {
     seen: Vec<(MacAddr, Door, String)>,
     firmware: Vec<(MacAddr, Firmware)>,
     began: Vec<Event>,
+    strangers: Vec<DiscoveredView>,
 }
 
 /// A datagram, wherever it is kept.
@@ -92,6 +94,9 @@ impl Moment<'_> {
         );
         let active = self.is_active(&answer);
         if active || self.shared.gate.pass() {
+            if answer.system.is_none() {
+                batch.strangers.push(self.stranger(&request, &answer));
+            }
             let text = describe(&request, &answer);
             tracing::debug!(machine.mac = %request.mac, "{text}");
             batch.seen.push((request.mac, self.place.door, text));
@@ -134,6 +139,20 @@ impl Moment<'_> {
         }
     }
 
+    /// A machine that nobody declared.
+    fn stranger(&self, request: &Request<'_>, answer: &Answer<'_>) -> DiscoveredView {
+        DiscoveredView {
+            mac: request.mac,
+            firmware: answer.facts.firmware.map(|f| f.word().to_string()),
+            uuid: request.machine_id().map(|id| id.as_str().to_string()),
+            hostname: request.hostname(),
+            relay: request.giaddr,
+            first_seen: self.now,
+            last_seen: self.now,
+            times: 1,
+        }
+    }
+
     /// Whether the machine has a build under way, so that every step of it is worth a line.
     fn is_active(&self, answer: &Answer<'_>) -> bool {
         let machines = &self.snapshot.machines;
@@ -171,6 +190,7 @@ impl Moment<'_> {
                 kind: EventKind::BootBegan {
                     mac: request.mac,
                     firmware,
+                    uuid: request.machine_id(),
                 },
             });
         }
@@ -226,6 +246,9 @@ impl Batch {
     pub(super) fn tell(&mut self, shared: &Shared) {
         for event in self.began.drain(..) {
             shared.control.note(event);
+        }
+        for stranger in self.strangers.drain(..) {
+            shared.control.discover(stranger);
         }
         for (mac, firmware) in self.firmware.drain(..) {
             shared.control.seen_firmware(mac, firmware);

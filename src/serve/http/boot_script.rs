@@ -17,7 +17,6 @@ pub(super) async fn ipxe(plane: &MachinePlane, asked: &Asked, mac: MacAddr) -> A
     if !plane.waist.speaks_for(asked.from, mac) {
         return foreign(asked, mac);
     }
-    plane.waist.seen_at(asked.from, mac);
     if firmware.is_none() && depends_on_firmware(plane, asked, mac) {
         let script = ipxe::ask_platform(&asked.urls, mac);
         let response = reply::text(StatusCode::OK, script);
@@ -34,7 +33,6 @@ pub(super) async fn grub(plane: &MachinePlane, asked: &Asked, mac: MacAddr) -> A
     if !plane.waist.speaks_for(asked.from, mac) {
         return foreign(asked, mac);
     }
-    plane.waist.seen_at(asked.from, mac);
     let firmware = Firmware {
         http: true,
         ..Firmware::UEFI

@@ -53,7 +53,7 @@ pub(super) fn admit(
 ) -> Option<Authorised> {
     let granted = plane.waist.authorise(token, scope)?;
     let system = granted.system.as_ref()?;
-    if !plane.waist.is_home_of(asked.from, system) {
+    if !plane.waist.is_home_of(asked.from, &granted, scope) {
         tracing::warn!(
             client.address = %asked.from,
             machine.name = %system.name,

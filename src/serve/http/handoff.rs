@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::document::admit;
 use super::machine::{Answer, Asked, MachinePlane};
 use super::reply;
-use super::report::{read, tail, tell};
+use super::report::{kept, read, tail, tell};
 use crate::boot::Scope;
 use crate::control::{Authorised, TellError};
 use crate::lifecycle::StepError;
@@ -41,6 +41,9 @@ pub(super) async fn handoff(
         "bundle" => bundle(plane, asked, &granted, &said).await,
         "result" => match result(&said) {
             Some(report) => {
+                if let Err(answer) = kept(plane, &granted, "first-boot", log_of(&said)).await {
+                    return answer;
+                }
                 let remark = format!("{} {} (code {})", report.agent, report.class, report.code);
                 match tell(plane, &granted, EventKind::AgentReported(report)).await {
                     Ok(()) => Answer::remark(reply::ok(), remark),
@@ -86,6 +89,12 @@ async fn bundle(plane: &MachinePlane, asked: &Asked, granted: &Authorised, said:
             return Answer::remark(response, problem);
         }
     };
+    let of = &granted.build.key;
+    if let Some(binding) = plane.waist.binding(asked.from, &of.system, of.epoch)
+        && let Err(error) = plane.waist.tell(binding).await
+    {
+        return Answer::remark(reply::not_told(&error), error.to_string());
+    }
     // The key opens the hand-off again: what is kept and shown is its digest.
     let key = Digest::of(key.as_bytes()).to_string();
     match plane
@@ -132,6 +141,16 @@ fn contents(plane: &MachinePlane, granted: &Authorised) -> Result<Response, Stri
     let bytes = Zeroizing::new(archive.into_inner().unwrap_or_default());
     let bytes = Bytes::from_owner(bytes);
     Ok(reply::bytes(StatusCode::OK, "application/x-tar", bytes))
+}
+
+/// What a result says after its head.
+fn log_of(said: &str) -> &str {
+    let ends = ["\n\n", "\r\n\r\n"];
+    let parts = ends.iter().filter_map(|end| said.split_once(end));
+    parts
+        .map(|(_, log)| log)
+        .max_by_key(|log| log.len())
+        .unwrap_or("")
 }
 
 /// Reads a result: `agent=steps code=0 class=ok seconds=12`, lines `hostkey=..`, an empty line, the

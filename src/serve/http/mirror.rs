@@ -18,6 +18,8 @@ use futures_lite::Stream;
 use super::body::Source;
 use super::machine::{Answer, Asked, MachinePlane};
 use super::reply::{self, Served};
+use crate::lifecycle::observed::of_mirror;
+use crate::model::{Event, EventKind, Stage};
 
 /// What the cache has for a path.
 pub enum Found {
@@ -88,6 +90,31 @@ impl Mirrors for NoMirrors {
 }
 
 pub(super) async fn mirror(plane: &MachinePlane, asked: &Asked, name: &str, path: &str) -> Answer {
+    let answer = find(plane, asked, name, path).await;
+    if answer.response.status().is_success() && !asked.looks_only() {
+        note(plane, asked, path);
+    }
+    answer
+}
+
+/// A silent installer shows by what it fetches where it stands.
+fn note(plane: &MachinePlane, asked: &Asked, path: &str) {
+    let site = plane.waist.site();
+    let Some(system) = asked.mac.and_then(|mac| site.by_mac.get(&mac)) else {
+        return;
+    };
+    plane.waist.note(Event {
+        system: system.name.clone(),
+        epoch: None,
+        kind: EventKind::Seen {
+            stage: Stage::clean(of_mirror(path)),
+            detail: path.rsplit('/').next().unwrap_or("").to_string(),
+            by: "mirror".to_string(),
+        },
+    });
+}
+
+async fn find(plane: &MachinePlane, asked: &Asked, name: &str, path: &str) -> Answer {
     let octets = || "application/octet-stream".to_string();
     match plane.mirrors.find(name, path, asked.looks_only()).await {
         Ok(Found::File {

@@ -13,8 +13,7 @@ use crate::boot::Scope;
 use crate::boot::paths::SecureUrls;
 use crate::control::Authorised;
 use crate::lifecycle::disks;
-use crate::model::event::printable;
-use crate::model::{Door, Event, EventKind, Phase, Stage};
+use crate::model::{Event, EventKind, Phase, Stage};
 
 const VERBS: [&str; 7] = [
     "start", "disks", "progress", "end", "fail", "log", "handoff",
@@ -74,6 +73,9 @@ pub(super) async fn report(
         }
         "end" => told(plane, &granted, EventKind::InstallerEnded).await,
         "fail" => {
+            if let Err(answer) = kept(plane, &granted, "report", &said).await {
+                return answer;
+            }
             let kind = EventKind::InstallerFailed {
                 stage,
                 detail: detail(),
@@ -81,16 +83,11 @@ pub(super) async fn report(
             told(plane, &granted, kind).await
         }
         "disks" => choose_disk(plane, &granted, &said).await,
-        "log" => {
-            if let Some(mac) = asked.mac {
-                for line in said.lines().rev().take(12).collect::<Vec<_>>().iter().rev() {
-                    let line = format!("log: {}", printable(line, 200));
-                    plane.waist.observe(mac, Door::Http, line);
-                }
-            }
-            reply::ok().into()
-        }
-        "handoff" => hand_off(plane, asked, &granted),
+        "log" => match kept(plane, &granted, "report", &said).await {
+            Ok(()) => reply::ok().into(),
+            Err(answer) => answer,
+        },
+        "handoff" => hand_off(plane, asked, &granted).await,
         _ => reply::not_found().into(),
     }
 }
@@ -98,9 +95,8 @@ pub(super) async fn report(
 /// Answers which disk may be written. That is durable before the machine hears it.
 async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> Answer {
     let pinned = &granted.pinned;
-    let wipe = granted.system.as_ref().is_some_and(|s| s.wipe);
     let chosen = disks::parse(said).and_then(|found| {
-        disks::choose(&pinned.disk, &pinned.may_destroy, wipe, &found)
+        disks::choose(&pinned.disk, &pinned.may_destroy, pinned.wipe, &found)
             .map(|disk| (disk.path.clone(), disk.holds()))
     });
     let (kind, response) = match chosen {
@@ -123,14 +119,17 @@ async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> 
 }
 
 /// Where the first-boot unit finds its hand-off: said only to an installer that is at work, and in
-/// no answer file.
-fn hand_off(plane: &MachinePlane, asked: &Asked, granted: &Authorised) -> Answer {
+/// no answer file. From then on it can be redeemed, so that it was asked for is durable first.
+async fn hand_off(plane: &MachinePlane, asked: &Asked, granted: &Authorised) -> Answer {
     if asked.speech == Speech::Plain {
         let sentence = "ask over HTTPS, as first-boot.sh does: anyone could read the answer here\n";
         return reply::text(StatusCode::FORBIDDEN, sentence).into();
     }
     if !matches!(granted.build.phase, Phase::Installing | Phase::Installed) {
         return reply::not_found().into();
+    }
+    if let Err(answer) = tell(plane, granted, EventKind::HandoffAsked).await {
+        return answer;
     }
     let token = plane.waist.key().token(&granted.build.key, Scope::Secret);
     let urls = SecureUrls {
@@ -163,6 +162,17 @@ pub(super) async fn tell(
         Ok(_) => Ok(()),
         Err(error) => Err(Answer::remark(reply::not_told(&error), error.to_string())),
     }
+}
+
+/// Keeps the end of a log with its build.
+pub(super) async fn kept(
+    plane: &MachinePlane,
+    granted: &Authorised,
+    source: &str,
+    log: &str,
+) -> Result<(), Answer> {
+    let kept = plane.waist.keep_log(&granted.build.key, source, log).await;
+    kept.map_err(|error| Answer::remark(reply::not_told(&error), error.to_string()))
 }
 
 /// The body as text, whatever its bytes are.

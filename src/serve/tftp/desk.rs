@@ -157,7 +157,6 @@ impl Desk {
             tracing::warn!(client.address = %ip, %mac, "a client asked for the boot script of an interface that does not hold its address");
             return Err(TftpError::FileNotFound);
         }
-        self.waist.seen_at(ip, mac);
         let facts = Facts {
             mac,
             ip: Some(ip),

@@ -65,6 +65,8 @@ fn docs_of_the_json_contract_are_its_types() {
             "event" => same::<v::EventView>(example),
             "events" => same::<c::EventPage>(example),
             "why" => same::<v::WhyView>(example),
+            "discovered" => same::<v::DiscoveredView>(example),
+            "log" => same::<farrier::model::logs::LogPage>(example),
             "lease" => same::<v::LeaseView>(example),
             "distro" => same::<v::DistroView>(example),
             "secret" => same::<v::SecretView>(example),

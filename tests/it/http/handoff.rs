@@ -31,7 +31,12 @@ pub(super) async fn open(plane: Arc<MachinePlane>, state: &Path, limits: &Limits
 }
 
 /// One request over TLS by a client that trusts this authority alone.
-async fn speak(door: &Door, authority: &str, request: &str) -> std::io::Result<Got> {
+async fn speak(
+    door: &Door,
+    from: Ipv4Addr,
+    authority: &str,
+    request: &str,
+) -> std::io::Result<Got> {
     let mut roots = rustls::RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM"))
@@ -43,7 +48,7 @@ async fn speak(door: &Door, authority: &str, request: &str) -> std::io::Result<G
         .with_root_certificates(roots)
         .with_no_client_auth();
     let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind((ip(1), 0).into()).expect("a loopback address");
+    socket.bind((from, 0).into()).expect("a loopback address");
     let stream = socket.connect(door.secure.running.addresses()[0]).await?;
     let name = ServerName::from(std::net::IpAddr::from(Ipv4Addr::LOCALHOST));
     let mut stream = TlsConnector::from(Arc::new(config))
@@ -54,9 +59,14 @@ async fn speak(door: &Door, authority: &str, request: &str) -> std::io::Result<G
 
 impl Door {
     async fn send(&self, path: &str, body: &str) -> Got {
+        self.send_from(ip(1), path, body).await
+    }
+
+    /// The same by the machine at this address.
+    pub(super) async fn send_from(&self, from: Ipv4Addr, path: &str, body: &str) -> Got {
         let length = body.len();
         let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
-        let spoken = speak(self, &self.secure.authority, &(head + body)).await;
+        let spoken = speak(self, from, &self.secure.authority, &(head + body)).await;
         spoken.expect("trusted")
     }
 }
@@ -95,7 +105,7 @@ async fn a_machine_takes_its_hand_off_once_and_reports() {
     assert_eq!(door.post(ip(1), &h("bundle"), mine).await.status, 404);
     assert_eq!(door.send(&h("bundle"), "key=short").await.status, 400);
     let got = format!("GET {} HTTP/1.1\r\nHost: x\r\n\r\n", h("bundle"));
-    let got = speak(&door, &door.secure.authority, &got).await;
+    let got = speak(&door, ip(1), &door.secure.authority, &got).await;
     assert_eq!(got.expect("trusted").status, 405);
     for _ in 0..2 {
         let bundle = door.send(&h("bundle"), mine).await;
@@ -161,7 +171,7 @@ async fn another_authority_is_not_believed_and_plain_speech_gets_nothing() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let stranger = Authority::open(elsewhere.path()).expect("made");
     let request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    let refused = speak(&door, stranger.certificate(), request).await;
+    let refused = speak(&door, ip(1), stranger.certificate(), request).await;
     assert!(refused.is_err(), "{refused:?}");
     let address = door.secure.running.addresses()[0];
     let mut plain = TcpStream::connect(address).await.expect("connected");

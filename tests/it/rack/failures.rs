@@ -242,7 +242,7 @@ fn power_cuts() -> Done {
 
 /// A ROM asks twice within one boot; a boot some seconds later is another. This is the one wait of
 /// the suite that is not for something to be seen: the time between two boots is what is tested.
-fn later_boot() {
+pub(super) fn later_boot() {
     std::thread::sleep(std::time::Duration::from_secs(9));
 }
 

@@ -8,6 +8,7 @@ mod desk;
 mod doors;
 mod failures;
 mod firmware;
+mod foreign;
 mod ipxe;
 mod lifecycle;
 mod operator;
@@ -15,6 +16,7 @@ mod own_disk;
 pub(crate) mod phantom;
 mod recipes;
 mod scenario;
+mod seen;
 pub(crate) mod site;
 
 use std::io::Write;

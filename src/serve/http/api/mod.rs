@@ -11,11 +11,12 @@
 //! | `/v1/systems` | GET `?select=&tag=&phase=`, POST a new one |
 //! | `/v1/systems/NAME` | GET, PATCH changes, DELETE |
 //! | `/v1/systems/NAME/origins`, `/v1/systems/NAME/render` | GET |
+//! | `/v1/systems/NAME/logs` | GET `?build=&after=&grep=&limit=` |
 //! | `/v1/why/NAME-OR-MAC` | GET `?arch=&stage=` |
 //! | `/v1/events` | GET `?after=&since=&limit=&wait=` and a selection |
 //! | `/v1/flag`, `/v1/cancel`, `/v1/edit`, `/v1/reload` | POST |
 //! | `/v1/rebuild`, `/v1/boot` | POST: `/v1/flag` with its purpose filled in |
-//! | `/v1/leases`, `/v1/distros`, `/v1/revisions`, `/v1/revisions/REV` | GET |
+//! | `/v1/leases`, `/v1/discovered`, `/v1/distros`, `/v1/revisions`, `/v1/revisions/REV` | GET |
 //! | `/v1/distros/NAME/fetch` | POST, answers in lines |
 //! | `/v1/secrets` | GET, names only |
 //! | `/v1/secrets/NAME` | POST a value, DELETE |
@@ -60,6 +61,7 @@ pub fn router(control: Arc<Control>) -> Router {
         )
         .route("/v1/systems/{name}/origins", get(read::origins))
         .route("/v1/systems/{name}/render", get(read::render))
+        .route("/v1/systems/{name}/logs", get(read::logs))
         .route("/v1/why/{subject}", get(read::why))
         .route("/v1/events", get(events::events))
         .route("/v1/flag", post(change::flag))
@@ -69,6 +71,7 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/v1/edit", post(change::edit))
         .route("/v1/reload", post(change::reload))
         .route("/v1/leases", get(read::leases))
+        .route("/v1/discovered", get(read::discovered))
         .route("/v1/distros", get(read::distros))
         .route("/v1/distros/{name}/fetch", post(fetch::fetch))
         .route("/v1/secrets", get(secrets::list))

@@ -8,8 +8,9 @@ use super::answer::{Answer, Json};
 use super::query::Pairs;
 use crate::control::Control;
 use crate::model::command::{RenderRequest, RenderView, RevisionView, WhyRequest};
+use crate::model::logs::{LogPage, LogQuery};
 use crate::model::view::{
-    DistroView, LeaseView, OriginView, ShowView, StatusView, SystemView, WhyView,
+    DiscoveredView, DistroView, LeaseView, OriginView, ShowView, StatusView, SystemView, WhyView,
 };
 use crate::model::{ClientStage, Code, Refusal};
 
@@ -52,6 +53,21 @@ pub(super) async fn render(
     Ok(Json(control.render(&request).await?))
 }
 
+pub(super) async fn logs(
+    State(control): Shared,
+    Path(name): Path<String>,
+    mut query: Pairs,
+) -> Answer<LogPage> {
+    let wanted = LogQuery {
+        build: query.one("build")?,
+        after: query.one("after")?,
+        grep: query.one("grep")?,
+        limit: query.one("limit")?,
+    };
+    query.end()?;
+    Ok(Json(control.logs(&name, &wanted).await?))
+}
+
 pub(super) async fn why(
     State(control): Shared,
     Path(subject): Path<String>,
@@ -83,6 +99,10 @@ pub(super) async fn leases(State(control): Shared, mut query: Pairs) -> Answer<V
     let selection = query.selection()?;
     query.end()?;
     Ok(Json(control.lease_views(&selection)?))
+}
+
+pub(super) async fn discovered(State(control): Shared) -> Json<Vec<DiscoveredView>> {
+    Json(control.discovered())
 }
 
 pub(super) async fn distros(State(control): Shared) -> Json<Vec<DistroView>> {

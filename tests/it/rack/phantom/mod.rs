@@ -77,7 +77,7 @@ impl Phantom {
 
     /// Asks one URL. A body makes it a POST.
     pub(crate) fn http(&self, url: &str, body: Option<&str>) -> Result<Reply, RackError> {
-        let authority = self.authority.lock().expect("unpoisoned").clone();
+        let authority = self.pinned();
         self.host
             .namespace()
             .inside(|| http::ask(url, body, authority.as_deref()))?
@@ -121,7 +121,7 @@ impl Phantom {
     }
 
     /// Fetches a script as iPXE does, and goes on where it only chains to another.
-    fn script(&self, url: &str) -> Result<String, RackError> {
+    pub(crate) fn script(&self, url: &str) -> Result<String, RackError> {
         let script = self.http(url, None)?.must_be(200, url)?.text();
         let chained = script.lines().find_map(|l| {
             let rest = l.strip_prefix("chain --autofree --replace ")?;
@@ -169,6 +169,11 @@ impl Phantom {
         let answers = word.ok_or_else(|| {
             RackError::Missing(format!("no `answers=` on the command line:\n{script}"))
         })?;
+        self.installer_at(answers)
+    }
+
+    /// What an installer does once it has an address: it fetches its answers.
+    pub(crate) fn installer_at(&self, answers: &str) -> Result<Installer, RackError> {
         let text = self.http(answers, None)?.must_be(200, answers)?.text();
         let report = text.lines().find_map(|l| l.strip_prefix("report="));
         let report =
@@ -209,6 +214,11 @@ impl Phantom {
     /// Trusts this authority from now on.
     pub(crate) fn pin(&self, authority: &str) {
         *self.authority.lock().expect("unpoisoned") = Some(authority.to_string());
+    }
+
+    /// The authority that it trusts.
+    pub(crate) fn pinned(&self) -> Option<String> {
+        self.authority.lock().expect("unpoisoned").clone()
     }
 
     /// The script that places the first-boot unit.
