@@ -1,13 +1,15 @@
 //! Boot artefacts in memory: read once, checked against their digest, shared by every transfer.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::model::{Artefact, Digest};
+use crate::net;
 
 /// Files of boot artefacts held in memory, up to a budget; the one used longest ago goes first.
 /// A transfer under way keeps its file until it ends.
@@ -21,12 +23,27 @@ pub struct Hot {
 struct Shelf {
     turn: u64,
     used: u64,
-    held: HashMap<Digest, Held>,
+    held: HashMap<Key, Held>,
+}
+
+/// A file that is asked for in both forms is held, and counted, twice.
+type Key = (Digest, Form);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    Bytes,
+    File,
+}
+
+#[derive(Debug, Clone)]
+enum Contents {
+    Bytes(Bytes),
+    File(Arc<File>),
 }
 
 #[derive(Debug)]
 struct Held {
-    contents: Arc<OnceCell<Bytes>>,
+    contents: Arc<OnceCell<Contents>>,
     size: u64,
     turn: u64,
 }
@@ -49,39 +66,59 @@ impl Hot {
         if let Some(bytes) = &artefact.bytes {
             return Ok(Some(Bytes::from_owner(bytes.clone())));
         }
+        match self.held(artefact, Form::Bytes).await? {
+            Some(Contents::Bytes(bytes)) => Ok(Some(bytes)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The same contents as a file in memory that nothing can change any more, which the kernel
+    /// sends without a copy.
+    ///
+    /// # Errors
+    /// As [`Hot::get`].
+    pub async fn file(&self, artefact: &Artefact) -> io::Result<Option<Arc<File>>> {
+        match self.held(artefact, Form::File).await? {
+            Some(Contents::File(file)) => Ok(Some(file)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn held(&self, artefact: &Artefact, form: Form) -> io::Result<Option<Contents>> {
         if artefact.size > self.budget / 2 {
             return Ok(None);
         }
-        let contents = self.place(artefact);
+        let contents = self.place(artefact, form);
         let read = contents.get_or_try_init(|| async {
             let (path, digest) = (artefact.path.clone(), artefact.digest);
-            tokio::task::spawn_blocking(move || read_checked(&path, digest))
+            tokio::task::spawn_blocking(move || read_checked(&path, digest, form))
                 .await
                 .map_err(io::Error::other)?
         });
         match read.await {
-            Ok(bytes) => Ok(Some(bytes.clone())),
+            Ok(contents) => Ok(Some(contents.clone())),
             Err(error) => {
-                self.forget(artefact.digest);
+                self.forget((artefact.digest, form));
                 Err(error)
             }
         }
     }
 
-    fn place(&self, artefact: &Artefact) -> Arc<OnceCell<Bytes>> {
+    fn place(&self, artefact: &Artefact, form: Form) -> Arc<OnceCell<Contents>> {
+        let key = (artefact.digest, form);
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.turn += 1;
         let turn = shelf.turn;
-        if let Some(held) = shelf.held.get_mut(&artefact.digest) {
+        if let Some(held) = shelf.held.get_mut(&key) {
             held.turn = turn;
             return held.contents.clone();
         }
         while shelf.used + artefact.size > self.budget {
             let oldest = shelf.held.iter().min_by_key(|(_, h)| h.turn);
-            let Some(digest) = oldest.map(|(d, _)| *d) else {
+            let Some(oldest) = oldest.map(|(key, _)| *key) else {
                 break;
             };
-            shelf.remove(digest);
+            shelf.remove(oldest);
         }
         let contents = Arc::new(OnceCell::new());
         let held = Held {
@@ -90,31 +127,39 @@ impl Hot {
             turn,
         };
         shelf.used += artefact.size;
-        shelf.held.insert(artefact.digest, held);
+        shelf.held.insert(key, held);
         contents
     }
 
-    fn forget(&self, digest: Digest) {
+    fn forget(&self, key: Key) {
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.remove(digest);
+        shelf.remove(key);
     }
 }
 
 impl Shelf {
-    fn remove(&mut self, digest: Digest) {
-        if let Some(held) = self.held.remove(&digest) {
+    fn remove(&mut self, key: Key) {
+        if let Some(held) = self.held.remove(&key) {
             self.used -= held.size;
         }
     }
 }
 
-fn read_checked(path: &std::path::Path, digest: Digest) -> io::Result<Bytes> {
+fn read_checked(path: &std::path::Path, digest: Digest, form: Form) -> io::Result<Contents> {
     let bytes = std::fs::read(path)?;
     if Digest::of(&bytes) != digest {
         let sentence = format!("`{}` is not what was fetched", path.display());
         return Err(io::Error::new(io::ErrorKind::InvalidData, sentence));
     }
-    Ok(Bytes::from(bytes))
+    match form {
+        Form::Bytes => Ok(Contents::Bytes(Bytes::from(bytes))),
+        Form::File => {
+            let mut file = net::unsealed()?;
+            file.write_all(&bytes)?;
+            net::seal(&file)?;
+            Ok(Contents::File(Arc::new(file)))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -150,10 +195,23 @@ mod tests {
         {
             let shelf = hot.shelf.lock().expect("a lock");
             assert_eq!((shelf.used, shelf.held.len()), (80, 2));
-            assert!(shelf.held.contains_key(&files[3].digest));
+            assert!(shelf.held.contains_key(&(files[3].digest, Form::Bytes)));
         }
         let large = artefact(dir.path(), "large", &[9; 51]);
         assert!(hot.get(&large).await.expect("no error").is_none());
+    }
+
+    #[tokio::test]
+    async fn as_a_file_it_holds_the_same_bytes_and_takes_no_others() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let hot = Hot::new(100);
+        let kept = artefact(dir.path(), "f", b"kernel");
+        let file = hot.file(&kept).await.expect("read").expect("held");
+        let mut got = [0; 6];
+        std::os::unix::fs::FileExt::read_exact_at(&*file, &mut got, 0).expect("bytes");
+        assert_eq!(&got, b"kernel");
+        assert!((&*file).write_all(b"more").is_err());
+        assert!(file.set_len(0).is_err());
     }
 
     #[tokio::test]
