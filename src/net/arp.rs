@@ -3,8 +3,10 @@
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use nix::sys::socket::{SockaddrIn, SockaddrStorage};
+use nix::sys::socket::SockaddrStorage;
 
 use crate::model::MacAddr;
 
@@ -56,24 +58,54 @@ const SIOCGARP: libc::Ioctl = 0x8954;
 /// connection is open with and that is on one of this host's own networks, always. One look-up for
 /// each interface with such a network, however many neighbours there are.
 pub fn neighbour(ip: Ipv4Addr) -> Option<MacAddr> {
+    let near = networks();
+    let mut near = near
+        .iter()
+        .filter(|n| n.own & n.mask == ip & n.mask)
+        .peekable();
+    near.peek()?;
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    let addresses = nix::ifaddrs::getifaddrs().ok()?;
+    near.find_map(|n| on(&socket, &n.device, ip))
+}
+
+struct Network {
+    own: Ipv4Addr,
+    mask: Ipv4Addr,
+    device: String,
+}
+
+/// How long an answer about this host's networks is good for: asking costs more than a boot script.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// This host's networks.
+fn networks() -> Arc<Vec<Network>> {
+    static KNOWN: Mutex<Option<(Instant, Arc<Vec<Network>>)>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*known {
+        Some((asked, networks)) if asked.elapsed() < FRESH => networks.clone(),
+        _ => {
+            let networks = Arc::new(ask());
+            *known = Some((Instant::now(), networks.clone()));
+            networks
+        }
+    }
+}
+
+fn ask() -> Vec<Network> {
+    let ipv4 = |of: Option<SockaddrStorage>| Some(of?.as_sockaddr_in()?.ip());
+    let Ok(addresses) = nix::ifaddrs::getifaddrs() else {
+        return Vec::new();
+    };
     addresses
-        .filter(|a| {
-            let ipv4 = |of: Option<SockaddrStorage>| {
-                of.as_ref()
-                    .and_then(SockaddrStorage::as_sockaddr_in)
-                    .map(SockaddrIn::ip)
-            };
-            ipv4(a.address)
-                .zip(ipv4(a.netmask))
-                .is_some_and(|(own, mask)| own & mask == ip & mask)
+        .filter_map(|a| {
+            Some(Network {
+                own: ipv4(a.address)?,
+                mask: ipv4(a.netmask)?,
+                // An address with a label appears under it (`eth0:1`).
+                device: a.interface_name.split(':').next()?.to_string(),
+            })
         })
-        .find_map(|a| {
-            // An address with a label appears under it (`eth0:1`).
-            let device = a.interface_name.split(':').next().unwrap_or_default();
-            on(&socket, device, ip)
-        })
+        .collect()
 }
 
 fn on(socket: &UdpSocket, interface: &str, ip: Ipv4Addr) -> Option<MacAddr> {

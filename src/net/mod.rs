@@ -12,7 +12,6 @@ mod outlet;
 mod ping;
 mod probe;
 mod resident;
-mod sealed;
 mod socket;
 
 pub use arp::neighbour;
@@ -22,5 +21,4 @@ pub use interface::{Interface, interfaces};
 pub use outlet::{Lane, Outlet, PIECE, in_memory};
 pub use ping::{Prober, ping};
 pub use probe::{OtherServer, probe_dhcp};
-pub use sealed::{seal, unsealed};
 pub use socket::{BindError, DhcpSocket, Sharing};

@@ -1,15 +1,15 @@
-//! Boot artefacts in memory: read once, checked against their digest, shared by every transfer.
+//! Boot artefacts at hand: read once, checked against their digest, shared by every transfer.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::model::{Artefact, Digest};
-use crate::net;
 
 /// Files of boot artefacts held in memory, up to a budget; the one used longest ago goes first.
 /// A transfer under way keeps its file until it ends.
@@ -26,7 +26,6 @@ struct Shelf {
     held: HashMap<Key, Held>,
 }
 
-/// A file that is asked for in both forms is held, and counted, twice.
 type Key = (Digest, Form);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,8 +37,11 @@ enum Form {
 #[derive(Debug, Clone)]
 enum Contents {
     Bytes(Bytes),
-    File(Arc<File>),
+    File(Arc<File>, Stamp),
 }
+
+/// What changes when a file does.
+type Stamp = (u64, i64, i64);
 
 #[derive(Debug)]
 struct Held {
@@ -72,16 +74,22 @@ impl Hot {
         }
     }
 
-    /// The same contents as a file in memory that nothing can change any more, which the kernel
-    /// sends without a copy.
+    /// The same as an open file, which the kernel sends without a copy; it takes none of the budget.
+    /// A file that was changed since it was checked is checked again.
     ///
     /// # Errors
     /// As [`Hot::get`].
     pub async fn file(&self, artefact: &Artefact) -> io::Result<Option<Arc<File>>> {
-        match self.held(artefact, Form::File).await? {
-            Some(Contents::File(file)) => Ok(Some(file)),
-            _ => Ok(None),
+        for _ in 0..2 {
+            match self.held(artefact, Form::File).await? {
+                Some(Contents::File(file, checked)) if stamp(&file.metadata()?) == checked => {
+                    return Ok(Some(file));
+                }
+                Some(_) => self.forget((artefact.digest, Form::File)),
+                None => break,
+            }
         }
+        Ok(None)
     }
 
     async fn held(&self, artefact: &Artefact, form: Form) -> io::Result<Option<Contents>> {
@@ -106,6 +114,10 @@ impl Hot {
 
     fn place(&self, artefact: &Artefact, form: Form) -> Arc<OnceCell<Contents>> {
         let key = (artefact.digest, form);
+        let size = match form {
+            Form::Bytes => artefact.size,
+            Form::File => 0,
+        };
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.turn += 1;
         let turn = shelf.turn;
@@ -113,7 +125,7 @@ impl Hot {
             held.turn = turn;
             return held.contents.clone();
         }
-        while shelf.used + artefact.size > self.budget {
+        while shelf.used + size > self.budget {
             let oldest = shelf.held.iter().min_by_key(|(_, h)| h.turn);
             let Some(oldest) = oldest.map(|(key, _)| *key) else {
                 break;
@@ -123,10 +135,10 @@ impl Hot {
         let contents = Arc::new(OnceCell::new());
         let held = Held {
             contents: contents.clone(),
-            size: artefact.size,
+            size,
             turn,
         };
-        shelf.used += artefact.size;
+        shelf.used += size;
         shelf.held.insert(key, held);
         contents
     }
@@ -146,20 +158,22 @@ impl Shelf {
 }
 
 fn read_checked(path: &std::path::Path, digest: Digest, form: Form) -> io::Result<Contents> {
-    let bytes = std::fs::read(path)?;
+    let mut file = File::open(path)?;
+    let before = stamp(&file.metadata()?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
     if Digest::of(&bytes) != digest {
         let sentence = format!("`{}` is not what was fetched", path.display());
         return Err(io::Error::new(io::ErrorKind::InvalidData, sentence));
     }
-    match form {
-        Form::Bytes => Ok(Contents::Bytes(Bytes::from(bytes))),
-        Form::File => {
-            let mut file = net::unsealed()?;
-            file.write_all(&bytes)?;
-            net::seal(&file)?;
-            Ok(Contents::File(Arc::new(file)))
-        }
-    }
+    Ok(match form {
+        Form::Bytes => Contents::Bytes(Bytes::from(bytes)),
+        Form::File => Contents::File(Arc::new(file), before),
+    })
+}
+
+fn stamp(of: &Metadata) -> Stamp {
+    (of.len(), of.ctime(), of.ctime_nsec())
 }
 
 #[cfg(test)]
@@ -202,16 +216,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn as_a_file_it_holds_the_same_bytes_and_takes_no_others() {
+    async fn an_open_file_is_checked_again_when_it_changed() {
         let dir = tempfile::tempdir().expect("a directory");
-        let hot = Hot::new(100);
         let kept = artefact(dir.path(), "f", b"kernel");
+        let hot = Hot::new(100);
+        let read = |file: Arc<File>| {
+            let mut got = [0; 6];
+            std::os::unix::fs::FileExt::read_exact_at(&*file, &mut got, 0).expect("bytes");
+            got
+        };
         let file = hot.file(&kept).await.expect("read").expect("held");
-        let mut got = [0; 6];
-        std::os::unix::fs::FileExt::read_exact_at(&*file, &mut got, 0).expect("bytes");
-        assert_eq!(&got, b"kernel");
-        assert!((&*file).write_all(b"more").is_err());
-        assert!(file.set_len(0).is_err());
+        assert_eq!(&read(file), b"kernel");
+        std::fs::write(&kept.path, b"KERNEL").expect("written");
+        assert!(hot.file(&kept).await.is_err());
+        std::fs::write(&kept.path, b"kernel").expect("written");
+        let file = hot.file(&kept).await.expect("read").expect("held");
+        assert_eq!(&read(file), b"kernel");
     }
 
     #[tokio::test]

@@ -64,7 +64,7 @@ async fn source(plane: &MachinePlane, artefact: &Arc<Artefact>) -> io::Result<So
             return Ok(Source::Memory(bytes));
         }
     } else if let Some(file) = plane.hot.file(artefact).await? {
-        return Ok(Source::Held(file));
+        return Ok(Source::File(file));
     }
     let artefact = artefact.clone();
     let open = move || {

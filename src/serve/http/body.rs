@@ -32,8 +32,6 @@ pub(super) type AtEnd = Box<dyn FnOnce() + Send>;
 pub(super) enum Source {
     /// In memory.
     Memory(Bytes),
-    /// In a file that is itself in memory.
-    Held(Arc<File>),
     /// In a file. It is open, so that a file replaced meanwhile changes nothing.
     File(Arc<File>),
 }
@@ -64,12 +62,7 @@ impl Part {
 
     /// Has the kernel send a piece, if the connection can and nobody would wait for a disk.
     fn put(&self, file: &Arc<File>, at: u64, step: u64) -> Option<Bytes> {
-        let ready = || match &self.source {
-            Source::Memory(_) => false,
-            Source::Held(_) => true,
-            Source::File(file) => net::in_memory(file, at, step as usize),
-        };
-        if self.reading.is_some() || !ready() {
+        if self.reading.is_some() || !net::in_memory(file, at, step as usize) {
             return None;
         }
         let put = |lane: &Lane| lane.put(file.clone(), at, step as usize);
@@ -77,7 +70,7 @@ impl Part {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, at: u64, step: u64) -> Poll<io::Result<Bytes>> {
-        let (Source::Held(file) | Source::File(file)) = &self.source else {
+        let Source::File(file) = &self.source else {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         };
         let reading = self
@@ -106,7 +99,7 @@ impl HttpBody for Part {
         let this = &mut *self;
         let piece = match &this.source {
             Source::Memory(bytes) => bytes.slice(at as usize..(at + step) as usize),
-            Source::Held(file) | Source::File(file) => match this.put(file, at, step) {
+            Source::File(file) => match this.put(file, at, step) {
                 Some(stand_in) => stand_in,
                 None => match this.read(cx, at, step) {
                     Poll::Pending => return Poll::Pending,
@@ -166,7 +159,6 @@ mod tests {
         ] {
             for source in [
                 Source::Memory(Bytes::from(contents.clone())),
-                Source::Held(file.clone()),
                 Source::File(file.clone()),
             ] {
                 let ended = Arc::new(AtomicBool::new(false));
