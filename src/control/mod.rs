@@ -25,6 +25,7 @@ mod secrets;
 mod select;
 mod site;
 mod snapshot;
+mod stages;
 mod start;
 mod views;
 mod writer;

@@ -11,9 +11,9 @@ use crate::model::{
     Interface, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose, System, Why,
 };
 
-struct Bench {
+pub(super) struct Bench {
     dir: tempfile::TempDir,
-    seconds: Arc<AtomicI64>,
+    pub(super) seconds: Arc<AtomicI64>,
 }
 
 fn web01() -> Name {
@@ -35,7 +35,7 @@ fn facts() -> Facts {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Bench {
             dir: tempfile::tempdir().expect("a directory"),
             seconds: Arc::new(AtomicI64::new(1_800_000_000)),
@@ -43,7 +43,7 @@ impl Bench {
     }
 
     /// Opens the waist, as after a start or a crash, with one declared system.
-    async fn open(&self) -> Arc<Control> {
+    pub(super) async fn open(&self) -> Arc<Control> {
         let seconds = self.seconds.clone();
         let clock: Clock = Arc::new(move || {
             Timestamp::from_second(seconds.load(Ordering::Relaxed)).expect("a time")
@@ -87,7 +87,7 @@ impl Bench {
         control
     }
 
-    async fn flag(&self, control: &Control) -> Result<Told, TellError> {
+    pub(super) async fn flag(&self, control: &Control) -> Result<Told, TellError> {
         let expires = Timestamp::from_second(self.seconds.load(Ordering::Relaxed) + 86_400);
         let event = Event {
             system: web01(),
@@ -152,7 +152,7 @@ fn pinned() -> Pinned {
     }
 }
 
-fn event(epoch: u32, kind: EventKind) -> Event {
+pub(super) fn event(epoch: u32, kind: EventKind) -> Event {
     Event {
         system: web01(),
         epoch: Some(epoch),
@@ -311,7 +311,11 @@ async fn events_are_numbered_without_gaps_over_a_restart() {
         .tell(event(1, EventKind::InstallerEnded))
         .await
         .expect("ended");
-    let records = control.store.events(0, None, 100).await.expect("events");
+    let records = control
+        .store
+        .events(0, None, None, 100)
+        .await
+        .expect("events");
     let numbers: Vec<i64> = records.iter().map(|r| r.number).collect();
     assert_eq!(numbers, vec![1, 2, 3]);
 }
@@ -379,7 +383,11 @@ async fn who_repeats_itself_does_not_fill_the_store() {
         .tell(event(1, EventKind::InstallerEnded))
         .await
         .expect("ended");
-    let records = control.store.events(0, None, 10_000).await.expect("events");
+    let records = control
+        .store
+        .events(0, None, None, 10_000)
+        .await
+        .expect("events");
     assert!(records.len() < 120, "{} records", records.len());
     let count = |word: &str| records.iter().filter(|r| r.event.word() == word).count();
     assert_eq!(count("boot-began"), 1);

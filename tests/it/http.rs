@@ -17,6 +17,7 @@ mod bounds;
 mod foreign;
 mod handoff;
 mod mirrored;
+mod status;
 mod superseded;
 
 struct Door {
