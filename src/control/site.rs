@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use tokio::sync::{Mutex, Notify, oneshot};
 
-use super::writer::{Command, RevisionFiles};
+use super::writer::Command;
 use super::{Control, TellError, check, revisions};
 use crate::inventory::{self, FileSet};
 use crate::model::command::ReloadReport;
 use crate::model::view::Stale;
 use crate::model::{Diagnostic, Name, Refusal, Severity, Site, Span};
-use crate::store::RevisionRow;
+use crate::store::{RevisionFiles, RevisionRow};
 
 /// Systems that cannot be used are named one by one up to this many.
 const BROKEN_NAMED: usize = 20;

@@ -23,7 +23,7 @@ use crate::model::{
     ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Pinned,
     ProfileKind, Purpose, Record, SecretName, Site, Timestamp,
 };
-use crate::store::{Batch, RevisionRow, SecretRow, Writer as StoreWriter};
+use crate::store::{Batch, RevisionFiles, RevisionRow, SecretRow, Writer as StoreWriter};
 
 /// Why a `tell` changed nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -38,9 +38,6 @@ pub enum TellError {
     #[error("the server is stopping")]
     Stopped,
 }
-
-/// Files of a site that a revision is made of: digest and bytes.
-pub(super) type RevisionFiles = Vec<(String, Arc<[u8]>)>;
 
 pub(super) enum Command {
     /// Something happened.

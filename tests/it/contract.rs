@@ -64,7 +64,7 @@ fn what_is_advertised_is_served() -> Result<(), RackError> {
             report: None,
             handoff: None,
         };
-        walk.from_power_on()?;
+        walk.power_on()?;
         if flagged.installs {
             walk.first_boot()?;
         }
@@ -86,7 +86,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn from_power_on(&mut self) -> Result<(), RackError> {
+    fn power_on(&mut self) -> Result<(), RackError> {
         let Flagged { firmware, mac, .. } = self.flagged;
         let asks = |kind| {
             Message::new(kind, *mac)
