@@ -120,7 +120,7 @@ fn read_checked(path: &std::path::Path, digest: Digest) -> io::Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ArtefactRef;
+    use crate::model::{ArtefactRef, Nature};
 
     fn artefact(dir: &std::path::Path, name: &str, contents: &[u8]) -> Artefact {
         let path = dir.join(name);
@@ -134,6 +134,7 @@ mod tests {
             digest: Digest::of(contents),
             size: contents.len() as u64,
             bytes: None,
+            nature: Nature::default(),
         }
     }
 

@@ -13,8 +13,8 @@ use farrier::control::{Authorised, TellError, Told};
 use farrier::lifecycle::{scope_open, step};
 use farrier::model::{
     Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, DhcpMode, Digest,
-    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Phase,
-    Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
+    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Nature,
+    Phase, Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
 };
 use farrier::render::release;
 use farrier::serve::Waist;
@@ -95,6 +95,7 @@ pub(crate) fn artefact(
         digest: Digest::of(contents),
         size: contents.len() as u64,
         bytes: (distro == "loaders").then(|| Arc::from(contents)),
+        nature: Nature::default(),
     }
 }
 
@@ -325,6 +326,7 @@ impl Waist for Standin {
             machine,
             pinned: pinned.map(Arc::as_ref),
             once_pinned: None,
+            artefacts: &self.index,
             frozen: None,
             ignore_unknown: false,
             now: now(),

@@ -91,7 +91,7 @@ impl Desk {
                 Ok(self.artefact(ip, artefact.clone(), place))
             }
             TftpName::Autoexec => Ok(text(ipxe::autoexec(&urls), place)),
-            TftpName::GrubGeneric => Ok(text(grub::generic(&urls), place)),
+            TftpName::GrubGeneric => Ok(text(grub::generic(&urls, grub::Via::Tftp), place)),
             TftpName::Grub(mac) => {
                 let language = Language::Grub(Via::Tftp);
                 self.script(ip, mac, Firmware::UEFI, language, &urls, place)

@@ -4,6 +4,7 @@ mod beside;
 mod dhcp;
 mod hosts;
 mod http;
+mod obstacles;
 pub(crate) mod raw;
 mod relay;
 mod states;
