@@ -1,6 +1,7 @@
 //! The real server and the clients, relays and servers that others wrote, in racks of their own.
 
 mod beside;
+mod delivery;
 mod dhcp;
 mod hosts;
 mod http;
@@ -43,8 +44,35 @@ impl Desk {
     ) -> Result<Desk, RackError> {
         let site = rack.dir().join("site");
         write_site(&site, systems, more, kernel).map_err(RackError::file(&site))?;
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_farrier"));
+        Desk::serve(rack, site, program)
+    }
+
+    /// A server whose process may not do these things, in setpriv's words: `net_admin`, `net_raw`.
+    fn without(
+        rack: Rack,
+        systems: &[Declared<'_>],
+        rights: &[&str],
+    ) -> Result<Desk, RackError> {
+        use std::os::unix::fs::PermissionsExt;
+        let site = rack.dir().join("site");
+        write_site(&site, systems, "", b"not really a kernel\n").map_err(RackError::file(&site))?;
+        let program = rack.dir().join("farrier");
+        let taken: Vec<String> = rights.iter().map(|right| format!("-{right}")).collect();
+        let text = format!(
+            "#!/bin/sh\nexec setpriv --bounding-set={} {} \"$@\"\n",
+            taken.join(","),
+            env!("CARGO_BIN_EXE_farrier")
+        );
+        std::fs::write(&program, text).map_err(RackError::file(&program))?;
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).map_err(RackError::file(&program))?;
+        Desk::serve(rack, site, program)
+    }
+
+    fn serve(rack: Rack, site: PathBuf, program: PathBuf) -> Result<Desk, RackError> {
         let settings = ServerSettings {
-            program: PathBuf::from(env!("CARGO_BIN_EXE_farrier")),
+            program,
             site,
             state: rack.dir().join("state"),
             environment: vec![("FARRIER_LOG".to_string(), "debug".to_string())],
