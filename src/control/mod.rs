@@ -20,6 +20,7 @@ mod pin;
 mod places;
 mod preview;
 mod recent;
+mod replace;
 pub(crate) mod revisions;
 mod secrets;
 mod select;

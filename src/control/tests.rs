@@ -165,6 +165,7 @@ fn pinned() -> Pinned {
         may_destroy: Vec::new(),
         wipe: false,
         handoff: true,
+        server: None,
     }
 }
 

@@ -54,6 +54,12 @@ pub(super) enum Command {
         pinned: Arc<Pinned>,
         done: oneshot::Sender<Result<Told, TellError>>,
     },
+    /// What a build pins, made again for another place.
+    Repin {
+        key: BuildKey,
+        pinned: Arc<Pinned>,
+        done: oneshot::Sender<Result<(), TellError>>,
+    },
     /// Leases to make durable.
     Leases {
         leases: Vec<Lease>,
@@ -235,6 +241,17 @@ impl Writer {
                 let told = self.event(event, Some((epoch, pinned)), group, false);
                 group.waiting.push(Box::new(move |stored| {
                     let _receiver_gone = done.send(stored.and(told.map_err(Into::into)));
+                }));
+            }
+            Command::Repin { key, pinned, done } => {
+                // A build that is gone meanwhile is served nothing anyway.
+                if group.next.pinned.contains_key(&key) {
+                    group.batch.pins.push((key.clone(), pinned.clone()));
+                    group.next.pinned.insert(key, pinned);
+                    group.changed = true;
+                }
+                group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored);
                 }));
             }
             Command::Leases { leases, done } => {

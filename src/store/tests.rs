@@ -80,6 +80,7 @@ fn pinned() -> Pinned {
         may_destroy: vec!["blank".to_string()],
         wipe: false,
         handoff: true,
+        server: None,
     }
 }
 

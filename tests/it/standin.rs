@@ -18,7 +18,7 @@ use farrier::model::{
 };
 use farrier::render::release;
 use farrier::serve::Waist;
-use farrier::serve::waist::{Keeping, Telling};
+use farrier::serve::waist::{Keeping, Settling, Telling};
 use zeroize::Zeroizing;
 
 pub(crate) struct Standin {
@@ -213,6 +213,7 @@ impl Standin {
             may_destroy: vec!["linux".into()],
             wipe: false,
             handoff: true,
+            server: None,
         };
         known.pinned.insert(key.clone(), Arc::new(pinned));
         key
@@ -340,6 +341,10 @@ impl Waist for Standin {
             tokio::task::yield_now().await;
             told
         })
+    }
+
+    fn settle<'a>(&'a self, _at: Ipv4Addr, _build: &'a BuildKey) -> Settling<'a> {
+        Box::pin(async { Ok(false) })
     }
 
     fn note(&self, event: Event) {

@@ -63,7 +63,10 @@ fn its_holder_may_give_it_back_or_decline_it() {
     rig.source = SocketAddrV4::new(IP, 68);
     let release = with(packet(7, DB01, &[(54, &SERVER)]), 12, IP.octets());
     let released = rig.send(&release);
-    assert_eq!(released.lease.expect("a record").state, LeaseState::Released);
+    assert_eq!(
+        released.lease.expect("a record").state,
+        LeaseState::Released
+    );
     assert_eq!(rig.send(&discover(NEW, &[])).ip(), IP);
 
     let mut rig = reserved_under_it();

@@ -54,7 +54,9 @@ impl Wire {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no answer to {number:?}");
             self.0.set_read_timeout(Some(left)).expect("a timeout");
-            let Ok(length) = self.0.read(&mut room) else { continue };
+            let Ok(length) = self.0.read(&mut room) else {
+                continue;
+            };
             let frame = &room[..length];
             // IPv4 without options, UDP from port 67 to port 68
             let dhcp = frame.get(12..15) == Some(&[8, 0, 0x45])
@@ -64,7 +66,8 @@ impl Wire {
             if !dhcp {
                 continue;
             }
-            let address = |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&frame[at..at + 4]).expect("four"));
+            let address =
+                |at: usize| Ipv4Addr::from(<[u8; 4]>::try_from(&frame[at..at + 4]).expect("four"));
             return Frame {
                 to: MacAddr(frame[..6].try_into().expect("six")),
                 from: address(26),
@@ -81,7 +84,10 @@ fn converse(host: &Host) -> Result<[Frame; 2], RackError> {
     let asker = Asker::everyone(host)?;
     let discover = asker.send(&Message::new(DISCOVER, host.mac()).unicast());
     let offer = wire.answer(discover);
-    let request = Message::new(REQUEST, host.mac()).unicast().wants(WEB01).to(SERVER);
+    let request = Message::new(REQUEST, host.mac())
+        .unicast()
+        .wants(WEB01)
+        .to(SERVER);
     let request = asker.send(&request);
     Ok([offer, wire.answer(request)])
 }
@@ -119,7 +125,10 @@ fn by_an_arp_entry() -> Result<(), RackError> {
     let (rack, host) = rack()?;
     let desk = Desk::on(rack, &web01(&host), "")?;
     for frame in converse(&host)? {
-        assert_eq!((frame.to, frame.from, frame.ip), (host.mac(), SERVER, WEB01));
+        assert_eq!(
+            (frame.to, frame.from, frame.ip),
+            (host.mac(), SERVER, WEB01)
+        );
     }
     let entry = neighbour(&desk)?;
     assert!(entry.contains(&host.mac().to_string()), "{entry}");
@@ -134,10 +143,20 @@ fn by_a_frame_where_no_arp_entry_can_be_made() -> Result<(), RackError> {
     let (rack, host) = rack()?;
     let desk = Desk::without(rack, &web01(&host), &["net_admin"])?;
     for frame in converse(&host)? {
-        assert_eq!((frame.to, frame.from, frame.ip), (host.mac(), SERVER, WEB01));
-        assert!(!frame.identified, "made by the server, not by its kernel: {frame:?}");
+        assert_eq!(
+            (frame.to, frame.from, frame.ip),
+            (host.mac(), SERVER, WEB01)
+        );
+        assert!(
+            !frame.identified,
+            "made by the server, not by its kernel: {frame:?}"
+        );
     }
-    assert_eq!(neighbour(&desk)?.trim(), "", "no ARP entry, and nobody was asked");
+    assert_eq!(
+        neighbour(&desk)?.trim(),
+        "",
+        "no ARP entry, and nobody was asked"
+    );
     a_real_client_takes_it(&desk, &host)
 }
 

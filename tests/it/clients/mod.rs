@@ -3,6 +3,7 @@
 mod beside;
 mod delivery;
 mod dhcp;
+mod elsewhere;
 mod hosts;
 mod http;
 mod obstacles;
@@ -49,11 +50,7 @@ impl Desk {
     }
 
     /// A server whose process may not do these things, in setpriv's words: `net_admin`, `net_raw`.
-    fn without(
-        rack: Rack,
-        systems: &[Declared<'_>],
-        rights: &[&str],
-    ) -> Result<Desk, RackError> {
+    fn without(rack: Rack, systems: &[Declared<'_>], rights: &[&str]) -> Result<Desk, RackError> {
         use std::os::unix::fs::PermissionsExt;
         let site = rack.dir().join("site");
         write_site(&site, systems, "", b"not really a kernel\n").map_err(RackError::file(&site))?;
@@ -152,7 +149,7 @@ fn write_site(
     write("files/linux", kernel)?;
     put(
         "profiles/rescue/profile.toml",
-        "kind = \"live\"\ndistro = \"rescue\"\ncmdline = \"quiet\"\n",
+        "kind = \"live\"\ndistro = \"rescue\"\ncmdline = \"quiet from={{ server.address }}\"\n",
     )?;
     let mut text = "[defaults]\nprofile = \"rescue\"\n".to_string();
     for (name, mac, ip) in systems {

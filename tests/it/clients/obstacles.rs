@@ -54,7 +54,10 @@ fn says(desk: &Desk, reason: &str) -> Result<(), RackError> {
     }
     let log = desk.server.log();
     assert!(log.contains(reason), "the log does not say it: {log}");
-    assert!(log.contains("it is flagged and boots its own disk"), "{log}");
+    assert!(
+        log.contains("it is flagged and boots its own disk"),
+        "{log}"
+    );
     Ok(())
 }
 
@@ -71,14 +74,26 @@ fn secure_boot_by_http_goes_on_to_pxe_where_grub_has_no_http() -> Result<(), Rac
     desk.flag("web01")?;
     let by_http = lease(&host, firmware("HTTPClient:Arch:00016:UNDI:003001", 16))?;
     is_an_address_alone(&by_http);
-    says(&desk, "`grubx64.efi` on this server has no HTTP, so it is left to boot by PXE")?;
+    says(
+        &desk,
+        "`grubx64.efi` on this server has no HTTP, so it is left to boot by PXE",
+    )?;
     let doctor = desk.server.farrier(&["doctor"])?;
-    assert!(doctor.stdout.contains("with Secure Boot machines boot by PXE"), "{}", doctor.stdout);
+    assert!(
+        doctor
+            .stdout
+            .contains("with Secure Boot machines boot by PXE"),
+        "{}",
+        doctor.stdout
+    );
     // as EDK2 does next
     let by_pxe = lease(&host, firmware("PXEClient:Arch:00007:UNDI:003016", 7))?;
     assert_eq!(by_pxe.text(67).as_deref(), Some("shimx64.efi"));
     let why = desk.server.must(&["why", "web01"])?;
-    assert!(why.contains("boot: shimx64.efi, because it is flagged"), "{why}");
+    assert!(
+        why.contains("boot: shimx64.efi, because it is flagged"),
+        "{why}"
+    );
     Ok(())
 }
 
@@ -93,7 +108,10 @@ fn a_kernel_for_another_processor_is_not_sent() -> Result<(), RackError> {
     let desk = Desk::with_kernel(rack, &[web01], "", &x86())?;
     desk.flag("web01")?;
     let reason = "`linux` of distro `rescue` is for x86";
-    let arm64 = lease(&machine.host, firmware("PXEClient:Arch:00011:UNDI:003000", 11))?;
+    let arm64 = lease(
+        &machine.host,
+        firmware("PXEClient:Arch:00011:UNDI:003000", 11),
+    )?;
     is_an_address_alone(&arm64);
     says(&desk, reason)?;
     // an iPXE that was loaded otherwise shows it on the machine's screen
@@ -105,7 +123,10 @@ fn a_kernel_for_another_processor_is_not_sent() -> Result<(), RackError> {
     assert!(script.contains(&shown), "{script}");
     assert!(!script.contains("kernel --name"), "{script}");
     // and for its own processor nothing has changed
-    let x86 = lease(&machine.host, firmware("PXEClient:Arch:00007:UNDI:003016", 7))?;
+    let x86 = lease(
+        &machine.host,
+        firmware("PXEClient:Arch:00007:UNDI:003016", 7),
+    )?;
     assert_eq!(x86.text(67).as_deref(), Some("snponly.efi"));
     Ok(())
 }
@@ -132,7 +153,10 @@ fn a_kernel_that_is_gone_is_missed_by_name() -> Result<(), RackError> {
     machine.host.address("10.77.0.11/24")?;
     let url = format!("http://{SERVER}/ipxe/{}", machine.mac().dashed());
     let script = machine.http(&url, None)?.must_be(200, &url)?.text();
-    assert!(script.contains("linux of distro rescue is not on this server"), "{script}");
+    assert!(
+        script.contains("linux of distro rescue is not on this server"),
+        "{script}"
+    );
     // mended as it says, the same flag boots it
     desk.server.must(&["distro", "fetch", "rescue"])?;
     let again = lease(&machine.host, &firmware)?;

@@ -208,7 +208,9 @@ fn an_address_that_is_leased_is_reserved_for_another() -> Result<(), RackError> 
     assert_eq!(asker.lease(holder.mac()), FIRST);
     let mac = owner.mac().to_string();
     let ip = format!("ip={FIRST}");
-    let added = desk.server.farrier(&["add", "web02", &mac, "rescue", &ip])?;
+    let added = desk
+        .server
+        .farrier(&["add", "web02", &mac, "rescue", &ip])?;
     assert!(added.ok(), "{}", added.stderr);
     let warning = format!("warning: {FIRST} is leased to `web01` ({})", holder.mac());
     assert!(added.stderr.contains(&warning), "{}", added.stderr);
@@ -222,7 +224,10 @@ fn an_address_that_is_leased_is_reserved_for_another() -> Result<(), RackError> 
     let renewal = Message::new(REQUEST, holder.mac()).from(FIRST);
     desk.stays_silent(&asker, &renewal)?;
     let why = desk.server.must(&["why", "web01"])?;
-    assert!(why.contains("is reserved for another machine by now"), "{why}");
+    assert!(
+        why.contains("is reserved for another machine by now"),
+        "{why}"
+    );
     // the holder restarts
     let third = Ipv4Addr::new(10, 77, 0, 102);
     assert_eq!(asker.lease(holder.mac()), third);
