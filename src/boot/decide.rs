@@ -1,8 +1,9 @@
 //! `decide`: the one place that says what a booting machine is told.
 
+use super::fit;
 use crate::model::{
-    Action, BootPlan, Build, Decision, Facts, Firmware, LoaderKind, Machine, Phase, Pinned, System,
-    Timestamp, Why,
+    Action, ArtefactIndex, BootPlan, Build, Decision, Facts, Firmware, LoaderKind, Machine, Phase,
+    Pinned, System, Timestamp, Why,
 };
 
 /// What is known when a machine asks.
@@ -16,6 +17,8 @@ pub struct Situation<'a> {
     pub pinned: Option<&'a Pinned>,
     /// What the one-shot that would boot pinned.
     pub once_pinned: Option<&'a Pinned>,
+    /// The boot files that are on this server.
+    pub artefacts: &'a ArtefactIndex,
     /// Why nothing may be installed, if the site is frozen.
     pub frozen: Option<&'a str>,
     /// Machines that nobody declared get no answer at all (else an address and their own disk).
@@ -58,7 +61,7 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
         && let Ok(why) = may_boot(once, s.now)
         && let Some(pinned) = s.once_pinned
     {
-        return boot(facts, system, once, pinned, why);
+        return boot(facts, system, once, pinned, s.artefacts, why);
     }
     let Some(build) = machine.and_then(|m| m.build.as_ref()) else {
         return own_disk(
@@ -71,7 +74,7 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
     match may_boot(build, s.now) {
         Err(why) => own_disk(why),
         Ok(why) => match s.pinned {
-            Some(pinned) => boot(facts, system, build, pinned, why),
+            Some(pinned) => boot(facts, system, build, pinned, s.artefacts, why),
             None => own_disk(Why::Broken {
                 problem: "its pinned inputs are missing".to_string(),
             }),
@@ -127,7 +130,14 @@ pub fn may_boot(build: &Build, now: Timestamp) -> Result<Why, Why> {
     }
 }
 
-fn boot(facts: &Facts, system: &System, build: &Build, pinned: &Pinned, why: Why) -> Decision {
+fn boot(
+    facts: &Facts,
+    system: &System,
+    build: &Build,
+    pinned: &Pinned,
+    here: &ArtefactIndex,
+    why: Why,
+) -> Decision {
     let firmware = facts.firmware.unwrap_or(Firmware::BIOS);
     let uefi = firmware.is_uefi();
     let loader = if pinned.secure_boot && uefi {
@@ -139,6 +149,13 @@ fn boot(facts: &Facts, system: &System, build: &Build, pinned: &Pinned, why: Why
         Some(kernel) if uefi => kernel.clone(),
         _ => pinned.kernel.clone(),
     };
+    if let Some(why) = fit::obstacle(facts, loader, &kernel, pinned, here) {
+        return Decision {
+            system: Some(system.name.clone()),
+            action: Action::LocalDisk,
+            why,
+        };
+    }
     let plan = BootPlan {
         build: build.key.clone(),
         profile: build.profile.clone(),

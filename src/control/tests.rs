@@ -1,15 +1,19 @@
 //! The waist against a real store, with a clock that the tests turn.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::writer::Command;
 use super::*;
 use crate::model::{
-    Action, ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Document, Event, EventKind,
-    Interface, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose, System, Why,
+    Action, Artefact, ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Document, Event,
+    EventKind, Interface, Name, Nature, Phase, Pinned, PlannedFile, ProfileKind, Purpose, System,
+    Why,
 };
+
+mod obstacles;
 
 pub(super) struct Bench {
     dir: tempfile::TempDir,
@@ -77,17 +81,29 @@ impl Bench {
         site.systems.insert(web01(), system.clone());
         site.by_mac.insert(mac(), system);
         let (done, wait) = oneshot::channel();
-        let publish = Command::Site {
+        let new_site = Command::Site {
             site: Arc::new(site),
             revision: None,
             done,
         };
-        control.commands.send(publish).await.expect("a writer");
+        control.commands.send(new_site).await.expect("a writer");
         wait.await.expect("an answer").expect("published");
+        publish(&control, index()).await;
         control
     }
 
+    async fn flag_with(&self, control: &Control, change: impl FnOnce(&mut Pinned)) {
+        let mut pinned = pinned();
+        change(&mut pinned);
+        let told = self.flag_for(control, pinned).await;
+        told.expect("flagged");
+    }
+
     pub(super) async fn flag(&self, control: &Control) -> Result<Told, TellError> {
+        self.flag_for(control, pinned()).await
+    }
+
+    async fn flag_for(&self, control: &Control, pinned: Pinned) -> Result<Told, TellError> {
         let expires = Timestamp::from_second(self.seconds.load(Ordering::Relaxed) + 86_400);
         let event = Event {
             system: web01(),
@@ -112,7 +128,7 @@ impl Bench {
         let flag = Command::Flag {
             event,
             epoch,
-            pinned: Arc::new(pinned()),
+            pinned: Arc::new(pinned),
             done,
         };
         control.commands.send(flag).await.expect("a writer");
@@ -149,7 +165,37 @@ fn pinned() -> Pinned {
         may_destroy: Vec::new(),
         wipe: false,
         handoff: true,
+        server: None,
     }
+}
+
+/// The kernel that is pinned, and the loaders.
+fn index() -> ArtefactIndex {
+    let mut index = ArtefactIndex::default();
+    let kernel = pinned().kernel;
+    let loaders = crate::boot::paths::LOADERS.map(|name| ArtefactRef {
+        distro: "loaders".into(),
+        name: name.into(),
+    });
+    for id in loaders.into_iter().chain([kernel.id]) {
+        index.insert(Artefact {
+            id,
+            path: PathBuf::new(),
+            digest: kernel.digest,
+            size: 1,
+            bytes: None,
+            nature: Nature::default(),
+        });
+    }
+    index
+}
+
+async fn publish(control: &Control, index: ArtefactIndex) {
+    let (done, wait) = oneshot::channel();
+    let index = Arc::new(index);
+    let artefacts = Command::Artefacts { index, done };
+    control.commands.send(artefacts).await.expect("a writer");
+    wait.await.expect("an answer");
 }
 
 pub(super) fn event(epoch: u32, kind: EventKind) -> Event {

@@ -352,6 +352,9 @@ impl Control {
             {
                 alarms.push(format!("`{name}`, build {}: {alarm}", build.key.epoch));
             }
+            if let Some(obstacle) = self.obstacle(&snapshot, name) {
+                attention.push(obstacle);
+            }
             if matches!(phase, Phase::Failed | Phase::Stalled | Phase::Held) {
                 let reason = machine
                     .build
@@ -396,6 +399,20 @@ impl Control {
             alarms,
             counters: self.counters(),
         }
+    }
+
+    /// Why a machine that was flagged would boot its own disk all the same, and the fix.
+    fn obstacle(&self, snapshot: &Snapshot, name: &Name) -> Option<String> {
+        let system = snapshot.site.systems.get(name)?;
+        let facts = self.facts_of(system, None, None)?;
+        let why = decide(&facts, &snapshot.situation(facts.mac, self.clock())).why;
+        if !why.is_obstacle() {
+            return None;
+        }
+        let fix = why.hint(Some(name)).unwrap_or_default();
+        Some(format!(
+            "`{name}` is flagged and would boot its own disk: {why}; {fix}"
+        ))
     }
 
     /// One system by name, hardware address or its disk's serial number.

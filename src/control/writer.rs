@@ -23,7 +23,7 @@ use crate::model::{
     ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Pinned,
     ProfileKind, Purpose, Record, SecretName, Site, Timestamp,
 };
-use crate::store::{Batch, RevisionRow, SecretRow, Writer as StoreWriter};
+use crate::store::{Batch, RevisionFiles, RevisionRow, SecretRow, Writer as StoreWriter};
 
 /// Why a `tell` changed nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,9 +39,6 @@ pub enum TellError {
     Stopped,
 }
 
-/// Files of a site that a revision is made of: digest and bytes.
-pub(super) type RevisionFiles = Vec<(String, Arc<[u8]>)>;
-
 pub(super) enum Command {
     /// Something happened.
     Tell {
@@ -56,6 +53,12 @@ pub(super) enum Command {
         epoch: u32,
         pinned: Arc<Pinned>,
         done: oneshot::Sender<Result<Told, TellError>>,
+    },
+    /// What a build pins, made again for another place.
+    Repin {
+        key: BuildKey,
+        pinned: Arc<Pinned>,
+        done: oneshot::Sender<Result<(), TellError>>,
     },
     /// Leases to make durable.
     Leases {
@@ -238,6 +241,17 @@ impl Writer {
                 let told = self.event(event, Some((epoch, pinned)), group, false);
                 group.waiting.push(Box::new(move |stored| {
                     let _receiver_gone = done.send(stored.and(told.map_err(Into::into)));
+                }));
+            }
+            Command::Repin { key, pinned, done } => {
+                // A build that is gone meanwhile is served nothing anyway.
+                if group.next.pinned.contains_key(&key) {
+                    group.batch.pins.push((key.clone(), pinned.clone()));
+                    group.next.pinned.insert(key, pinned);
+                    group.changed = true;
+                }
+                group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored);
                 }));
             }
             Command::Leases { leases, done } => {

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::quirks::{self, Effect};
 use super::request::{Class, Request};
-use crate::boot::paths::{self, Urls};
+use crate::boot::fit::loader;
+use crate::boot::paths::Urls;
 use crate::model::{Action, Arch, ClientStage, Decision, Facts, Firmware, LoaderKind};
 
 /// Where a boot client finds its next program.
@@ -23,22 +24,6 @@ pub struct Boot {
     pub terminate_names: bool,
     /// The client is an iPXE that is being sent to another iPXE.
     pub chained: bool,
-}
-
-/// What there is to load, by chain and architecture. Arm's 32-bit and other firmware has none.
-const LOADERS: [(LoaderKind, Arch, &str); 4] = [
-    (LoaderKind::Ipxe, Arch::X86Bios, paths::IPXE_BIOS),
-    (LoaderKind::Ipxe, Arch::X64Uefi, paths::IPXE_UEFI),
-    (LoaderKind::Ipxe, Arch::Arm64Uefi, paths::IPXE_ARM64),
-    (LoaderKind::Grub, Arch::X64Uefi, paths::SHIM),
-];
-
-/// The loader for this firmware, if there is one.
-pub fn loader(kind: LoaderKind, arch: Arch) -> Option<&'static str> {
-    LOADERS
-        .iter()
-        .find(|(k, a, _)| (*k, *a) == (kind, arch))
-        .map(|(_, _, name)| *name)
 }
 
 /// Where the answer comes from.

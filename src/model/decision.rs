@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::artefact::LOADERS;
 use super::{ArtefactRef, BuildKey, Digest, Name, Phase, Timestamp};
 
 /// The answer of `decide`.
@@ -131,10 +132,12 @@ pub enum Why {
         /// Of which distro.
         distro: String,
     },
-    /// Its firmware cannot run what the profile has.
+    /// Its firmware cannot boot what the build has, or there is nothing to boot it with.
     UnsupportedFirmware {
-        /// Its word.
+        /// Its word, and whether it boots by HTTP.
         firmware: String,
+        /// Why not, in a sentence.
+        lack: String,
     },
 }
 
@@ -168,17 +171,29 @@ impl fmt::Display for Why {
                 write!(f, "it was cut off while `{disk}` was being written")
             }
             Why::AttemptsSpent { allowed } => write!(f, "its {allowed} boots are spent"),
+            Why::MissingArtefact { name, distro } if distro == LOADERS => {
+                write!(f, "the boot loader `{name}` is not on this server")
+            }
             Why::MissingArtefact { name, distro } => {
                 write!(f, "`{name}` of distro `{distro}` is not on this server")
             }
-            Why::UnsupportedFirmware { firmware } => {
-                write!(f, "its profile has nothing for {firmware} firmware")
+            Why::UnsupportedFirmware { firmware, lack } => {
+                write!(f, "its firmware ({firmware}) cannot boot this: {lack}")
             }
         }
     }
 }
 
 impl Why {
+    /// Whether something is wrong that a person must mend: the machine was flagged and cannot be
+    /// booted.
+    pub fn is_obstacle(&self) -> bool {
+        matches!(
+            self,
+            Why::MissingArtefact { .. } | Why::UnsupportedFirmware { .. }
+        )
+    }
+
     /// What an operator would type next, if there is something.
     pub fn hint(&self, system: Option<&Name>) -> Option<String> {
         let name = system.map_or("NAME", |n| n.as_str());
@@ -194,6 +209,7 @@ impl Why {
                 Some(format!("farrier why {name}; then farrier rebuild {name}"))
             }
             Why::MissingArtefact { distro, .. } => Some(format!("farrier distro fetch {distro}")),
+            Why::UnsupportedFirmware { .. } => Some(format!("farrier show {name}")),
             Why::Frozen { .. } => Some("remove `freeze` from farrier.toml".to_string()),
             _ => None,
         }

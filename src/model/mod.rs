@@ -24,7 +24,7 @@ pub mod subnet;
 pub mod system;
 pub mod view;
 
-pub use artefact::{Artefact, ArtefactIndex, ArtefactRef};
+pub use artefact::{Artefact, ArtefactIndex, ArtefactRef, Nature};
 pub use build::{Build, BuildKey, MachineId, Purpose};
 pub use command::{EditRequest, FlagReport, FlagRequest, Selection};
 pub use decision::{Action, BootPlan, Decision, LoaderKind, PlannedFile, Why};
@@ -33,7 +33,7 @@ pub use digest::Digest;
 pub use distro::{ArtefactSource, Distro};
 pub use event::{Event, EventKind, Record};
 pub use facts::{ClientStage, Door, Facts};
-pub use firmware::{Arch, Firmware};
+pub use firmware::{Arch, Firmware, Processor};
 pub use lease::{Lease, LeaseState};
 pub use logs::{LogEntry, LogLine};
 pub use mac::MacAddr;

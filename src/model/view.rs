@@ -258,6 +258,28 @@ pub struct DistroView {
     /// The SHA-256 of what came from a URL that declares none, by artefact.
     #[serde(default)]
     pub unpinned: std::collections::BTreeMap<String, String>,
+    /// Of `loaders`, each of them; of a distro none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loaders: Vec<LoaderView>,
+}
+
+/// A network boot loader as `distro ls` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoaderView {
+    /// The name it is served under.
+    pub name: String,
+    /// `iPXE`, `shim` or `GRUB`.
+    pub program: String,
+    /// Which machines begin with it.
+    pub firmware: String,
+    /// `host` (of this host's packages), `fetched` or `missing`.
+    pub state: String,
+    /// The file of this host, or the package it was fetched from.
+    pub origin: Option<String>,
+    /// It can fetch by HTTP.
+    pub http: bool,
+    /// What brings it here, if it is missing.
+    pub fix: Option<String>,
 }
 
 /// A secret as `secret ls` prints it. Its value is never printed.

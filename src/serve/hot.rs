@@ -179,7 +179,7 @@ fn stamp(of: &Metadata) -> Stamp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ArtefactRef;
+    use crate::model::{ArtefactRef, Nature};
 
     fn artefact(dir: &std::path::Path, name: &str, contents: &[u8]) -> Artefact {
         let path = dir.join(name);
@@ -193,6 +193,7 @@ mod tests {
             digest: Digest::of(contents),
             size: contents.len() as u64,
             bytes: None,
+            nature: Nature::default(),
         }
     }
 

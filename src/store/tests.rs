@@ -82,6 +82,7 @@ fn pinned() -> Pinned {
         may_destroy: vec!["blank".to_string()],
         wipe: false,
         handoff: true,
+        server: None,
     }
 }
 

@@ -22,8 +22,11 @@ pub struct Batch {
     pub secrets: Vec<(SecretName, Option<std::sync::Arc<SecretRow>>)>,
     /// Revisions of the site that came into force, with the files that may not be stored yet
     /// (digest, bytes).
-    pub revisions: Vec<(RevisionRow, Vec<(String, std::sync::Arc<[u8]>)>)>,
+    pub revisions: Vec<(RevisionRow, RevisionFiles)>,
 }
+
+/// Files of a revision: digest and bytes.
+pub type RevisionFiles = Vec<(String, std::sync::Arc<[u8]>)>;
 
 impl Batch {
     /// Whether there is nothing but leases in it: a rack that powers on.

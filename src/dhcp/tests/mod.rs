@@ -6,4 +6,5 @@ mod golden;
 mod owners;
 mod property;
 mod relays;
+mod reserved_later;
 mod wire_format;

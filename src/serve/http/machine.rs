@@ -175,6 +175,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
     match path {
         HttpPath::Ipxe(mac) => boot_script::ipxe(plane, asked, mac).await,
         HttpPath::Autoexec => boot_script::autoexec(asked),
+        HttpPath::GrubGeneric => boot_script::grub_generic(asked),
         HttpPath::Grub(mac) => boot_script::grub(plane, asked, mac).await,
         HttpPath::Loader(name) => artefact::loader(plane, asked, &name).await,
         HttpPath::Artefact { id, digest } => artefact::artefact(plane, asked, &id, &digest).await,
@@ -212,6 +213,7 @@ fn shown(path: &HttpPath) -> String {
     match path {
         HttpPath::Ipxe(mac) => format!("/ipxe/{}", mac.dashed()),
         HttpPath::Autoexec => "/autoexec.ipxe".to_string(),
+        HttpPath::GrubGeneric => "/grub/grub.cfg".to_string(),
         HttpPath::Grub(mac) => format!("/grub/grub.cfg-01-{}", mac.dashed()),
         HttpPath::Loader(name) => format!("/loader/{name}"),
         HttpPath::Artefact { id, digest } => format!("/a/{digest}/{}/{}", id.distro, id.name),
