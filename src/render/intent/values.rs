@@ -133,7 +133,11 @@ fn network(ground: &Ground<'_>, reads: &Reads) -> Value {
         let table = Table::new(reads)
             .has("mac", nic.mac.to_string())
             .says("name", nic.name.map_or(Value::from(()), Value::from), ["interface.name"])
-            .has("bond", nic.bond.map_or(Value::from(()), Value::from))
+            .says(
+                "bond",
+                nic.bond.map_or(Value::from(()), Value::from),
+                nic.bond.map(|bond| format!("network.bond.{bond}.interfaces")),
+            )
             .has("boots", nic.boots);
         addressed(table, nic.address, ground).done()
     };

@@ -76,11 +76,11 @@ impl Table {
     }
 
     /// A value that answers these keys.
-    pub(in crate::render) fn says<const N: usize>(
+    pub(in crate::render) fn says(
         mut self,
         name: &'static str,
         value: impl Into<Value>,
-        keys: [impl Into<Cow<'static, str>>; N],
+        keys: impl IntoIterator<Item = impl Into<Cow<'static, str>>>,
     ) -> Self {
         let keys = match self.reads.0 {
             Some(_) => keys.into_iter().map(Into::into).collect(),

@@ -74,15 +74,68 @@ pub(super) fn declared(systems: &str) -> Vec<System> {
     site.systems.values().map(|s| (**s).clone()).collect()
 }
 
+/// What a system may ask for, and profiles of Linux can give: two disks that mirror each other, logical
+/// volumes, a bond with VLANs, accounts, a repository.
+pub(super) const RICH: &str = r#"
+static_ip = true
+packages  = ["nginx", "internal-tool=1.2~3"]
+locale    = { language = "de_DE.UTF-8", keyboard = "de", timezone = "Europe/Berlin" }
+[[system.rich.interface]]
+mac = "52:54:00:00:00:01"
+ip  = "10.77.0.11"
+ip6 = "2001:db8::11/64"
+[[system.rich.interface]]
+mac = "52:54:00:00:00:02"
+[[system.rich.interface]]
+mac  = "52:54:00:00:00:03"
+ip   = "10.77.0.13"
+name = "backup0"
+static_ip = false
+[system.rich.storage]
+layout  = "lvm"
+raid    = "raid1"
+second  = { serial = "S2" }
+swap    = "2GiB"
+volumes = [{ mount = "/var", size = "20GiB", filesystem = "xfs" }, { mount = "/srv/data", size = "rest" }, { mount = "/", size = "10GiB" }]
+[system.rich.network]
+ipv6 = "auto"
+[system.rich.network.bond.bond0]
+interfaces = ["52:54:00:00:00:01", "52:54:00:00:00:02"]
+mode       = "802.3ad"
+[system.rich.network.vlan.vlan20]
+id     = 20
+ip     = "10.20.0.5/24"
+[system.rich.network.vlan.vlan30]
+link = "bond0"
+id   = 30
+[system.rich.users.alice]
+groups   = ["adm", "ops"]
+ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp4 alice@example"]
+password = "$6$rounds=5000$saltsaltsalt$Q3f5Yb0Wq7hPzV1xJkLmN2oRtUvWyZaBcDeFgHiJ"
+sudo     = true
+[system.rich.users.app]
+shell = "/usr/sbin/nologin"
+[system.rich.users.root]
+ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp5 root@example"]
+[system.rich.repository.internal]
+url        = "http://repo.example/debian"
+key        = "http://repo.example/key.asc"
+suite      = "stable"
+components = ["main", "extra"]
+"#;
+
 /// One system with these lines in its entry, and the MAC address and address that [`system`] gives.
 pub(super) fn declared_as(name: &str, lines: &str) -> System {
     let interface = match lines.contains("interface") {
         true => "",
         false => "mac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n",
     };
+    let keys = match lines.contains("ssh_keys = []") {
+        true => "",
+        false => "ssh_keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp3 ops@example\"]\n",
+    };
     let text = format!(
-        "[system.\"{name}\"]\nprofile = \"fai\"\ntags = [\"web\", \"rack-12\"]\n\
-         ssh_keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp3 ops@example\"]\n{interface}{lines}\n"
+        "[system.\"{name}\"]\nprofile = \"fai\"\ntags = [\"web\", \"rack-12\"]\n{keys}{interface}{lines}\n"
     );
     declared(&text).remove(0)
 }
