@@ -8,7 +8,7 @@ use super::writer::Command;
 use super::*;
 use crate::model::{
     Action, ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Document, Event, EventKind,
-    Interface, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose, System, Why,
+    Interface, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose, System, Way, Why,
 };
 
 struct Bench {
@@ -149,6 +149,7 @@ fn pinned() -> Pinned {
         may_destroy: Vec::new(),
         wipe: false,
         handoff: true,
+        way: Way::default(),
     }
 }
 

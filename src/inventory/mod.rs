@@ -40,6 +40,7 @@ mod systems;
 mod text;
 mod value;
 mod watch;
+mod way;
 mod write;
 
 pub use assign::{Assignment, AssignmentError};

@@ -9,7 +9,8 @@ use super::disk;
 use super::distro::{is_plain, relative};
 use super::field::{Field, Section};
 use super::settings::one_of;
-use crate::model::{Answer, DiskRule, Name, ProfileKind, Span};
+use super::way;
+use crate::model::{Answer, Delivery, DiskRule, Name, ProfileKind, Span};
 
 /// A value and where it was written.
 pub(super) type Placed<T> = (T, Span);
@@ -34,6 +35,7 @@ pub(super) struct Layer {
     pub(super) vars: Map<String, Json>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_after_write: Option<bool>,
+    pub(super) delivery: Delivery,
 }
 
 /// Who finishes the machine on first boot.
@@ -42,14 +44,6 @@ pub(super) enum Agent {
     None,
     Steps,
 }
-
-const KINDS: [(&str, ProfileKind); 5] = [
-    ("preseed", ProfileKind::Preseed),
-    ("fai", ProfileKind::Fai),
-    ("live", ProfileKind::Live),
-    ("kernel", ProfileKind::Kernel),
-    ("base", ProfileKind::Base),
-];
 
 /// The most boots of an installer that one flag may allow.
 const MAX_ATTEMPTS: i64 = 20;
@@ -68,9 +62,13 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         "vars",
         "attempts",
         "retry_after_write",
+        "overlay",
+        "module",
     ]);
     let mut layer = Layer {
-        kind: root.get("kind").and_then(|f| one_of(&f, &KINDS)),
+        kind: root
+            .get("kind")
+            .and_then(|f| one_of(&f, &ProfileKind::WORDS)),
         distro: named(root, "distro"),
         inherit: named(root, "inherit"),
         cmdline: root
@@ -92,6 +90,7 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
             }
         }
     }
+    layer.delivery = way::delivery(root);
     if let Some(section) = root.section("handoff", "[handoff]") {
         handoff(&section, &mut layer);
     }

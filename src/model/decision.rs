@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArtefactRef, BuildKey, Digest, Name, Phase, Timestamp};
+use super::{ArtefactRef, BuildKey, Digest, Name, Phase, ProfileKind, Timestamp, Way};
 
 /// The answer of `decide`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,14 @@ pub struct BootPlan {
     pub initrds: Vec<PlannedFile>,
     /// Kernel command line, rendered, with the build's tokens filled in.
     pub cmdline: String,
+    /// What is installed or run.
+    pub kind: ProfileKind,
+    /// How it is started, where that is not Linux's usual way.
+    #[serde(default)]
+    pub way: Way,
+    /// Nothing is flagged: this is how the system that is there runs.
+    #[serde(default)]
+    pub resident: bool,
 }
 
 /// A kernel or initrd as the build pinned it.
@@ -65,6 +73,8 @@ pub enum LoaderKind {
     Ipxe,
     /// shim and the distribution's signed GRUB, for Secure Boot.
     Grub,
+    /// The distro's own boot program, which reads its own configuration.
+    Own,
 }
 
 /// The reason as data; its [`fmt::Display`] is the sentence people read.
@@ -131,11 +141,13 @@ pub enum Why {
         /// Of which distro.
         distro: String,
     },
-    /// Its firmware cannot run what the profile has.
-    UnsupportedFirmware {
-        /// Its word.
-        firmware: String,
+    /// No chain of loaders starts its profile on this firmware.
+    NoWay {
+        /// Why.
+        problem: String,
     },
+    /// What it runs is on no disk: this server boots it every time.
+    Resident,
 }
 
 impl fmt::Display for Why {
@@ -171,9 +183,8 @@ impl fmt::Display for Why {
             Why::MissingArtefact { name, distro } => {
                 write!(f, "`{name}` of distro `{distro}` is not on this server")
             }
-            Why::UnsupportedFirmware { firmware } => {
-                write!(f, "its profile has nothing for {firmware} firmware")
-            }
+            Why::NoWay { problem } => write!(f, "its profile cannot be started: {problem}"),
+            Why::Resident => write!(f, "it runs from this server at every boot"),
         }
     }
 }

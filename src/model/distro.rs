@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Name;
+use super::{DistroWay, Name};
 
 /// One file of `boot/`: where kernel, initrds and loaders come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Distro {
     pub initrds: Vec<String>,
     /// The mirror an installer of this distro uses.
     pub mirror: Option<String>,
+    /// How it is started, where that is not Linux's usual way.
+    pub way: DistroWay,
 }
 
 /// Where an artefact is obtained.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, Deadlines, Name, PlannedFile, ProfileKind};
+use super::{Build, Deadlines, Name, PlannedFile, ProfileKind, Way};
 
 /// What is known of a declared system: its builds. A system without an entry was never flagged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +81,9 @@ pub struct Pinned {
     pub wipe: bool,
     /// First boot hands over to an agent; otherwise the first report makes it Ready.
     pub handoff: bool,
+    /// How it is started, where that is not Linux's usual way.
+    #[serde(default)]
+    pub way: Way,
 }
 
 impl Pinned {

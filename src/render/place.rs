@@ -10,9 +10,7 @@ use super::secret;
 
 use crate::boot::Scope;
 use crate::boot::paths::Urls;
-use crate::model::{
-    ArtefactRef, Digest, Distro, Firmware, PlannedFile, Profile, ProfileKind, Subnet, System,
-};
+use crate::model::{ArtefactRef, Digest, Distro, Firmware, PlannedFile, Profile, Subnet, System};
 
 /// Where a machine reaches this server, and what is known of it besides its entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +54,7 @@ pub(super) fn context(
             "profile",
             map([
                 ("name", text(&profile.name)),
-                ("kind", Value::from(kind(profile.kind))),
+                ("kind", Value::from(profile.kind.word())),
             ]),
         ),
         ("build", map([("epoch", Value::from(place.epoch))])),
@@ -174,16 +172,6 @@ fn firmware(firmware: Option<Firmware>) -> &'static str {
         Some(f) if f.is_uefi() => "uefi",
         Some(f) if f.word() == "bios" => "bios",
         _ => "unknown",
-    }
-}
-
-fn kind(kind: ProfileKind) -> &'static str {
-    match kind {
-        ProfileKind::Preseed => "preseed",
-        ProfileKind::Fai => "fai",
-        ProfileKind::Live => "live",
-        ProfileKind::Kernel => "kernel",
-        ProfileKind::Base => "base",
     }
 }
 

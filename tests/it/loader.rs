@@ -6,7 +6,7 @@ use farrier::boot::paths::Urls;
 use farrier::loader::{Script, grub, ipxe, pxelinux};
 use farrier::model::{
     Action, ArtefactRef, BootPlan, BuildKey, Decision, Digest, Firmware, LoaderKind, MacAddr,
-    Phase, PlannedFile, Why,
+    Phase, PlannedFile, ProfileKind, Way, Why,
 };
 
 fn urls() -> Urls {
@@ -41,6 +41,9 @@ fn boots(profile: &str, kernel: &str, initrds: &[&str], cmdline: &str) -> Decisi
             kernel: file(profile, kernel),
             initrds: initrds.iter().map(|n| file(profile, n)).collect(),
             cmdline: cmdline.into(),
+            kind: ProfileKind::Preseed,
+            way: Way::default(),
+            resident: false,
         })),
         why: Why::Flagged {
             epoch: 3,

@@ -14,7 +14,7 @@ use farrier::lifecycle::{scope_open, step};
 use farrier::model::{
     Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, DhcpMode, Digest,
     DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Phase,
-    Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
+    Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp, Way,
 };
 use farrier::render::release;
 use farrier::serve::Waist;
@@ -212,6 +212,7 @@ impl Standin {
             may_destroy: vec!["linux".into()],
             wipe: false,
             handoff: true,
+            way: Way::default(),
         };
         known.pinned.insert(key.clone(), Arc::new(pinned));
         key
@@ -381,6 +382,26 @@ impl Waist for Standin {
             system: self.site.systems.get(&build.key.system).cloned(),
             build,
         })
+    }
+
+    fn open_build(&self, mac: MacAddr) -> Option<BuildKey> {
+        let known = self.known.lock().expect("a lock");
+        let system = self.site.by_mac.get(&mac)?;
+        Some(
+            known
+                .machines
+                .get(&system.name)?
+                .build
+                .as_ref()?
+                .key
+                .clone(),
+        )
+    }
+
+    fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {
+        let known = self.known.lock().expect("a lock");
+        let document = known.pinned.get(build)?.documents.get(name)?;
+        (!document.secret).then(|| document.clone())
     }
 
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {

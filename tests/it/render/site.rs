@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farrier::model::{
-    Answer, Deadlines, DiskRule, Distro, Firmware, Handoff, Interface, Profile, ProfileKind,
-    Subnet, System,
+    Answer, Deadlines, Delivery, DiskRule, Distro, DistroWay, Firmware, Handoff, Interface,
+    Profile, ProfileKind, Subnet, System,
 };
 use farrier::render::Place;
 use serde_json::{Map, Value, json};
@@ -34,6 +34,7 @@ pub(super) fn profile(kind: ProfileKind, files: &[(&str, &str)]) -> Profile {
         deadlines: Deadlines::default(),
         attempts: 2,
         retry_after_write: false,
+        delivery: Delivery::default(),
     }
 }
 
@@ -149,6 +150,7 @@ pub(super) fn distro() -> Distro {
         kernel_uefi: None,
         initrds: vec!["initrd.gz".into()],
         mirror: Some("debian".into()),
+        way: DistroWay::default(),
     }
 }
 
