@@ -1,6 +1,7 @@
 //! Declarations that ship with placeholders, because nobody may hand the files out but their makers.
 
 use super::error::ArtefactError;
+use crate::model::distro::is_placeholder;
 use crate::model::{ArtefactSource, Distro};
 
 /// Refuses a distro that still names a host which can never exist (RFC 2606: `.example`).
@@ -12,7 +13,7 @@ pub(super) fn refuse(distro: &Distro) -> Result<(), ArtefactError> {
         .artefacts
         .values()
         .filter_map(|source| match source {
-            ArtefactSource::Url { url, .. } if is_example(url) => Some(url.as_str()),
+            ArtefactSource::Url { url, .. } if is_placeholder(url) => Some(url.as_str()),
             _ => None,
         })
         .collect();
@@ -25,28 +26,4 @@ pub(super) fn refuse(distro: &Distro) -> Result<(), ArtefactError> {
         distro: distro.name.to_string(),
         examples,
     })
-}
-
-fn is_example(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = host.split(['/', ':', '?', '#']).next().unwrap_or("");
-    host == "example" || host.ends_with(".example")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_hosts_that_cannot_exist() {
-        for (url, want) in [
-            ("http://mirror.example/esxi/b.b00", true),
-            ("https://files.mirror.example:8443/x", true),
-            ("http://mirror.example", true),
-            ("http://mirror.example.org/x", false),
-            ("http://10.77.0.2/mirror.example/x", false),
-        ] {
-            assert_eq!(is_example(url), want, "{url}");
-        }
-    }
 }

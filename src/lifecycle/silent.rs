@@ -48,3 +48,66 @@ pub fn silent(was: Option<&Build>, mut next: Build, event: &EventKind, now: Time
     }
     next
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifecycle::step;
+    use crate::lifecycle::step::tests::{at, build_in};
+    use crate::model::{Deadlines, Firmware};
+
+    fn began() -> EventKind {
+        EventKind::BootBegan {
+            mac: "52:54:00:00:00:01".parse().expect("a mac"),
+            firmware: Firmware::BIOS,
+            uuid: None,
+        }
+    }
+
+    /// What the writer makes of an event, for an installer that never reports.
+    fn after(was: &Build, event: &EventKind, seconds: i64) -> Build {
+        let system = was.key.system.clone();
+        let next = step(
+            &system,
+            Some(was),
+            1,
+            event,
+            &Deadlines::default(),
+            at(seconds),
+        );
+        match next.expect("taken") {
+            Some(next) => silent(Some(was), next, event, at(seconds)),
+            None => was.clone(),
+        }
+    }
+
+    #[test]
+    fn an_installer_that_says_nothing_ended_when_its_machine_boots_again() {
+        let installing = build_in(Phase::Installing);
+        let same = after(&installing, &began(), 5);
+        assert_eq!(same.phase, Phase::Installing, "the same boot asks again");
+        let ended = after(&installing, &began(), 600);
+        assert_eq!((ended.phase, ended.ended), (Phase::Ready, Some(at(600))));
+        assert_eq!(ended.reason.as_deref(), Some(UNHEARD));
+        // also where its answer was the permit to write
+        let permitted = Build {
+            disk: Some("the one that config.yaml names".into()),
+            ..installing.clone()
+        };
+        assert_eq!(after(&permitted, &began(), 600).phase, Phase::Ready);
+        let overdue = after(&installing, &EventKind::DeadlinePassed, 100_000);
+        assert_eq!(
+            overdue.phase,
+            Phase::Stalled,
+            "nothing boots: nothing is concluded"
+        );
+    }
+
+    #[test]
+    fn before_it_had_its_answers_it_is_another_attempt() {
+        let booting = build_in(Phase::Booting);
+        let again = after(&booting, &began(), 600);
+        assert_eq!(again.phase, Phase::Booting);
+        assert!(again.fresh_boot);
+    }
+}

@@ -53,3 +53,29 @@ pub enum ArtefactSource {
         builder: String,
     },
 }
+
+/// Whether a URL's host can never exist (RFC 2606: `.example`): declarations ship with such, because
+/// nobody may hand the files out but their makers.
+pub fn is_placeholder(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.split(['/', ':', '?', '#']).next().unwrap_or("");
+    host == "example" || host.ends_with(".example")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hosts_that_cannot_exist() {
+        for (url, want) in [
+            ("http://mirror.example/esxi/b.b00", true),
+            ("https://files.mirror.example:8443/x", true),
+            ("http://mirror.example", true),
+            ("http://mirror.example.org/x", false),
+            ("http://10.77.0.2/mirror.example/x", false),
+        ] {
+            assert_eq!(is_placeholder(url), want, "{url}");
+        }
+    }
+}

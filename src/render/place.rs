@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
+use super::handoff;
 use super::secret;
 
 use crate::boot::Scope;
-use crate::boot::paths::Urls;
+use crate::boot::paths::{SecureUrls, Urls};
 use crate::model::{ArtefactRef, Digest, Distro, Firmware, PlannedFile, Profile, Subnet, System};
 
 /// Where a machine reaches this server, and what is known of it besides its entry.
@@ -47,6 +48,10 @@ pub(super) fn context(
     let urls = Urls {
         server: place.server,
     };
+    let secure = SecureUrls {
+        server: place.secure,
+    };
+    let authority = place.authority.as_deref().unwrap_or(handoff::NO_AUTHORITY);
     map([
         ("system", of_system(system, place)),
         ("vars", secret::vars(vars, released)),
@@ -63,6 +68,9 @@ pub(super) fn context(
             map([
                 ("address", text(&place.server.ip().to_string())),
                 ("url", text(&urls.base())),
+                ("secure_url", text(&secure.base())),
+                ("secure_port", Value::from(place.secure.port())),
+                ("authority", text(authority.trim_end())),
             ]),
         ),
         (
@@ -73,6 +81,10 @@ pub(super) fn context(
                     text(&urls.documents(Scope::Read.placeholder())),
                 ),
                 ("report", text(&urls.report(Scope::Report.placeholder()))),
+                (
+                    "secure_report",
+                    text(&secure.report(Scope::Report.placeholder())),
+                ),
                 ("artefact", artefacts(distro, place, &urls)),
                 (
                     "mirror",

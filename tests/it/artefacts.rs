@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use farrier::artefacts::{ArtefactError, Outcome, Progress, Renew, Shelf, Step, silent};
 use farrier::model::{ArtefactSource, Digest, Distro, DistroWay};
 
+pub(crate) mod filled;
+
 use crate::upstream::{Act, Script, Upstream, answer, answer_claiming};
 
 fn distro(name: &str, artefacts: &[(&str, ArtefactSource)]) -> Distro {

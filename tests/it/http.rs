@@ -16,6 +16,7 @@ use crate::standin::{Standin, artefact, ip, mac, name, planned};
 mod bounds;
 mod foreign;
 mod handoff;
+mod kinds;
 mod mirrored;
 mod superseded;
 

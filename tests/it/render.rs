@@ -12,6 +12,7 @@ mod first_boot;
 mod hostile;
 mod installer;
 mod limits;
+mod overlay;
 mod secrets;
 mod server;
 mod site;

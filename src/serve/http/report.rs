@@ -41,8 +41,13 @@ pub(super) async fn report(
         return reply::not_found().into();
     }
     // Some installers have a client that can only GET (those of the BSDs).
-    let by_get =
-        asked.method == Method::GET && matches!(verb, "start" | "progress" | "end" | "fail");
+    let tells = asked.query("detail").is_some_and(|d| !d.is_empty());
+    let by_get = asked.method == Method::GET
+        && match verb {
+            "start" | "progress" => true,
+            "end" | "fail" => tells,
+            _ => false,
+        };
     if !by_get && asked.method != Method::POST {
         return reply::wrong_method("POST").into();
     }
@@ -98,7 +103,8 @@ pub(super) async fn report(
 
 /// Why a GET is not taken for a report. A URL in an answer file may be fetched by something that is no
 /// installer: a proxy that looks ahead, a scanner. It says so itself, or asks for a part, or comes
-/// before the installer has shown any other sign of life. Said twice, a report changes nothing.
+/// before the installer has shown any other sign of life. What ends a build must besides tell
+/// something (`?detail=`), which no URL in an answer file does. Said twice, a report changes nothing.
 fn not_meant(asked: &Asked, granted: &Authorised, verb: &str) -> Option<&'static str> {
     let has = |name: &str| asked.headers.get(name).and_then(|v| v.to_str().ok());
     let purposes = ["purpose", "sec-purpose", "x-purpose", "x-moz"];
