@@ -19,7 +19,7 @@ pub(super) fn refuse(distro: &Distro) -> Result<(), ArtefactError> {
         .collect();
     let examples = match open.as_slice() {
         [] => return Ok(()),
-        [one] => format!("{one}"),
+        [one] => one.to_string(),
         [first, rest @ ..] => format!("{first} and {} more", rest.len()),
     };
     Err(ArtefactError::Placeholder {
