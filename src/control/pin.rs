@@ -58,6 +58,7 @@ impl Control {
                 .collect(),
             deadlines: profile.deadlines,
             disk: system.disk.clone().unwrap_or_else(|| profile.disk.clone()),
+            second: render::second_disk(system, profile),
             may_destroy: profile.may_destroy.clone(),
             wipe: system.wipe,
             handoff: profile.kind.installs(),
@@ -103,6 +104,7 @@ impl Control {
             firmware,
             epoch,
             artefacts,
+            networks: Place::networks(site, system),
         }
     }
 }

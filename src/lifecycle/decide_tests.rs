@@ -30,6 +30,7 @@ fn system() -> System {
         ssh_keys: Vec::new(),
         broken: None,
         bmc: None,
+        intent: None,
     }
 }
 
@@ -69,6 +70,7 @@ fn pinned(kind: ProfileKind, start: Start) -> Pinned {
         documents: BTreeMap::new(),
         deadlines: Deadlines::default(),
         disk: DiskRule::default(),
+        second: None,
         may_destroy: Vec::new(),
         wipe: false,
         handoff: true,

@@ -106,9 +106,9 @@ pub enum EventKind {
         /// What it says of itself.
         detail: String,
     },
-    /// The machine listed its disks and was permitted to write one.
+    /// The machine listed its disks and was permitted to write one, or two that mirror each other.
     WritePermitted {
-        /// The device path.
+        /// The device path; of two, both with a comma between.
         disk: String,
         /// What was on it.
         contents: String,

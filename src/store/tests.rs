@@ -77,6 +77,7 @@ fn pinned() -> Pinned {
         documents: [("config.tar.gz".to_string(), Arc::new(document))].into(),
         deadlines: Deadlines::default(),
         disk: DiskRule::default(),
+        second: None,
         may_destroy: vec!["blank".to_string()],
         wipe: false,
         handoff: true,

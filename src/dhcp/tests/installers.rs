@@ -26,6 +26,9 @@ fn rig(kind: ProfileKind) -> Rig {
         attempts: 1,
         retry_after_write: false,
         delivery: Delivery::default(),
+        intent: Partial::default(),
+        asked: Default::default(),
+        ignores: Default::default(),
     };
     let name = profile.name.clone();
     rig.site.profiles.insert(name, std::sync::Arc::new(profile));

@@ -12,7 +12,7 @@ use super::reply;
 use crate::boot::Scope;
 use crate::boot::paths::SecureUrls;
 use crate::control::Authorised;
-use crate::lifecycle::disks;
+use crate::lifecycle::disks::{self, ReportedDisk};
 use crate::model::{Event, EventKind, Phase, Stage};
 
 const VERBS: [&str; 7] = [
@@ -135,14 +135,22 @@ fn not_meant(asked: &Asked, granted: &Authorised, verb: &str) -> Option<&'static
 async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> Answer {
     let pinned = &granted.pinned;
     let chosen = disks::parse(said).and_then(|found| {
-        disks::choose(&pinned.disk, &pinned.may_destroy, pinned.wipe, &found)
-            .map(|disk| (disk.path.clone(), disk.holds()))
+        let (may, wipe) = (&pinned.may_destroy, pinned.wipe);
+        let chosen = match &pinned.second {
+            None => Vec::from([disks::choose(&pinned.disk, may, wipe, &found)?]),
+            Some(second) => disks::choose_two(&pinned.disk, second, may, wipe, &found)?.to_vec(),
+        };
+        let told = |disk: &&ReportedDisk| (disk.path.clone(), disk.holds());
+        let told: (Vec<String>, Vec<String>) = chosen.iter().map(told).unzip();
+        Ok(told)
     });
     let (kind, response) = match chosen {
-        Ok((disk, contents)) => {
-            let line = format!("disk={disk}\n");
+        Ok((paths, contents)) => {
+            let keys = ["disk", "second"].iter().zip(&paths);
+            let lines: String = keys.map(|(key, path)| format!("{key}={path}\n")).collect();
+            let (disk, contents) = (paths.join(", "), contents.join("; "));
             let kind = EventKind::WritePermitted { disk, contents };
-            (kind, reply::text(StatusCode::OK, line))
+            (kind, reply::text(StatusCode::OK, lines))
         }
         Err(reason) => {
             let line = format!("{reason}\n");

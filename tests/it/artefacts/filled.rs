@@ -96,3 +96,17 @@ pub(crate) fn cpio(arguments: &[&str], archive: &[u8], folder: &Path) -> Option<
     // what it lists goes to one or the other, depending on what it does
     Some(String::from_utf8_lossy(&out).into_owned() + &err)
 }
+
+/// The paths in a tar.
+pub(crate) fn tar(archive: &[u8]) -> String {
+    let mut archive = tar::Archive::new(archive);
+    let entries = archive.entries().expect("a tar");
+    let paths = entries.map(|e| {
+        e.expect("an entry")
+            .path()
+            .expect("a path")
+            .display()
+            .to_string()
+    });
+    paths.map(|path| path + "\n").collect()
+}
