@@ -188,6 +188,7 @@ pub(super) fn to_fetch(root: &Path) -> Option<Distro> {
         kernel_uefi: None,
         initrds: Vec::new(),
         mirror: None,
+        way: crate::model::DistroWay::default(),
     })
 }
 

@@ -2,8 +2,8 @@
 
 use super::fit;
 use crate::model::{
-    Action, ArtefactIndex, BootPlan, Build, Decision, Facts, Firmware, LoaderKind, Machine, Phase,
-    Pinned, System, Timestamp, Why,
+    Action, ArtefactIndex, BootPlan, Build, Content, Decision, Facts, Firmware, Machine, Module,
+    Phase, Pinned, Purpose, System, Timestamp, Why,
 };
 
 /// What is known when a machine asks.
@@ -46,11 +46,31 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
             why: Why::Unknown,
         };
     };
+    // It writes nothing: what would make its pool is left out. So it holds while the site is frozen.
+    let runs = |build: &Build, pinned: &Pinned| {
+        pinned.kind.resident() && build.purpose == Purpose::Install && build.phase == Phase::Ready
+    };
     let own_disk = |why: Why| Decision {
         system: Some(system.name.clone()),
         action: Action::LocalDisk,
         why,
     };
+    let resident = s.machine.and_then(|m| m.build.as_ref()).zip(s.pinned);
+    let resident = resident.filter(|(build, pinned)| runs(build, pinned));
+    let once_waits = s.frozen.is_none()
+        && s.machine
+            .and_then(|m| m.once.as_ref())
+            .is_some_and(|once| s.once_pinned.is_some() && may_boot(once, s.now).is_ok());
+    if let (Some((build, pinned)), false) = (resident, once_waits) {
+        return boot(
+            facts,
+            system,
+            build,
+            &without_answers(pinned),
+            s.artefacts,
+            Why::Resident,
+        );
+    }
     if let Some(note) = s.frozen {
         return own_disk(Why::Frozen {
             note: note.to_string(),
@@ -130,6 +150,14 @@ pub fn may_boot(build: &Build, now: Timestamp) -> Result<Why, Why> {
     }
 }
 
+/// What runs once the installation is over: no document of the build is handed to it any more.
+fn without_answers(pinned: &Pinned) -> Pinned {
+    let mut bare = pinned.clone();
+    let is_file = |m: &Module<Content>| matches!(m.content, Content::File(_));
+    bare.way.modules.retain(is_file);
+    bare
+}
+
 fn boot(
     facts: &Facts,
     system: &System,
@@ -140,10 +168,15 @@ fn boot(
 ) -> Decision {
     let firmware = facts.firmware.unwrap_or(Firmware::BIOS);
     let uefi = firmware.is_uefi();
-    let loader = if pinned.secure_boot && uefi {
-        LoaderKind::Grub
-    } else {
-        LoaderKind::Ipxe
+    let loader = match pinned.way.loader(firmware, pinned.secure_boot) {
+        Ok(loader) => loader,
+        Err(problem) => {
+            return Decision {
+                system: Some(system.name.clone()),
+                action: Action::LocalDisk,
+                why: fit::unsupported(firmware, problem),
+            };
+        }
     };
     let kernel = match &pinned.kernel_uefi {
         Some(kernel) if uefi => kernel.clone(),
@@ -163,6 +196,9 @@ fn boot(
         kernel,
         initrds: pinned.initrds.clone(),
         cmdline: pinned.cmdline.clone(),
+        kind: pinned.kind,
+        way: pinned.way.clone(),
+        resident: why == Why::Resident,
     };
     Decision {
         system: Some(system.name.clone()),

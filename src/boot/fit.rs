@@ -4,7 +4,8 @@
 use super::paths;
 use crate::model::artefact::LOADERS as ON_SERVER;
 use crate::model::{
-    Arch, ArtefactIndex, ClientStage, Door, Facts, Firmware, LoaderKind, Pinned, PlannedFile, Why,
+    Arch, ArtefactIndex, ClientStage, Content, Door, Facts, Firmware, LoaderKind, Module, Pinned,
+    PlannedFile, Why,
 };
 
 /// What there is to load, by chain and architecture: the first is what firmware is told of, and
@@ -36,7 +37,20 @@ pub(super) fn obstacle(
     pinned: &Pinned,
     here: &ArtefactIndex,
 ) -> Option<Why> {
-    let files = std::iter::once(kernel).chain(&pinned.initrds);
+    let module = |m: &'_ Module<Content>| match &m.content {
+        Content::File(file) => Some(file.clone()),
+        Content::Document { .. } => None,
+    };
+    let modules: Vec<PlannedFile> = pinned.way.modules.iter().filter_map(module).collect();
+    let own = pinned
+        .way
+        .own
+        .iter()
+        .flat_map(|own| own.bios.iter().chain(&own.uefi).chain(own.files.values()));
+    let files = std::iter::once(kernel)
+        .chain(&pinned.initrds)
+        .chain(&modules)
+        .chain(own);
     for file in files {
         let id = &file.id;
         let found = here.exact(&id.distro, &id.name, &file.digest.short());
@@ -74,20 +88,24 @@ pub(super) fn obstacle(
     match facts.stage {
         ClientStage::Rom => no_loader(firmware, loader, here),
         // What asks is the loader.
-        ClientStage::Ipxe | ClientStage::Grub | ClientStage::Pxelinux | ClientStage::Os => None,
+        ClientStage::Ipxe
+        | ClientStage::Grub
+        | ClientStage::Pxelinux
+        | ClientStage::Own
+        | ClientStage::Os => None,
     }
 }
 
 /// Why firmware cannot be given a loader, if it cannot.
 fn no_loader(firmware: Firmware, kind: LoaderKind, here: &ArtefactIndex) -> Option<Why> {
-    // Its boot ROM has names of its own for what it loads.
-    if firmware.arch == Arch::RaspberryPi {
+    // Its boot ROM has names of its own for what it loads; a distro's own program is one of its files.
+    if firmware.arch == Arch::RaspberryPi || kind == LoaderKind::Own {
         return None;
     }
     let Some(names) = chain(kind, firmware.arch) else {
         let chain = match kind {
             LoaderKind::Ipxe => "there is no network boot loader for it",
-            LoaderKind::Grub => "there is no signed network boot loader for it",
+            LoaderKind::Grub | LoaderKind::Own => "there is no signed network boot loader for it",
         };
         return Some(unsupported(firmware, chain.to_string()));
     };
@@ -111,7 +129,8 @@ fn no_loader(firmware: Firmware, kind: LoaderKind, here: &ArtefactIndex) -> Opti
     None
 }
 
-fn unsupported(firmware: Firmware, lack: String) -> Why {
+/// The reason for a firmware that lacks something.
+pub fn unsupported(firmware: Firmware, lack: String) -> Why {
     let word = match firmware.arch {
         Arch::Other(code) => format!("type {code:#04x}"),
         _ => firmware.word().to_string(),

@@ -231,10 +231,9 @@ pub(super) fn render(
             system: system.name.clone(),
             epoch: ground.epoch,
         },
-        profile: &profile.name,
+        profile,
         cmdline: &rendered.cmdline,
         secure_boot: system.secure_boot,
-        allowed: profile.attempts,
     };
     let index = Shelf::open(&place.state).index();
     let bootable = Bootable::of_distro(&index, distro, next);

@@ -115,7 +115,8 @@ impl Control {
     }
 }
 
-/// Which versions of artefacts the builds under way pinned, from what is known of the machines.
+/// Which versions of artefacts the builds under way pinned, and what runs from here at every boot,
+/// from what is known of the machines.
 pub fn in_use<'a>(
     machines: impl IntoIterator<Item = &'a Machine>,
     pinned: impl Fn(&BuildKey) -> Option<&'a Pinned>,
@@ -124,9 +125,9 @@ pub fn in_use<'a>(
         .into_iter()
         .flat_map(|m| [&m.build, &m.once])
         .flatten()
-        .filter(|b| b.phase.is_active())
-        .filter_map(|b| pinned(&b.key))
-        .flat_map(Pinned::files)
+        .filter_map(|b| Some((b, pinned(&b.key)?)))
+        .filter(|(b, p)| b.phase.is_active() || p.kind.resident())
+        .flat_map(|(_, p)| p.files())
         .map(|f| f.digest)
         .collect()
 }

@@ -29,6 +29,7 @@ mod snapshot;
 mod stages;
 mod start;
 mod views;
+mod way;
 mod writer;
 
 #[cfg(test)]
@@ -61,8 +62,8 @@ use crate::boot::token::fill;
 use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
-    Action, ArtefactIndex, Build, Decision, DhcpMode, Digest, Door, Event, Facts, Firmware,
-    MacAddr, Name, Record, Site, Timestamp,
+    Action, ArtefactIndex, Build, BuildKey, Decision, DhcpMode, Digest, Document, Door, Event,
+    Facts, Firmware, MacAddr, Name, Record, Site, Timestamp,
 };
 use crate::net;
 use crate::store::Store;
@@ -114,6 +115,8 @@ impl Control {
         if let Action::Boot(plan) = &mut decision.action {
             let filled = fill(plan.cmdline.as_bytes(), &self.key, &plan.build, false);
             plan.cmdline = String::from_utf8_lossy(&filled).into_owned();
+            plan.way
+                .fill(self.key.token(&plan.build, Scope::Read).reveal());
         }
         decision
     }
@@ -170,6 +173,21 @@ impl Control {
     /// reason alike.
     pub fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
         self.snapshot.load().authorise(token, scope)
+    }
+
+    /// The build or one-shot under way of the system with this interface.
+    pub fn open_build(&self, mac: MacAddr) -> Option<BuildKey> {
+        let snapshot = self.snapshot.load();
+        let system = snapshot.site.by_mac.get(&mac)?;
+        let build = snapshot.machines.get(&system.name)?.current()?;
+        build.phase.is_active().then(|| build.key.clone())
+    }
+
+    /// A document of a build, as it was pinned; none of the hand-off's.
+    pub fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {
+        let snapshot = self.snapshot.load();
+        let document = snapshot.pinned.get(build)?.documents.get(name)?;
+        (!document.secret).then(|| document.clone())
     }
 
     /// Which hardware address holds this IP address now: by reservation, else by lease.

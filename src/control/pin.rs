@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
+use super::way::way;
 use super::{Control, Snapshot};
 use crate::model::{
     ArtefactIndex, ArtefactRef, Digest, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind,
@@ -38,7 +39,9 @@ impl Control {
                 .help(format!("farrier secret set {name}")));
         }
         let planned = |name: &str| planned(snapshot, &distro.name, name);
+        let way = way(distro, profile, planned)?;
         Ok(Pinned {
+            way,
             kind: profile.kind,
             secure_boot: system.secure_boot,
             kernel: planned(&distro.kernel)?,

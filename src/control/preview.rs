@@ -89,10 +89,9 @@ impl Control {
                 system: system.name.clone(),
                 epoch,
             },
-            profile: &profile.name,
+            profile,
             cmdline: &rendered.cmdline,
             secure_boot: system.secure_boot,
-            allowed: profile.attempts,
         };
         let bootable = Bootable::of_distro(&snapshot.artefacts, distro, next);
         let urls = Urls {

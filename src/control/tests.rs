@@ -10,7 +10,7 @@ use super::*;
 use crate::model::{
     Action, Artefact, ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Document, Event,
     EventKind, Interface, Name, Nature, Phase, Pinned, PlannedFile, ProfileKind, Purpose, System,
-    Why,
+    Way, Why,
 };
 
 mod obstacles;
@@ -170,6 +170,7 @@ fn pinned() -> Pinned {
         wipe: false,
         handoff: true,
         server: None,
+        way: Way::default(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::lifecycle::deadline::after;
 use crate::lifecycle::{StepError, implied, over, silent, step};
 use crate::model::{
     ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Pinned,
-    ProfileKind, Purpose, Record, SecretName, Site, Timestamp,
+    Purpose, Record, SecretName, Site, Timestamp,
 };
 use crate::store::{Batch, RevisionFiles, RevisionRow, SecretRow, Writer as StoreWriter};
 
@@ -352,13 +352,12 @@ impl Writer {
             .and_then(|b| group.next.pinned.get(&b.key))
             .map_or_else(Deadlines::default, |p| p.deadlines);
         let mut now_is = step(&system, was, last, &kind, &deadlines, now)?;
-        let kernel = |build: &Build| {
-            let pinned = group.next.pinned.get(&build.key);
-            build.purpose == Purpose::Once && pinned.is_some_and(|p| p.kind == ProfileKind::Kernel)
-        };
-        now_is = now_is.map(|next| match kernel(&next) {
-            true => silent(was, next, &kind, now),
-            false => next,
+        now_is = now_is.map(|next| {
+            let pinned = group.next.pinned.get(&next.key);
+            match pinned.is_some_and(|p| p.kind.silent()) {
+                true => silent(was, next, &kind, now),
+                false => next,
+            }
         });
         let build = now_is
             .clone()

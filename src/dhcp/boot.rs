@@ -6,8 +6,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use super::quirks::{self, Effect};
 use super::request::{Class, Request};
 use crate::boot::fit::loader;
-use crate::boot::paths::Urls;
-use crate::model::{Action, Arch, ClientStage, Decision, Facts, Firmware, LoaderKind};
+use crate::boot::paths::{self, Urls};
+use crate::model::{
+    Action, Arch, BootPlan, ClientStage, Decision, Facts, Firmware, LoaderKind, ProfileKind,
+};
 
 /// Where a boot client finds its next program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Boot {
     pub terminate_names: bool,
     /// The client is an iPXE that is being sent to another iPXE.
     pub chained: bool,
+    /// Where Proxmox's installer posts what it is, to be answered: option 250.
+    pub answers: Option<String>,
 }
 
 /// Where the answer comes from.
@@ -41,8 +45,7 @@ pub struct Origin<'a> {
 
 /// The boot data for this client, or none: an address is all it gets.
 ///
-/// None for programs that are not boot clients, whatever the decision: Debian's installer takes a
-/// DHCP file name with `://` in it for its preseed URL.
+/// None for programs that are not boot clients, save the installers that are told something by DHCP.
 pub fn boot(
     request: &Request<'_>,
     facts: &Facts,
@@ -60,6 +63,10 @@ pub fn boot(
     // What is advertised is served: a loader that is not on this server is none.
     let here = |kind| loader(kind, firmware.arch).filter(|name| from.loaders.contains(name));
     let name = here(plan.loader);
+    if plan.loader == LoaderKind::Own && matches!(facts.stage, ClientStage::Rom | ClientStage::Ipxe)
+    {
+        return own(plan, &urls, request, firmware, from, effect);
+    }
     match facts.stage {
         ClientStage::Ipxe => {
             let capable = request.ipxe.is_none_or(|i| i.http);
@@ -75,6 +82,7 @@ pub fn boot(
                     vendor_options: None,
                     terminate_names: effect.terminate_names,
                     chained: false,
+                    answers: None,
                 }),
             }
         }
@@ -85,6 +93,7 @@ pub fn boot(
             vendor_options: effect.vendor_options.map(Cow::Borrowed),
             terminate_names: effect.terminate_names,
             chained: false,
+            answers: None,
         }),
         ClientStage::Rom if firmware.http => Some(Boot {
             file: Some(urls.loader(name?).into()),
@@ -93,6 +102,7 @@ pub fn boot(
             vendor_options: None,
             terminate_names: effect.terminate_names,
             chained: false,
+            answers: None,
         }),
         ClientStage::Rom => {
             // UEFI: no option 43, as any tag from 6 to 10 in it makes EDK2 ask for PXE 1.0's boot
@@ -103,8 +113,74 @@ pub fn boot(
             let class = Some(class_word(request));
             Some(by_tftp(name?, from, class, vendor, effect, false))
         }
-        ClientStage::Grub | ClientStage::Pxelinux | ClientStage::Os => None,
+        ClientStage::Os => installer(plan, &urls, from),
+        ClientStage::Grub | ClientStage::Pxelinux | ClientStage::Own => None,
     }
+}
+
+/// What an installer's own DHCP client is told. Most are told nothing: Debian's takes a file name
+/// with `://` in it for the URL of its answers.
+fn installer(plan: &BootPlan, urls: &Urls, from: Origin<'_>) -> Option<Boot> {
+    let nothing = Boot {
+        file: None,
+        tftp: None,
+        class: None,
+        vendor_options: None,
+        terminate_names: false,
+        chained: false,
+        answers: None,
+    };
+    match plan.kind {
+        // autoinstall(8): the file name that says so, and the server to ask by HTTP.
+        ProfileKind::Openbsd => Some(Boot {
+            file: Some(AUTO_INSTALL.into()),
+            tftp: Some(*from.server.ip()),
+            ..nothing
+        }),
+        // proxmox-fetch-answer reads it out of dhclient's lease.
+        ProfileKind::Proxmox => Some(Boot {
+            answers: Some(urls.mine(plan.kind.permitting_answer()?)),
+            ..nothing
+        }),
+        _ => None,
+    }
+}
+
+/// What OpenBSD's installer takes for the order to install without questions.
+const AUTO_INSTALL: &str = "auto_install";
+
+/// The distro's own boot program. An iPXE gets it by TFTP too: it asks for its files there.
+fn own(
+    plan: &BootPlan,
+    urls: &Urls,
+    request: &Request<'_>,
+    firmware: Firmware,
+    from: Origin<'_>,
+    effect: Effect,
+) -> Option<Boot> {
+    let own = plan.way.own.as_ref()?;
+    let uefi = firmware.is_uefi();
+    let program = if uefi { &own.uefi } else { &own.bios };
+    let name = &program.as_ref()?.id.name;
+    let by_http = firmware.http && request.ipxe.is_none();
+    let path = match by_http {
+        true => urls.own(name),
+        false => paths::own_path(name),
+    };
+    let class = match request.ipxe {
+        Some(_) => ipxe_class(from),
+        None => Some(class_word(request)),
+    };
+    Some(Boot {
+        file: Some(path.into()),
+        tftp: (!by_http).then_some(*from.server.ip()),
+        class,
+        vendor_options: (!uefi && request.ipxe.is_none())
+            .then_some(Cow::Borrowed(quirks::USE_THIS_OFFER)),
+        terminate_names: effect.terminate_names,
+        chained: false,
+        answers: None,
+    })
 }
 
 fn by_tftp(
@@ -122,6 +198,7 @@ fn by_tftp(
         vendor_options: vendor_options.map(Cow::Borrowed),
         terminate_names: effect.terminate_names,
         chained,
+        answers: None,
     }
 }
 

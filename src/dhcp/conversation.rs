@@ -151,9 +151,12 @@ pub fn answer<'a>(
         request.kind,
         MessageType::Discover | MessageType::Request | MessageType::Inform
     );
-    // The address of a declared operating system depends on no decision.
-    let decision =
-        (wanted && (system.is_none() || facts.stage != ClientStage::Os)).then(|| ask(&facts));
+    // The address of a declared operating system depends on no decision. What a few installers are
+    // told besides does; of theirs only a boot counts.
+    let declared_os = system.is_some() && facts.stage == ClientStage::Os;
+    let asks = !declared_os || site.profiles.values().any(|p| p.kind.told_by_dhcp());
+    let counts = |d: &Decision| !declared_os || matches!(d.action, Action::Boot(_));
+    let decision = (wanted && asks).then(|| ask(&facts)).filter(counts);
     let ignored = decision
         .as_ref()
         .is_some_and(|d| d.action == Action::Ignore);

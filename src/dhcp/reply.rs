@@ -92,6 +92,8 @@ const MINIMUM: usize = 576;
 const MAXIMUM: usize = 1500;
 /// IP and UDP headers.
 const HEADERS: usize = 28;
+/// What the Proxmox installer's dhclient calls `proxmox-auto-installer-manifest-url`.
+const PROXMOX_ANSWERS: u8 = 250;
 /// `no-pxedhcp` (sub-option 176) = 1: iPXE need not wait two seconds for a proxy on every DHCP.
 const NO_PROXY: &[u8] = &[0xb0, 1, 1];
 
@@ -166,6 +168,12 @@ pub fn compose<'a>(request: &'a Request<'_>, parts: Parts<'a>) -> Reply<'a> {
         if !subnet.ntp.is_empty() {
             add(OptionCode::NtpServers, Value::Addresses(&subnet.ntp));
         }
+    }
+    if let Some(url) = parts.boot.as_ref().and_then(|b| b.answers.clone()) {
+        add(
+            OptionCode::Unknown(PROXMOX_ANSWERS),
+            Value::Name(url, false),
+        );
     }
     if let Some(id) = request.client_id.as_deref() {
         add(OptionCode::ClientIdentifier, Value::Bytes(id.into()));

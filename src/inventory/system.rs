@@ -319,9 +319,7 @@ fn interface(
         mac: mac.parsed("a MAC address")?,
         ip,
         static_ip: wanted && ip.is_some(),
-        name: table
-            .get("name")
-            .and_then(|f| intent::interface_name(&f)),
+        name: table.get("name").and_then(|f| intent::interface_name(&f)),
         ip6: table.get("ip6").and_then(|f| intent::prefix6(&f)),
     })
 }

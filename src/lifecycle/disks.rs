@@ -146,7 +146,9 @@ fn parse_line(line: &str) -> Result<ReportedDisk, String> {
         }
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.:+@".contains(c);
-    if !disk.path.starts_with("/dev/") || !disk.path.chars().all(plain) {
+    let device = ["/dev/", "/vmfs/devices/disks/"];
+    let device = device.iter().any(|dir| disk.path.starts_with(dir));
+    if !device || !disk.path.chars().all(plain) {
         return Err(format!(
             "the line `{}` of the disk report has no usable `path=`",
             printable(line, 120)
@@ -299,10 +301,7 @@ pub fn choose_two<'a>(
 }
 
 /// The disks that match a rule and are ever written, at least one.
-fn usable<'a>(
-    rule: &DiskRule,
-    found: &'a [ReportedDisk],
-) -> Result<Vec<&'a ReportedDisk>, String> {
+fn usable<'a>(rule: &DiskRule, found: &'a [ReportedDisk]) -> Result<Vec<&'a ReportedDisk>, String> {
     if found.is_empty() {
         return Err("the machine reports no disk at all".to_string());
     }

@@ -1,6 +1,8 @@
 //! The life of a build: how events move it, how long each phase may last, what its tokens open.
 
 pub mod deadline;
+#[cfg(test)]
+mod decide_tests;
 pub mod disks;
 pub mod log;
 pub mod observed;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::artefact::LOADERS;
-use super::{ArtefactRef, BuildKey, Digest, Name, Phase, Timestamp};
+use super::{ArtefactRef, BuildKey, Digest, Name, Phase, ProfileKind, Timestamp, Way};
 
 /// The answer of `decide`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,14 @@ pub struct BootPlan {
     pub initrds: Vec<PlannedFile>,
     /// Kernel command line, rendered, with the build's tokens filled in.
     pub cmdline: String,
+    /// What is installed or run.
+    pub kind: ProfileKind,
+    /// How it is started, where that is not Linux's usual way.
+    #[serde(default)]
+    pub way: Way,
+    /// Nothing is flagged: this is how the system that is there runs.
+    #[serde(default)]
+    pub resident: bool,
 }
 
 /// A kernel or initrd as the build pinned it.
@@ -66,6 +74,8 @@ pub enum LoaderKind {
     Ipxe,
     /// shim and the distribution's signed GRUB, for Secure Boot.
     Grub,
+    /// The distro's own boot program, which reads its own configuration.
+    Own,
 }
 
 /// The reason as data; its [`fmt::Display`] is the sentence people read.
@@ -139,6 +149,8 @@ pub enum Why {
         /// Why not, in a sentence.
         lack: String,
     },
+    /// What it runs is on no disk: this server boots it every time.
+    Resident,
 }
 
 impl fmt::Display for Why {
@@ -180,6 +192,7 @@ impl fmt::Display for Why {
             Why::UnsupportedFirmware { firmware, lack } => {
                 write!(f, "its firmware ({firmware}) cannot boot this: {lack}")
             }
+            Why::Resident => write!(f, "it runs from this server at every boot"),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, Deadlines, Name, PlannedFile, ProfileKind};
+use super::{Build, Deadlines, Name, PlannedFile, ProfileKind, Way};
 
 /// What is known of a declared system: its builds. A system without an entry was never flagged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,9 @@ pub struct Pinned {
     /// its own may boot in another subnet than they were made for.
     #[serde(default)]
     pub server: Option<SocketAddrV4>,
+    /// How it is started, where that is not Linux's usual way.
+    #[serde(default)]
+    pub way: Way,
 }
 
 impl Pinned {

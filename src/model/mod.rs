@@ -24,6 +24,7 @@ pub mod site;
 pub mod subnet;
 pub mod system;
 pub mod view;
+pub mod way;
 
 pub use artefact::{Artefact, ArtefactIndex, ArtefactRef, Nature};
 pub use build::{Build, BuildKey, MachineId, Purpose};
@@ -48,6 +49,7 @@ pub use secret::SecretName;
 pub use site::{DhcpMode, Keep, Mirror, Server, Site, UnknownAction};
 pub use subnet::{AddressRange, Subnet};
 pub use system::{DiskRule, Interface, System};
+pub use way::{Content, Delivery, DistroWay, Family, Module, Own, Start, Way};
 
 /// A point in time, always passed in, never read in words or thought.
 pub use jiff::Timestamp;

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use minijinja::Value;
 
+use super::handoff;
 use super::intent::{self, Reads, Table, Wanted};
 use super::secret;
 
 use crate::boot::Scope;
-use crate::boot::paths::Urls;
+use crate::boot::paths::{SecureUrls, Urls};
 use crate::model::{
-    ArtefactRef, Diagnostic, Digest, Distro, Firmware, PlannedFile, Profile, ProfileKind, Site,
-    Subnet, System,
+    ArtefactRef, Diagnostic, Digest, Distro, Firmware, PlannedFile, Profile, Site, Subnet, System,
 };
 
 /// Where a machine reaches this server, and what is known of it besides its entry.
@@ -82,6 +82,10 @@ pub(super) fn context(
     let urls = Urls {
         server: place.server,
     };
+    let secure = SecureUrls {
+        server: place.secure,
+    };
+    let authority = place.authority.as_deref().unwrap_or(handoff::NO_AUTHORITY);
     let rule = system.disk.as_ref().unwrap_or(&profile.disk);
     let second = wanted.intent.storage.second.as_ref();
     let context = Table::new(reads)
@@ -91,7 +95,7 @@ pub(super) fn context(
             "profile",
             map([
                 ("name", text(&profile.name)),
-                ("kind", Value::from(kind(profile.kind))),
+                ("kind", Value::from(profile.kind.word())),
             ]),
         )
         .has("build", map([("epoch", Value::from(place.epoch))]))
@@ -100,6 +104,9 @@ pub(super) fn context(
             map([
                 ("address", text(&place.server.ip().to_string())),
                 ("url", text(&urls.base())),
+                ("secure_url", text(&secure.base())),
+                ("secure_port", Value::from(place.secure.port())),
+                ("authority", text(authority.trim_end())),
             ]),
         )
         .has("disk", intent::disk(rule, second, reads))
@@ -111,6 +118,10 @@ pub(super) fn context(
                     text(&urls.documents(Scope::Read.placeholder())),
                 ),
                 ("report", text(&urls.report(Scope::Report.placeholder()))),
+                (
+                    "secure_report",
+                    text(&secure.report(Scope::Report.placeholder())),
+                ),
                 ("artefact", artefacts(distro, place, &urls)),
                 (
                     "mirror",
@@ -186,10 +197,7 @@ fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
         .has("netmask", optional(network.map(|n| n.netmask())))
         .has("router", optional(subnet.and_then(|s| s.router)))
         .has("dns", addresses(&dns))
-        .has(
-            "ntp",
-            addresses(subnet.map_or(&[], |s| s.ntp.as_slice())),
-        )
+        .has("ntp", addresses(subnet.map_or(&[], |s| s.ntp.as_slice())))
         .says("static", fixed, ["static_ip"])
         .has("ssh_keys", keys)
         .has("tags", tags)
@@ -224,16 +232,6 @@ fn firmware(firmware: Option<Firmware>) -> &'static str {
         Some(f) if f.is_uefi() => "uefi",
         Some(f) if f.word() == "bios" => "bios",
         _ => "unknown",
-    }
-}
-
-fn kind(kind: ProfileKind) -> &'static str {
-    match kind {
-        ProfileKind::Preseed => "preseed",
-        ProfileKind::Fai => "fai",
-        ProfileKind::Live => "live",
-        ProfileKind::Kernel => "kernel",
-        ProfileKind::Base => "base",
     }
 }
 

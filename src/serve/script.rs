@@ -88,7 +88,7 @@ impl Written {
     /// The event that must be durable before this script leaves, if there is one.
     fn due(&self) -> Option<Event> {
         match &self.decision.action {
-            Action::Boot(plan) if self.script.boots => Some(Event {
+            Action::Boot(plan) if self.script.boots && !plan.resident => Some(Event {
                 system: plan.build.system.clone(),
                 epoch: Some(plan.build.epoch),
                 kind: EventKind::ScriptServed,
@@ -110,7 +110,7 @@ impl Written {
     /// nothing is sent.
     pub async fn served_within(self, waist: &dyn Waist, most: usize) -> Option<String> {
         let Some(event) = self.due() else {
-            if let Some(system) = &self.decision.system {
+            if let (Some(system), false) = (&self.decision.system, self.script.boots) {
                 waist.note(Event {
                     system: system.clone(),
                     epoch: None,

@@ -42,6 +42,10 @@ pub trait Waist: Send + Sync + 'static {
     fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a>;
     /// See [`Control::authorise`].
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
+    /// See [`Control::open_build`].
+    fn open_build(&self, mac: MacAddr) -> Option<BuildKey>;
+    /// See [`Control::document`].
+    fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>>;
     /// See [`Control::holder`].
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr>;
     /// See [`Control::bound`].
@@ -152,6 +156,14 @@ impl Waist for Control {
 
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
         Control::authorise(self, token, scope)
+    }
+
+    fn open_build(&self, mac: MacAddr) -> Option<BuildKey> {
+        Control::open_build(self, mac)
+    }
+
+    fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {
+        Control::document(self, build, name)
     }
 
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {

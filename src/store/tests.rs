@@ -8,7 +8,7 @@ use super::*;
 use crate::model::{
     ArtefactRef, Build, BuildKey, Deadlines, Digest, DiskRule, Document, EventKind, Firmware, Keep,
     Lease, LeaseState, LogEntry, MacAddr, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose,
-    Record, SecretName, Timestamp,
+    Record, SecretName, Timestamp, Way,
 };
 
 fn name(text: &str) -> Name {
@@ -84,6 +84,7 @@ fn pinned() -> Pinned {
         wipe: false,
         handoff: true,
         server: None,
+        way: Way::default(),
     }
 }
 

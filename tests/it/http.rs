@@ -17,6 +17,7 @@ mod bounds;
 mod crowd;
 mod foreign;
 mod handoff;
+mod kinds;
 mod mirrored;
 mod status;
 mod superseded;

@@ -14,7 +14,7 @@ use farrier::lifecycle::{scope_open, step};
 use farrier::model::{
     Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, DhcpMode, Digest,
     DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Nature,
-    Phase, Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
+    Phase, Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp, Way,
 };
 use farrier::render::release;
 use farrier::serve::Waist;
@@ -218,6 +218,7 @@ impl Standin {
             wipe: false,
             handoff: true,
             server: None,
+            way: Way::default(),
         };
         known.pinned.insert(key.clone(), Arc::new(pinned));
         key
@@ -392,6 +393,26 @@ impl Waist for Standin {
             system: self.site.systems.get(&build.key.system).cloned(),
             build,
         })
+    }
+
+    fn open_build(&self, mac: MacAddr) -> Option<BuildKey> {
+        let known = self.known.lock().expect("a lock");
+        let system = self.site.by_mac.get(&mac)?;
+        Some(
+            known
+                .machines
+                .get(&system.name)?
+                .build
+                .as_ref()?
+                .key
+                .clone(),
+        )
+    }
+
+    fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {
+        let known = self.known.lock().expect("a lock");
+        let document = known.pinned.get(build)?.documents.get(name)?;
+        (!document.secret).then(|| document.clone())
     }
 
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {

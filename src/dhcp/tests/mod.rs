@@ -3,6 +3,7 @@
 mod addresses;
 mod booting;
 mod golden;
+mod installers;
 mod owners;
 mod property;
 mod relays;

@@ -21,6 +21,7 @@ mod document;
 mod handoff;
 pub mod machine;
 pub mod mirror;
+mod own;
 mod patience;
 mod range;
 mod reply;

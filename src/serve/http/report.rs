@@ -41,13 +41,22 @@ pub(super) async fn report(
     if !VERBS.contains(&verb) {
         return reply::not_found().into();
     }
-    // Some installers have a client that can only GET.
-    let by_get = asked.method == Method::GET && matches!(verb, "start" | "progress" | "end");
+    // Some installers have a client that can only GET (those of the BSDs).
+    let tells = asked.query("detail").is_some_and(|d| !d.is_empty());
+    let by_get = asked.method == Method::GET
+        && match verb {
+            "start" | "progress" => true,
+            "end" | "fail" => tells,
+            _ => false,
+        };
     if !by_get && asked.method != Method::POST {
         return reply::wrong_method("POST").into();
     }
     if verb == "status" {
         return status::status(plane, asked, &granted, body).await;
+    }
+    if by_get && let Some(why) = not_meant(asked, &granted, verb) {
+        return Answer::remark(reply::text(StatusCode::CONFLICT, format!("{why}\n")), why);
     }
     let said = if by_get {
         asked.query("detail").unwrap_or("").to_string()
@@ -94,6 +103,36 @@ pub(super) async fn report(
         "handoff" => hand_off(plane, asked, &granted).await,
         _ => reply::not_found().into(),
     }
+}
+
+/// Why a GET is not taken for a report. A URL in an answer file may be fetched by something that is no
+/// installer: a proxy that looks ahead, a scanner. It says so itself, or asks for a part, or comes
+/// before the installer has shown any other sign of life. What ends a build must besides tell
+/// something (`?detail=`), which no URL in an answer file does. Said twice, a report changes nothing.
+fn not_meant(asked: &Asked, granted: &Authorised, verb: &str) -> Option<&'static str> {
+    let has = |name: &str| asked.headers.get(name).and_then(|v| v.to_str().ok());
+    let purposes = ["purpose", "sec-purpose", "x-purpose", "x-moz"];
+    let looks_ahead = |v: &str| {
+        ["prefetch", "prerender", "preview"]
+            .iter()
+            .any(|w| v.contains(w))
+    };
+    if purposes
+        .iter()
+        .filter_map(|name| has(name))
+        .any(looks_ahead)
+    {
+        return Some("a report is not for looking ahead");
+    }
+    if has("range").is_some()
+        || has("if-none-match").is_some()
+        || has("if-modified-since").is_some()
+    {
+        return Some("a report has no parts and no versions");
+    }
+    let ends = matches!(verb, "end" | "fail");
+    let alive = matches!(granted.build.phase, Phase::Installing | Phase::Installed);
+    (ends && !alive).then_some("nothing was heard of the installer yet")
 }
 
 /// Answers which disk may be written. That is durable before the machine hears it.
