@@ -41,7 +41,7 @@ pub enum HttpPath {
     Report {
         /// The report token.
         token: String,
-        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`.
+        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`, `status`.
         verb: String,
         /// The step, for `progress` and `fail`.
         stage: Option<String>,

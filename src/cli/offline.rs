@@ -326,6 +326,7 @@ pub(super) fn ground(
         firmware,
         epoch: 1,
         artefacts: std::collections::BTreeMap::new(),
+        networks: Ground::networks(site, system),
     }
 }
 

@@ -26,6 +26,7 @@ mod secrets;
 mod select;
 mod site;
 mod snapshot;
+mod stages;
 mod start;
 mod views;
 mod writer;

@@ -57,6 +57,7 @@ impl Control {
                 .collect(),
             deadlines: profile.deadlines,
             disk: system.disk.clone().unwrap_or_else(|| profile.disk.clone()),
+            second: render::second_disk(system, profile),
             may_destroy: profile.may_destroy.clone(),
             wipe: system.wipe,
             handoff: profile.kind.installs(),
@@ -108,6 +109,7 @@ impl Control {
             firmware: self.firmware_of(system),
             epoch,
             artefacts,
+            networks: Place::networks(site, system),
         }
     }
 

@@ -15,9 +15,9 @@ use crate::model::{
 
 mod obstacles;
 
-struct Bench {
+pub(super) struct Bench {
     dir: tempfile::TempDir,
-    seconds: Arc<AtomicI64>,
+    pub(super) seconds: Arc<AtomicI64>,
 }
 
 fn web01() -> Name {
@@ -39,7 +39,7 @@ fn facts() -> Facts {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Bench {
             dir: tempfile::tempdir().expect("a directory"),
             seconds: Arc::new(AtomicI64::new(1_800_000_000)),
@@ -47,7 +47,7 @@ impl Bench {
     }
 
     /// Opens the waist, as after a start or a crash, with one declared system.
-    async fn open(&self) -> Arc<Control> {
+    pub(super) async fn open(&self) -> Arc<Control> {
         let seconds = self.seconds.clone();
         let clock: Clock = Arc::new(move || {
             Timestamp::from_second(seconds.load(Ordering::Relaxed)).expect("a time")
@@ -65,10 +65,13 @@ impl Bench {
                 mac: mac(),
                 ip: None,
                 static_ip: false,
+                name: None,
+                ip6: None,
             }],
             profile: "debian-12".parse().expect("a name"),
             tags: Vec::new(),
             vars: serde_json::Map::new(),
+            intent: None,
             disk: None,
             wipe: false,
             protected: false,
@@ -99,7 +102,7 @@ impl Bench {
         told.expect("flagged");
     }
 
-    async fn flag(&self, control: &Control) -> Result<Told, TellError> {
+    pub(super) async fn flag(&self, control: &Control) -> Result<Told, TellError> {
         self.flag_for(control, pinned()).await
     }
 
@@ -162,6 +165,7 @@ fn pinned() -> Pinned {
         documents: BTreeMap::from([("preseed.cfg".to_string(), Arc::new(document))]),
         deadlines: Deadlines::default(),
         disk: DiskRule::default(),
+        second: None,
         may_destroy: Vec::new(),
         wipe: false,
         handoff: true,
@@ -198,7 +202,7 @@ async fn publish(control: &Control, index: ArtefactIndex) {
     wait.await.expect("an answer");
 }
 
-fn event(epoch: u32, kind: EventKind) -> Event {
+pub(super) fn event(epoch: u32, kind: EventKind) -> Event {
     Event {
         system: web01(),
         epoch: Some(epoch),
@@ -357,7 +361,11 @@ async fn events_are_numbered_without_gaps_over_a_restart() {
         .tell(event(1, EventKind::InstallerEnded))
         .await
         .expect("ended");
-    let records = control.store.events(0, None, 100).await.expect("events");
+    let records = control
+        .store
+        .events(0, None, None, 100)
+        .await
+        .expect("events");
     let numbers: Vec<i64> = records.iter().map(|r| r.number).collect();
     assert_eq!(numbers, vec![1, 2, 3]);
 }
@@ -425,7 +433,11 @@ async fn who_repeats_itself_does_not_fill_the_store() {
         .tell(event(1, EventKind::InstallerEnded))
         .await
         .expect("ended");
-    let records = control.store.events(0, None, 10_000).await.expect("events");
+    let records = control
+        .store
+        .events(0, None, None, 10_000)
+        .await
+        .expect("events");
     assert!(records.len() < 120, "{} records", records.len());
     let count = |word: &str| records.iter().filter(|r| r.event.word() == word).count();
     assert_eq!(count("boot-began"), 1);

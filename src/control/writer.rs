@@ -18,7 +18,7 @@ use super::snapshot::Snapshot;
 use super::{Clock, Told};
 use crate::boot::TokenKey;
 use crate::lifecycle::deadline::after;
-use crate::lifecycle::{StepError, implied, silent, step};
+use crate::lifecycle::{StepError, implied, over, silent, step};
 use crate::model::{
     ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Pinned,
     ProfileKind, Purpose, Record, SecretName, Site, Timestamp,
@@ -373,6 +373,7 @@ impl Writer {
             let build = was.cloned().unwrap_or(build);
             return Ok(Told { build });
         }
+        let ended = now_is.as_ref().and_then(|next| over(was, next, now));
         group.last_event += 1;
         group.batch.records.push(Record {
             number: group.last_event,
@@ -381,6 +382,7 @@ impl Writer {
             epoch: Some(build.key.epoch),
             phase: build.phase,
             event: kind,
+            ended,
         });
         group.changed = true;
         if now_is.is_some() {

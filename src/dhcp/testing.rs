@@ -117,6 +117,8 @@ impl Rig {
             mac: mac.parse().expect("a mac"),
             ip: ip.map(Ipv4Addr::from),
             static_ip: false,
+            name: None,
+            ip6: None,
         };
         let system = Arc::new(System {
             name: name.parse().expect("a name"),
@@ -124,6 +126,7 @@ impl Rig {
             profile: "debian-12".parse().expect("a name"),
             tags: Vec::new(),
             vars: serde_json::Map::new(),
+            intent: None,
             disk: None,
             wipe: false,
             protected: false,

@@ -10,7 +10,9 @@ use super::distro;
 use super::profile::{Agent, Layer};
 use super::suggest::instead;
 use super::value::merge;
-use crate::model::{Answer, Deadlines, Diagnostic, Handoff, Name, Profile, ProfileKind, Span};
+use crate::model::{
+    Answer, Deadlines, Diagnostic, Handoff, Name, Partial, Profile, ProfileKind, Span,
+};
 
 /// How long a hand-off may run if nothing is said.
 const HANDOFF: Duration = Duration::from_secs(20 * 60);
@@ -39,6 +41,8 @@ pub(super) struct Library<'a> {
     /// Distro files that exist, sound or not.
     pub(super) distro_names: &'a BTreeSet<Name>,
     pub(super) vars: &'a Map<String, Json>,
+    /// The weakest intent: that of `[defaults]`.
+    pub(super) intent: &'a Partial,
 }
 
 impl Library<'_> {
@@ -175,6 +179,9 @@ impl Library<'_> {
                 .find_map(|l| l.may_destroy.clone())
                 .unwrap_or_else(|| vec!["blank".to_string(), "linux".to_string()]),
             vars: self.vars.clone(),
+            intent: self.intent.clone(),
+            asked: self.intent.leaves(),
+            ignores: BTreeSet::new(),
             handoff: Handoff::None,
             deadlines: deadlines(layers().collect()),
             attempts: layers().find_map(|l| l.attempts).unwrap_or(ATTEMPTS),
@@ -195,6 +202,12 @@ impl Library<'_> {
         let mut answers: BTreeMap<String, super::profile::Placed<Answer>> = BTreeMap::new();
         for (_, folder) in chain {
             profile.vars = merge(&profile.vars, &folder.layer.vars);
+            profile.intent = folder.layer.intent.over(&profile.intent);
+            profile.ignores.extend(folder.layer.ignores.iter().cloned());
+            // What a base says are defaults that nobody asked for.
+            if folder.layer.kind != Some(ProfileKind::Base) {
+                profile.asked.extend(folder.layer.intent.leaves());
+            }
             answers.extend(folder.layer.answers.clone());
             for (path, bytes) in &folder.files {
                 profile.files.insert(path.clone(), bytes.clone());

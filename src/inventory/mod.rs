@@ -20,8 +20,10 @@ mod files;
 #[cfg(test)]
 mod golden;
 mod inherit;
+mod intent;
 mod load;
 mod origin;
+mod places;
 mod profile;
 mod quick;
 mod read;
@@ -48,6 +50,7 @@ pub use edit::{Change, Edit, EditError};
 pub use files::{FileSet, Manifest, ManifestEntry, RebuildError, SourceFile};
 pub use load::{Parsed, parse};
 pub use origin::{BUILT_IN, Origin, origins};
+pub use places::placed;
 pub use read::{MAX_FILE, MAX_FILES, MAX_SYSTEMS_FILE, MAX_TOTAL, ReadError, read};
 pub use report::report;
 pub use request::{apply, edits};

@@ -8,8 +8,9 @@ use serde_json::{Map, Value as Json};
 use super::disk;
 use super::distro::{is_plain, relative};
 use super::field::{Field, Section};
+use super::intent::{self, partial};
 use super::settings::one_of;
-use crate::model::{Answer, DiskRule, Name, ProfileKind, Span};
+use crate::model::{Answer, DiskRule, Name, Partial, ProfileKind, Span};
 
 /// A value and where it was written.
 pub(super) type Placed<T> = (T, Span);
@@ -32,6 +33,8 @@ pub(super) struct Layer {
     pub(super) disk: Option<DiskRule>,
     pub(super) may_destroy: Option<Vec<String>>,
     pub(super) vars: Map<String, Json>,
+    pub(super) intent: Partial,
+    pub(super) ignores: Vec<String>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_after_write: Option<bool>,
 }
@@ -56,7 +59,7 @@ const MAX_ATTEMPTS: i64 = 20;
 
 /// Reads one profile.toml.
 pub(super) fn layer(root: &Section<'_>) -> Layer {
-    root.only(&[
+    let own = [
         "kind",
         "distro",
         "inherit",
@@ -68,7 +71,9 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         "vars",
         "attempts",
         "retry_after_write",
-    ]);
+        "ignores",
+    ];
+    root.only(&[own.as_slice(), &intent::KEYS].concat());
     let mut layer = Layer {
         kind: root.get("kind").and_then(|f| one_of(&f, &KINDS)),
         distro: named(root, "distro"),
@@ -78,6 +83,8 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
             .and_then(|f| f.lines())
             .map(str::to_string),
         retry_after_write: root.boolean("retry_after_write"),
+        intent: partial(root),
+        ignores: root.get("ignores").map(|f| ignores(&f)).unwrap_or_default(),
         ..Layer::default()
     };
     let attempts = root
@@ -118,6 +125,23 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         layer.vars = vars;
     }
     layer
+}
+
+/// Keys of the intent that the profile's author knows it does not heed.
+fn ignores(field: &Field<'_>) -> Vec<String> {
+    let key = |field: &Field<'_>| -> Option<String> {
+        let key = field.word()?;
+        if !intent::is_key(key) {
+            field.error(
+                format!("`{key}` is nothing that a profile could leave unheeded"),
+                "not a key of the intent",
+                Some("write keys such as `storage.raid` or `locale`".to_string()),
+            );
+            return None;
+        }
+        Some(key.to_string())
+    };
+    field.elements().iter().filter_map(key).collect()
 }
 
 fn named(root: &Section<'_>, key: &str) -> Option<Placed<Name>> {

@@ -74,6 +74,9 @@ pub struct Pinned {
     pub deadlines: Deadlines,
     /// Which disk may be written.
     pub disk: super::DiskRule,
+    /// Which other disk may be, of a machine whose disks mirror each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<super::DiskRule>,
     /// What may be on a disk that is overwritten.
     pub may_destroy: Vec<String>,
     /// The operator's word that the disk may be overwritten whatever the profile allows, save what

@@ -1,12 +1,12 @@
 //! A profile: how to make a system what it should be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DiskRule, Name};
+use super::{DiskRule, Name, Partial};
 
 /// What sort of installer or live system a profile drives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,13 +49,20 @@ pub struct Profile {
     /// folder; the profile's own wins over an inherited one.
     pub files: BTreeMap<String, Arc<[u8]>>,
     /// Paths of `files` that carry an executable bit.
-    pub executable: std::collections::BTreeSet<String>,
+    pub executable: BTreeSet<String>,
     /// The rule for the disk if the system has none.
     pub disk: DiskRule,
     /// What may be on a disk that is overwritten: `blank`, `linux`, `any`, or names that blkid prints.
     pub may_destroy: Vec<String>,
     /// Values for templates.
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// What it says of a machine, over what its parents and `[defaults]` say.
+    pub intent: Partial,
+    /// The keys of the intent that somebody asked for by them: said in `[defaults]` or by a profile that
+    /// is no [`ProfileKind::Base`]. Its templates must heed each.
+    pub asked: BTreeSet<String>,
+    /// The keys of the intent, or tables of them, that it leaves unheeded with its author's knowledge.
+    pub ignores: BTreeSet<String>,
     /// What happens on first boot.
     pub handoff: Handoff,
     /// How long each phase may last.

@@ -145,6 +145,23 @@ pub struct EventView {
     pub detail: String,
     /// The phase after it.
     pub phase: Phase,
+    /// The step that was over with it, and how long it took.
+    #[serde(default)]
+    pub ended: Option<super::event::StageEnd>,
+}
+
+/// A step of a build as `why` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageView {
+    /// Its word: `partition`, `extract`...
+    pub stage: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// How long it took; none while it is under way.
+    pub milliseconds: Option<u64>,
+    /// How long it usually takes: the median of earlier builds of the same profile, and firmware if
+    /// there were any.
+    pub usual_milliseconds: Option<u64>,
 }
 
 /// What `why` prints.
@@ -166,6 +183,9 @@ pub struct WhyView {
     pub conversation: Vec<StepView>,
     /// The latest recorded events, oldest first.
     pub seen: Vec<EventView>,
+    /// The steps of its latest build, oldest first.
+    #[serde(default)]
+    pub stages: Vec<StageView>,
     /// What is expected next, and by when.
     pub expected: Option<String>,
 }

@@ -12,6 +12,7 @@ mod engine;
 mod filters;
 mod formats;
 mod handoff;
+mod intent;
 mod lint;
 mod merge;
 mod pack;
@@ -22,6 +23,7 @@ mod trouble;
 
 pub use compiled::{CompiledProfile, Rendered, render};
 pub use formats::Format;
+pub use intent::{intent, second_disk};
 pub use merge::variables;
 pub use place::Place;
 pub use secret::{release, secrets_in};

@@ -164,8 +164,11 @@ async fn secret(
 
 async fn record(tx: &mut SqliteConnection, record: &Record) -> Result<(), StoreError> {
     let json = serde_json::to_string(&record.event).map_err(|e| unreadable("an event", e))?;
+    let ended = record.ended.as_ref().map(serde_json::to_string);
+    let ended = ended.transpose().map_err(|e| unreadable("a step", e))?;
     sqlx::query(
-        "INSERT INTO events (number, time, system, epoch, phase, kind, event) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (number, time, system, epoch, phase, kind, event, ended)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(record.number)
     .bind(micros(record.time))
@@ -174,6 +177,7 @@ async fn record(tx: &mut SqliteConnection, record: &Record) -> Result<(), StoreE
     .bind(record.phase.word())
     .bind(record.event.word())
     .bind(json)
+    .bind(ended)
     .execute(tx)
     .await
     .map_err(refused("an event"))?;

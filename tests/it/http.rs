@@ -18,6 +18,7 @@ mod crowd;
 mod foreign;
 mod handoff;
 mod mirrored;
+mod status;
 mod superseded;
 
 struct Door {

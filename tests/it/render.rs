@@ -11,6 +11,7 @@ mod fai;
 mod first_boot;
 mod hostile;
 mod installer;
+mod intent;
 mod limits;
 mod secrets;
 mod server;

@@ -16,9 +16,10 @@ use crate::model::{Diagnostic, Distro, Document, Handoff, Profile, SecretName, S
 use super::engine::Engine;
 use super::formats::fold_cmdline;
 use super::handoff::{self, Step};
+use super::intent::{self, Reads, Wanted, unheeded, wanted};
 use super::lint::{self, Findings};
 use super::pack::{Packed, pack};
-use super::place::context;
+use super::place::{Inputs, context};
 use super::secret::secrets_in;
 use super::{Format, Place, variables};
 
@@ -46,6 +47,8 @@ pub struct CompiledProfile {
     documents: Vec<Prepared>,
     steps: Vec<Piece>,
     warnings: Vec<Diagnostic>,
+    /// What the profile wants of a system that says nothing itself.
+    wanted: Wanted,
 }
 
 /// A document to be.
@@ -95,8 +98,27 @@ impl CompiledProfile {
         place: &Place,
     ) -> Result<Rendered, Vec<Diagnostic>> {
         let vars = variables(system, &self.profile);
-        let ground = |released| context(system, &self.profile, distro, place, &vars, released);
-        let context = ground(false);
+        let own = match system.intent.as_deref() {
+            Some(said) => Some(wanted(&self.profile, Some(said))?),
+            None => None,
+        };
+        let wanted = own.as_ref().unwrap_or(&self.wanted);
+        let inputs = Inputs {
+            system,
+            profile: &self.profile,
+            distro,
+            vars: &vars,
+            wanted,
+        };
+        let asked = intent::asked(&self.profile, system, wanted);
+        // Nothing asked for, nothing to remember.
+        let reads = match asked.is_empty() {
+            true => Reads::default(),
+            false => Reads::kept(),
+        };
+        let context = |released| context(&inputs, place, released, &reads);
+        let (public, released) = (context(false)?, context(true)?);
+        let context = public;
         let mut problems = self.warnings.clone();
         let cmdline = self.cmdline(&context, &mut problems);
         let mut documents = BTreeMap::new();
@@ -106,7 +128,10 @@ impl CompiledProfile {
             }
         }
         if self.profile.kind.installs() {
-            self.hand_off(&ground(true), place, &mut documents, &mut problems);
+            self.hand_off(&released, place, &mut documents, &mut problems);
+        }
+        if !problems.iter().any(|p| p.severity == Severity::Error) {
+            problems.extend(unheeded(&self.profile, &asked, &reads.keys()));
         }
         let (warnings, errors) = split(problems);
         if !errors.is_empty() {

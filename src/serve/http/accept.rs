@@ -22,7 +22,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
+use super::body::LANE;
 use super::patience::Patient;
+use crate::net::Outlet;
 
 /// What one door bears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -276,10 +278,13 @@ impl Door {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let peer = Peer { remote, local };
-        let stream = Patient::new(stream, self.limits.stall);
         let Some(tls) = &self.tls else {
-            return self.converse(stream, peer, stopped).await;
+            let stream = Outlet::new(stream);
+            let lane = stream.lane();
+            let stream = Patient::new(stream, self.limits.stall);
+            return LANE.scope(lane, self.converse(stream, peer, stopped)).await;
         };
+        let stream = Patient::new(stream, self.limits.stall);
         let Some(config) = tls() else {
             return;
         };

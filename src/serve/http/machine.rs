@@ -84,6 +84,12 @@ impl Asked {
         self.method == Method::HEAD
     }
 
+    /// The length that the body is announced to have.
+    pub(super) fn announces(&self) -> Option<u64> {
+        let length = self.headers.get(axum::http::header::CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
+    }
+
     /// A value of the query.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         let pairs = self.query.split('&').filter_map(|p| p.split_once('='));
