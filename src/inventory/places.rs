@@ -86,7 +86,10 @@ mod tests {
             ("users.alice.sudo", "systems.toml:12:1 4"),
             ("users.alice", "systems.toml:11:1 8"),
             ("storage.raid", "profiles/p/profile.toml:4:1 4"),
-            ("storage.volumes.*.filesystem", "profiles/p/profile.toml:5:1 7"),
+            (
+                "storage.volumes.*.filesystem",
+                "profiles/p/profile.toml:5:1 7",
+            ),
         ] {
             assert_eq!(place(key).as_deref(), Some(at), "{key}");
         }

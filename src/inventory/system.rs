@@ -288,6 +288,8 @@ fn interfaces(section: &Section<'_>, written: &str, ground: &Ground<'_>) -> Vec<
             Some("write at least one".to_string()),
         );
     }
+    // A vector begins with room for four, and nearly every system has one.
+    interfaces.shrink_to_fit();
     interfaces
 }
 
@@ -319,9 +321,7 @@ fn interface(
         mac: mac.parsed("a MAC address")?,
         ip,
         static_ip: wanted && ip.is_some(),
-        name: table
-            .get("name")
-            .and_then(|f| intent::interface_name(&f)),
+        name: table.get("name").and_then(|f| intent::interface_name(&f)),
         ip6: table.get("ip6").and_then(|f| intent::prefix6(&f)),
     })
 }

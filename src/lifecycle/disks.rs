@@ -299,10 +299,7 @@ pub fn choose_two<'a>(
 }
 
 /// The disks that match a rule and are ever written, at least one.
-fn usable<'a>(
-    rule: &DiskRule,
-    found: &'a [ReportedDisk],
-) -> Result<Vec<&'a ReportedDisk>, String> {
+fn usable<'a>(rule: &DiskRule, found: &'a [ReportedDisk]) -> Result<Vec<&'a ReportedDisk>, String> {
     if found.is_empty() {
         return Err("the machine reports no disk at all".to_string());
     }

@@ -62,28 +62,24 @@ pub(super) struct Inputs<'a> {
 }
 
 /// Every name a template can use. `docs/profiles.md` lists what each means. `released` says whether
-/// the document may hold secrets; `reads` learns what templates read of the intent.
-///
-/// # Errors
-/// What the intent says that does not go together with the system.
+/// the document may hold secrets; `intent` is what [`intent_of`] gives.
 pub(super) fn context(
     inputs: &Inputs<'_>,
     place: &Place,
     released: bool,
     reads: &Reads,
-) -> Result<Value, Vec<Diagnostic>> {
+    intent: &intent::Values,
+) -> Value {
     let Inputs {
         system,
         profile,
         distro,
         vars,
-        wanted,
+        ..
     } = *inputs;
     let urls = Urls {
         server: place.server,
     };
-    let rule = system.disk.as_ref().unwrap_or(&profile.disk);
-    let second = wanted.intent.storage.second.as_ref();
     let context = Table::new(reads)
         .has("system", of_system(system, place, reads))
         .has("vars", secret::vars(vars, released))
@@ -102,7 +98,6 @@ pub(super) fn context(
                 ("url", text(&urls.base())),
             ]),
         )
-        .has("disk", intent::disk(rule, second, reads))
         .has(
             "url",
             map([
@@ -121,18 +116,31 @@ pub(super) fn context(
                 ),
             ]),
         );
+    intent.add_to(context).done()
+}
+
+/// The intent as every document of a system sees it; `reads` learns what of it templates read.
+///
+/// # Errors
+/// What it says that does not go together with the system.
+pub(super) fn intent_of(
+    inputs: &Inputs<'_>,
+    place: &Place,
+    reads: &Reads,
+) -> Result<intent::Values, Vec<Diagnostic>> {
+    let system = inputs.system;
     let mut networks = place.networks.clone();
     if let (Some(ip), Some(subnet)) = (booting_ip(system, place), &place.subnet) {
         networks.insert(ip, subnet.network);
     }
     let ground = intent::Ground {
         system,
-        profile,
-        wanted,
+        profile: inputs.profile,
+        wanted: inputs.wanted,
         ip: booting_ip(system, place),
         networks: &networks,
     };
-    Ok(intent::add(context, &ground, reads)?.done())
+    intent::values(&ground, reads)
 }
 
 /// The address of the interface that the machine is installed through, as far as it is known.
@@ -186,10 +194,7 @@ fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
         .has("netmask", optional(network.map(|n| n.netmask())))
         .has("router", optional(subnet.and_then(|s| s.router)))
         .has("dns", addresses(&dns))
-        .has(
-            "ntp",
-            addresses(subnet.map_or(&[], |s| s.ntp.as_slice())),
-        )
+        .has("ntp", addresses(subnet.map_or(&[], |s| s.ntp.as_slice())))
         .says("static", fixed, ["static_ip"])
         .has("ssh_keys", keys)
         .has("tags", tags)

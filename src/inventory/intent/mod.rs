@@ -148,9 +148,7 @@ fn refused_name(field: &Field<'_>, section: &Section<'_>, what: &str, help: &str
     let place = section.key_place(field.key);
     let span = section.page.span(place, format!("not {what}"));
     let message = format!("`{}` cannot be {what}", field.key);
-    section.page.report(
-        crate::model::Diagnostic::error(message)
-            .at(span)
-            .help(help),
-    );
+    section
+        .page
+        .report(crate::model::Diagnostic::error(message).at(span).help(help));
 }

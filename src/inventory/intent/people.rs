@@ -56,7 +56,10 @@ fn password(field: &Field<'_>, name: &str) -> Option<Json> {
     field.error(
         format!("the password of `{name}` is not a hash of a kind that is taken here"),
         "must begin with `$6$`, `$5$` or `$y$`",
-        Some("make one with `mkpasswd --method=sha512crypt`; never write a password itself".to_string()),
+        Some(
+            "make one with `mkpasswd --method=sha512crypt`; never write a password itself"
+                .to_string(),
+        ),
     );
     None
 }

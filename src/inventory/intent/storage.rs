@@ -98,11 +98,7 @@ fn volumes(field: &Field<'_>) -> Json {
         };
         if mounts.contains(&mount) {
             let help = Some("remove one of them".to_string());
-            element.error(
-                format!("`{mount}` is mounted twice"),
-                "listed before",
-                help,
-            );
+            element.error(format!("`{mount}` is mounted twice"), "listed before", help);
             continue;
         }
         mounts.push(mount);

@@ -130,16 +130,44 @@ mod tests {
                 &["en_US.UTF-8", "C.UTF-8", "de_DE@euro", "POSIX"][..],
                 &["", ".", "en US", "en;US", "$LANG"][..],
             ),
-            (is_zone, &["Etc/UTC", "America/Argentina/Ushuaia", "Etc/GMT+5"], &["", "/UTC", "a//b", "../x"]),
-            (is_package, &["vim", "libc6:i386", "g++", "@core", "nginx=1.2~3-1"], &["-x", "a b", "a;b", ""]),
-            (is_interface, &["bond0", "vlan20", "eth0.20", "lan_1"], &["0eth", "a/b", "verylonginterface", "a b"]),
-            (is_account, &["alice", "_apt", "www-data"], &["Alice", "0day", "a b", "a:b", "-x"]),
-            (is_path, &["/bin/bash", "/var/lib/x"], &["/", "bin/sh", "/a/../b", "/a//b", "/a b", "/./a"]),
+            (
+                is_zone,
+                &["Etc/UTC", "America/Argentina/Ushuaia", "Etc/GMT+5"],
+                &["", "/UTC", "a//b", "../x"],
+            ),
+            (
+                is_package,
+                &["vim", "libc6:i386", "g++", "@core", "nginx=1.2~3-1"],
+                &["-x", "a b", "a;b", ""],
+            ),
+            (
+                is_interface,
+                &["bond0", "vlan20", "eth0.20", "lan_1"],
+                &["0eth", "a/b", "verylonginterface", "a b"],
+            ),
+            (
+                is_account,
+                &["alice", "_apt", "www-data"],
+                &["Alice", "0day", "a b", "a:b", "-x"],
+            ),
+            (
+                is_path,
+                &["/bin/bash", "/var/lib/x"],
+                &["/", "bin/sh", "/a/../b", "/a//b", "/a b", "/./a"],
+            ),
             (is_mount, &["/", "/var/log"], &["", "var", "/var/"]),
             (
                 is_crypt,
-                &["$6$rounds=5000$saltsalt$abcdefghijklmnop./ABC", "$y$j9T$abcd$efghijklmnopqrst"],
-                &["secret", "$1$salt$abcdefghijklmnopqrst", "$6$a b$ccccccccccccccccccccc", "$6$abcdefghijklmnopqrstuv"],
+                &[
+                    "$6$rounds=5000$saltsalt$abcdefghijklmnop./ABC",
+                    "$y$j9T$abcd$efghijklmnopqrst",
+                ],
+                &[
+                    "secret",
+                    "$1$salt$abcdefghijklmnopqrst",
+                    "$6$a b$ccccccccccccccccccccc",
+                    "$6$abcdefghijklmnopqrstuv",
+                ],
             ),
         ] {
             for text in good {

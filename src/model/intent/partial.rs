@@ -250,7 +250,10 @@ mod tests {
             (None, Some("/dev/vdb"))
         );
         let alice = &both.users["alice"];
-        assert_eq!((alice.sudo, alice.groups.as_slice()), (true, &["b".to_string()][..]));
+        assert_eq!(
+            (alice.sudo, alice.groups.as_slice()),
+            (true, &["b".to_string()][..])
+        );
         assert_eq!(both.users["bob"].shell, "/bin/bash");
     }
 
@@ -277,20 +280,29 @@ mod tests {
             ]
         );
         let nothings: Vec<String> = said.nothings().into_iter().collect();
-        assert_eq!(nothings, ["packages", "storage.raid", "storage.volumes.*.size"]);
+        assert_eq!(
+            nothings,
+            ["packages", "storage.raid", "storage.volumes.*.size"]
+        );
     }
 
     #[test]
     fn what_does_not_go_together_is_named_by_its_key() {
         for (said, key) in [
-            (json!({"storage": {"second": {"serial": "X"}}}), "storage.second"),
+            (
+                json!({"storage": {"second": {"serial": "X"}}}),
+                "storage.second",
+            ),
             (json!({"storage": {"encrypt": "tang"}}), "storage.encrypt"),
             (
                 json!({"storage": {"tang": [{"url": "http://t", "thumbprint": "x"}]}}),
                 "storage.tang",
             ),
             (json!({"network": {"bond": {"b0": {}}}}), "network.bond.b0"),
-            (json!({"network": {"vlan": {"v": {"id": 3, "link": "b0"}}}}), "network.vlan.v.link"),
+            (
+                json!({"network": {"vlan": {"v": {"id": 3, "link": "b0"}}}}),
+                "network.vlan.v.link",
+            ),
             (json!({"network": {"vlan": {"v": {}}}}), "network.vlan.v"),
             (json!({"repository": {"r": {}}}), "repository.r"),
         ] {

@@ -42,10 +42,16 @@ pub(super) struct Bonded<'a> {
 }
 
 /// The machine's interfaces. `ip` is the booting one's address, as far as it is known.
-pub(super) fn nics<'a>(system: &'a System, intent: &'a Intent, ip: Option<Ipv4Addr>) -> Vec<Nic<'a>> {
+pub(super) fn nics<'a>(
+    system: &'a System,
+    intent: &'a Intent,
+    ip: Option<Ipv4Addr>,
+) -> Vec<Nic<'a>> {
     let bond_of = |mac: MacAddr| {
         let mut bonds = intent.network.bond.iter();
-        bonds.find(|(_, b)| b.interfaces.contains(&mac)).map(|(n, _)| n.as_str())
+        bonds
+            .find(|(_, b)| b.interfaces.contains(&mac))
+            .map(|(n, _)| n.as_str())
     };
     let all = system.interfaces.iter().enumerate();
     all.map(|(at, interface)| {
@@ -81,7 +87,11 @@ pub(super) fn bonds<'a>(intent: &'a Intent, nics: &[Nic<'a>]) -> Vec<Bonded<'a>>
         if address.ip6.is_none() {
             address.ip6 = members().find_map(|n| n.address.ip6);
         }
-        Bonded { name, boots, address }
+        Bonded {
+            name,
+            boots,
+            address,
+        }
     };
     intent.network.bond.keys().map(of).collect()
 }
@@ -100,7 +110,10 @@ pub(super) fn faults(system: &System, intent: &Intent) -> Vec<Fault> {
             if system.interface(*mac).is_none() {
                 fault(
                     key,
-                    format!("the bond `{name}` has {mac}, which is no interface of `{}`", system.name),
+                    format!(
+                        "the bond `{name}` has {mac}, which is no interface of `{}`",
+                        system.name
+                    ),
                     "name interfaces that the system declares",
                 );
             } else if let Some(other) = member_of.insert(*mac, name) {
@@ -115,7 +128,9 @@ pub(super) fn faults(system: &System, intent: &Intent) -> Vec<Fault> {
     let network = &intent.network;
     let mut names: Vec<&str> = Vec::new();
     for interface in &system.interfaces {
-        let Some(name) = interface.name.as_deref() else { continue };
+        let Some(name) = interface.name.as_deref() else {
+            continue;
+        };
         let taken = network.bond.contains_key(name) || network.vlan.contains_key(name);
         if taken || names.contains(&name) {
             fault(

@@ -15,7 +15,7 @@ use crate::model::{Diagnostic, DiskRule, Profile, System};
 
 pub(super) use guard::unheeded;
 pub(super) use unsupported::{Unsupported, register};
-pub(super) use values::{Ground, add, disk};
+pub(super) use values::{Ground, Values, values};
 pub(super) use watch::{Reads, Table, reads_of};
 
 /// What a machine should be, and which of it somebody asked for.
@@ -42,10 +42,7 @@ pub fn second_disk(system: &System, profile: &Profile) -> Option<DiskRule> {
 }
 
 /// What a profile and one layer over it want.
-pub(super) fn wanted(
-    profile: &Profile,
-    over: Option<&Partial>,
-) -> Result<Wanted, Vec<Diagnostic>> {
+pub(super) fn wanted(profile: &Profile, over: Option<&Partial>) -> Result<Wanted, Vec<Diagnostic>> {
     let merged = over.map(|own| own.over(&profile.intent));
     let whole = merged.as_ref().unwrap_or(&profile.intent);
     let intent = whole.resolve().map_err(|faults| {
@@ -99,7 +96,10 @@ pub(super) fn asked<'a>(
     let interfaces = &system.interfaces;
     let own = [
         ("static_ip", interfaces.iter().any(|i| i.static_ip)),
-        ("interface.name", interfaces.iter().any(|i| i.name.is_some())),
+        (
+            "interface.name",
+            interfaces.iter().any(|i| i.name.is_some()),
+        ),
         ("interface.ip6", interfaces.iter().any(|i| i.ip6.is_some())),
     ];
     let own = own.into_iter().filter(|(_, said)| *said);

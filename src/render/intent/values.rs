@@ -24,30 +24,62 @@ pub(in crate::render) struct Ground<'a> {
     pub(in crate::render) networks: &'a BTreeMap<Ipv4Addr, Ipv4Net>,
 }
 
-/// Adds the names of the intent to a context.
+/// The intent by the names that templates have for it.
+#[derive(Debug)]
+pub(in crate::render) struct Values {
+    disk: Value,
+    locale: Value,
+    storage: Value,
+    network: Value,
+    users: Value,
+    packages: Value,
+    repositories: Value,
+}
+
+impl Values {
+    /// Adds all of them to a context.
+    pub(in crate::render) fn add_to(&self, context: Table) -> Table {
+        context
+            .has("disk", self.disk.clone())
+            .has("locale", self.locale.clone())
+            .has("storage", self.storage.clone())
+            .has("network", self.network.clone())
+            .has("users", self.users.clone())
+            .says("packages", self.packages.clone(), ["packages"])
+            .has("repositories", self.repositories.clone())
+    }
+}
+
+/// Makes them.
 ///
 /// # Errors
 /// What does not go together with the system's own interfaces.
-pub(in crate::render) fn add(
-    context: Table,
+pub(in crate::render) fn values(
     ground: &Ground<'_>,
     reads: &Reads,
-) -> Result<Table, Vec<Diagnostic>> {
+) -> Result<Values, Vec<Diagnostic>> {
     let intent = &ground.wanted.intent;
     let wrong = faults(ground.system, intent);
     if !wrong.is_empty() {
         return Err(wrong.into_iter().map(told).collect());
     }
-    let packages: Value = intent.packages.iter().map(|p| Value::from(p.as_str())).collect();
+    let packages: Value = intent
+        .packages
+        .iter()
+        .map(|p| Value::from(p.as_str()))
+        .collect();
     let repositories = intent.repositories.iter();
     let repositories = repositories.map(|(n, r)| repository(n, r, ground.profile, reads));
-    Ok(context
-        .has("locale", locale(intent, reads))
-        .has("storage", storage(&intent.storage, reads))
-        .has("network", network(ground, reads))
-        .has("users", users(intent, ground.system, reads))
-        .says("packages", packages, ["packages"])
-        .has("repositories", repositories.collect::<Value>()))
+    let rule = ground.system.disk.as_ref().unwrap_or(&ground.profile.disk);
+    Ok(Values {
+        disk: disk(rule, intent.storage.second.as_ref(), reads),
+        locale: locale(intent, reads),
+        storage: storage(&intent.storage, reads),
+        network: network(ground, reads),
+        users: users(intent, ground.system, reads),
+        packages,
+        repositories: repositories.collect(),
+    })
 }
 
 fn locale(intent: &Intent, reads: &Reads) -> Value {
@@ -63,13 +95,21 @@ fn storage(storage: &Storage, reads: &Reads) -> Value {
     let tang = storage.tang.iter().map(|server| {
         Table::new(reads)
             .says("url", server.url.as_str(), ["storage.tang.*.url"])
-            .says("thumbprint", server.thumbprint.as_str(), ["storage.tang.*.thumbprint"])
+            .says(
+                "thumbprint",
+                server.thumbprint.as_str(),
+                ["storage.tang.*.thumbprint"],
+            )
             .done()
     });
     Table::new(reads)
         .says("layout", storage.layout.word(), ["storage.layout"])
         .says("raid", storage.raid.word(), ["storage.raid"])
-        .says("filesystem", storage.filesystem.word(), ["storage.filesystem"])
+        .says(
+            "filesystem",
+            storage.filesystem.word(),
+            ["storage.filesystem"],
+        )
         .says("swap_mib", storage.swap_mib, ["storage.swap"])
         .says("encrypt", storage.encrypt.word(), ["storage.encrypt"])
         .says("tang", tang.collect::<Value>(), ["storage.tang"])
@@ -83,14 +123,31 @@ fn volumes(storage: &Storage, reads: &Reads) -> Value {
     let table = volumes.iter().map(|volume| {
         // `/var/log` and `/var_log` differ by a number.
         let base = volume.name();
-        let tried = (1..).map(|n| if n == 1 { base.clone() } else { format!("{base}_{n}") });
-        let name = tried.into_iter().find(|n| !names.contains(n)).unwrap_or_default();
+        let tried = (1..).map(|n| {
+            if n == 1 {
+                base.clone()
+            } else {
+                format!("{base}_{n}")
+            }
+        });
+        let name = tried
+            .into_iter()
+            .find(|n| !names.contains(n))
+            .unwrap_or_default();
         names.push(name.clone());
         let filesystem = volume.filesystem.unwrap_or(storage.filesystem);
         Table::new(reads)
             .says("mount", volume.mount.as_str(), ["storage.volumes.*.mount"])
-            .says("size_mib", volume.size_mib.map_or(Value::from(()), Value::from), ["storage.volumes.*.size"])
-            .says("rest", volume.size_mib.is_none(), ["storage.volumes.*.size"])
+            .says(
+                "size_mib",
+                volume.size_mib.map_or(Value::from(()), Value::from),
+                ["storage.volumes.*.size"],
+            )
+            .says(
+                "rest",
+                volume.size_mib.is_none(),
+                ["storage.volumes.*.size"],
+            )
             .says(
                 "filesystem",
                 filesystem.word(),
@@ -103,9 +160,15 @@ fn volumes(storage: &Storage, reads: &Reads) -> Value {
 }
 
 /// A disk rule, and within it that of the second disk.
-pub(in crate::render) fn disk(rule: &DiskRule, second: Option<&DiskRule>, reads: &Reads) -> Value {
-    let other = rule_values(second.unwrap_or(&DiskRule::default()), &["storage.second"], reads);
-    rule_values(rule, &[], reads).has("second", other.done()).done()
+fn disk(rule: &DiskRule, second: Option<&DiskRule>, reads: &Reads) -> Value {
+    let other = rule_values(
+        second.unwrap_or(&DiskRule::default()),
+        &["storage.second"],
+        reads,
+    );
+    rule_values(rule, &[], reads)
+        .has("second", other.done())
+        .done()
 }
 
 fn rule_values(rule: &DiskRule, keys: &[&'static str], reads: &Reads) -> Table {
@@ -119,10 +182,12 @@ fn rule_values(rule: &DiskRule, keys: &[&'static str], reads: &Reads) -> Table {
         ("min_size", size(rule.min_size)),
         ("max_size", size(rule.max_size)),
     ];
-    values.into_iter().fold(Table::new(reads), |table, (name, value)| match keys {
-        [key] => table.says(name, value, [*key]),
-        _ => table.has(name, value),
-    })
+    values
+        .into_iter()
+        .fold(Table::new(reads), |table, (name, value)| match keys {
+            [key] => table.says(name, value, [*key]),
+            _ => table.has(name, value),
+        })
 }
 
 fn network(ground: &Ground<'_>, reads: &Reads) -> Value {
@@ -132,11 +197,16 @@ fn network(ground: &Ground<'_>, reads: &Reads) -> Value {
     let nic = |nic: &Nic<'_>| {
         let table = Table::new(reads)
             .has("mac", nic.mac.to_string())
-            .says("name", nic.name.map_or(Value::from(()), Value::from), ["interface.name"])
+            .says(
+                "name",
+                nic.name.map_or(Value::from(()), Value::from),
+                ["interface.name"],
+            )
             .says(
                 "bond",
                 nic.bond.map_or(Value::from(()), Value::from),
-                nic.bond.map(|bond| format!("network.bond.{bond}.interfaces")),
+                nic.bond
+                    .map(|bond| format!("network.bond.{bond}.interfaces")),
             )
             .has("boots", nic.boots);
         addressed(table, nic.address, ground).done()
@@ -154,16 +224,39 @@ fn network(ground: &Ground<'_>, reads: &Reads) -> Value {
             .says("name", name.as_str(), [format!("network.vlan.{name}")])
             .says("link", link, [key("link")])
             .says("id", vlan.id, [key("id")])
-            .says("ip", ip.map_or_else(none, |n| Value::from(n.addr().to_string())), [key("ip")])
-            .says("prefix", ip.map_or_else(none, |n| Value::from(n.prefix_len())), [key("ip")])
-            .says("netmask", ip.map_or_else(none, |n| Value::from(n.netmask().to_string())), [key("ip")])
-            .says("router", vlan.router.map_or_else(none, |r| Value::from(r.to_string())), [key("router")])
+            .says(
+                "ip",
+                ip.map_or_else(none, |n| Value::from(n.addr().to_string())),
+                [key("ip")],
+            )
+            .says(
+                "prefix",
+                ip.map_or_else(none, |n| Value::from(n.prefix_len())),
+                [key("ip")],
+            )
+            .says(
+                "netmask",
+                ip.map_or_else(none, |n| Value::from(n.netmask().to_string())),
+                [key("ip")],
+            )
+            .says(
+                "router",
+                vlan.router
+                    .map_or_else(none, |r| Value::from(r.to_string())),
+                [key("router")],
+            )
             .done()
     });
     Table::new(reads)
         .says("ipv6", intent.network.ipv6.word(), ["network.ipv6"])
         .has("interfaces", nics.iter().map(nic).collect::<Value>())
-        .has("bonds", bonds.iter().map(|b| bond(b, ground, reads)).collect::<Value>())
+        .has(
+            "bonds",
+            bonds
+                .iter()
+                .map(|b| bond(b, ground, reads))
+                .collect::<Value>(),
+        )
         .has("vlans", vlans.collect::<Value>())
         .done()
 }
@@ -194,9 +287,20 @@ fn addressed(table: Table, address: Address, ground: &Ground<'_>) -> Table {
     let none = || Value::from(());
     let ip6 = |net: Ipv6Net| Value::from(net.to_string());
     table
-        .has("ip", address.ip.map_or_else(none, |ip| Value::from(ip.to_string())))
-        .has("prefix", network.map_or_else(none, |n| Value::from(n.prefix_len())))
-        .has("netmask", network.map_or_else(none, |n| Value::from(n.netmask().to_string())))
+        .has(
+            "ip",
+            address
+                .ip
+                .map_or_else(none, |ip| Value::from(ip.to_string())),
+        )
+        .has(
+            "prefix",
+            network.map_or_else(none, |n| Value::from(n.prefix_len())),
+        )
+        .has(
+            "netmask",
+            network.map_or_else(none, |n| Value::from(n.netmask().to_string())),
+        )
         .says("static", address.fixed, ["static_ip"])
         .says("dhcp", address.dhcp, ["static_ip"])
         .says("ip6", address.ip6.map_or_else(none, ip6), ["interface.ip6"])
@@ -205,23 +309,35 @@ fn addressed(table: Table, address: Address, ground: &Ground<'_>) -> Table {
 fn users(intent: &Intent, system: &System, reads: &Reads) -> Value {
     let mut root = intent.users.get(ROOT).cloned().unwrap_or_default();
     let mut keys = system.ssh_keys.clone();
-    keys.extend(root.ssh_keys.into_iter().filter(|k| !system.ssh_keys.contains(k)));
+    keys.extend(
+        root.ssh_keys
+            .into_iter()
+            .filter(|k| !system.ssh_keys.contains(k)),
+    );
     root.ssh_keys = keys;
     let others = intent.users.iter().filter(|(name, _)| *name != ROOT);
     let others = others.map(|(name, said)| user(name, said, reads));
-    std::iter::once(user(ROOT, &root, reads)).chain(others).collect()
+    std::iter::once(user(ROOT, &root, reads))
+        .chain(others)
+        .collect()
 }
 
 fn user(name: &str, said: &User, reads: &Reads) -> Value {
     let key = |of: &str| format!("users.{name}.{of}");
-    let texts = |all: &[String]| all.iter().map(|t| Value::from(t.as_str())).collect::<Value>();
+    let texts = |all: &[String]| {
+        all.iter()
+            .map(|t| Value::from(t.as_str()))
+            .collect::<Value>()
+    };
     Table::new(reads)
         .says("name", name, [format!("users.{name}")])
         .says("groups", texts(&said.groups), [key("groups")])
         .says("ssh_keys", texts(&said.ssh_keys), [key("ssh_keys")])
         .says(
             "password",
-            said.password.as_deref().map_or(Value::from(()), Value::from),
+            said.password
+                .as_deref()
+                .map_or(Value::from(()), Value::from),
             [key("password")],
         )
         .says("shell", said.shell.as_str(), [key("shell")])
@@ -241,6 +357,10 @@ fn repository(name: &str, said: &Repository, profile: &Profile, reads: &Reads) -
         .says("key", optional(text), [key("key")])
         .says("key_url", optional(said.key_url()), [key("key")])
         .says("suite", optional(said.suite.as_deref()), [key("suite")])
-        .says("components", components.collect::<Value>(), [key("components")])
+        .says(
+            "components",
+            components.collect::<Value>(),
+            [key("components")],
+        )
         .done()
 }

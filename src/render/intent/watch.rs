@@ -142,6 +142,8 @@ impl Object for Table {
 /// What was read so far in the rendering that a function is called in.
 pub(in crate::render) fn reads_of(state: &State<'_, '_>) -> Reads {
     let storage = state.lookup("storage");
-    let table = storage.as_ref().and_then(|v| v.downcast_object_ref::<Table>());
+    let table = storage
+        .as_ref()
+        .and_then(|v| v.downcast_object_ref::<Table>());
     table.map(|t| t.reads.clone()).unwrap_or_default()
 }

@@ -153,7 +153,10 @@ const LAYOUTS: [(&str, &str); 8] = [
     ("xfs", "storage.filesystem = \"xfs\""),
     ("lvm", "storage.layout = \"lvm\""),
     ("raid1", "storage = { raid = \"raid1\", swap = \"1GiB\" }"),
-    ("raid1-lvm", "storage = { raid = \"raid1\", layout = \"lvm\", swap = \"512MiB\" }"),
+    (
+        "raid1-lvm",
+        "storage = { raid = \"raid1\", layout = \"lvm\", swap = \"512MiB\" }",
+    ),
     (
         "volumes",
         "storage.volumes = [{ mount = \"/var/log\", size = \"2GiB\" }, { mount = \"/srv\", size = \"rest\" }, { mount = \"/\", size = \"5GiB\", filesystem = \"btrfs\" }]",
@@ -174,11 +177,21 @@ fn setup_storage_takes_every_layout() {
             let text = &space[&format!("disk_config/{firmware}")].1;
             let file = folder.path().join(format!("{name}-{firmware}"));
             std::fs::write(&file, text).expect("a file");
-            let arguments = ["-s", "-f", &file.display().to_string(), "-D", "vda vdb", "-L"];
+            let arguments = [
+                "-s",
+                "-f",
+                &file.display().to_string(),
+                "-D",
+                "vda vdb",
+                "-L",
+            ];
             let log = folder.path().display().to_string();
             let arguments = [&arguments[..], &[log.as_str()]].concat();
             if let Some((ok, out, err)) = run("setup-storage", &arguments, "") {
-                assert!(ok && out.contains("Syntax ok"), "{name}: {out}{err}\n{text}");
+                assert!(
+                    ok && out.contains("Syntax ok"),
+                    "{name}: {out}{err}\n{text}"
+                );
             }
         }
     }
@@ -236,7 +249,12 @@ fn the_scripts_of_a_rich_machine_pass_shellcheck() {
             std::fs::write(&file, text).expect("a file");
             // FAI gives them its variables
             let file = file.display().to_string();
-            let arguments = ["--shell=bash", "--severity=warning", "--exclude=SC2154,SC1090,SC1091", &file];
+            let arguments = [
+                "--shell=bash",
+                "--severity=warning",
+                "--exclude=SC2154,SC1090,SC1091",
+                &file,
+            ];
             if let Some((ok, out, err)) = run("shellcheck", &arguments, "") {
                 assert!(ok, "{out}{err}");
             }

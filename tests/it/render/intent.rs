@@ -91,7 +91,11 @@ fn what_nobody_reads_is_an_error_with_its_key() {
             "users.root",
         ]
     );
-    assert!(problems[0].message.starts_with("the profile `test` does not use `interface.ip6`"));
+    assert!(
+        problems[0]
+            .message
+            .starts_with("the profile `test` does not use `interface.ip6`")
+    );
     // Part of a table is read, and the rest is not.
     let half = "{% for u in users %}{{ u.name }}{{ u.shell }}{% endfor %}{{ storage.raid }}{{ storage.layout }}\n";
     let problems = of(&reading(half), &declared_as("web01", "users.bob = { sudo = true, groups = [\"adm\"] }\nstorage = { raid = \"raid1\", second = \"/dev/vdb\" }")).expect_err("half read");
@@ -102,14 +106,19 @@ fn what_nobody_reads_is_an_error_with_its_key() {
 
 #[test]
 fn asking_for_nothing_is_asking_nothing() {
-    let lines = "packages = []\nstorage = { raid = \"none\", encrypt = \"none\" }\nnetwork.ipv6 = \"off\"";
+    let lines =
+        "packages = []\nstorage = { raid = \"none\", encrypt = \"none\" }\nnetwork.ipv6 = \"off\"";
     assert!(of(&reading("x\n"), &declared_as("web01", lines)).is_ok());
 }
 
 #[test]
 fn a_filter_that_takes_a_whole_table_reads_all_of_it() {
     let lines = "[system.web01.users.bob]\nsudo = true\ngroups = [\"adm\"]";
-    let profile = one_answer(ProfileKind::Fai, "x.json", &[("x.json.j2", "{{ users | json }}\n")]);
+    let profile = one_answer(
+        ProfileKind::Fai,
+        "x.json",
+        &[("x.json.j2", "{{ users | json }}\n")],
+    );
     assert!(of(&profile, &declared_as("web01", lines)).is_ok());
 }
 
@@ -120,7 +129,10 @@ fn every_document_the_command_line_and_the_steps_count() {
         ProfileKind::Fai,
         &[
             ("config/a.j2", "{{ packages | join(\" \") }}"),
-            ("steps/10-x.sh.j2", "#!/bin/sh\necho {{ locale.timezone | sh }}\n"),
+            (
+                "steps/10-x.sh.j2",
+                "#!/bin/sh\necho {{ locale.timezone | sh }}\n",
+            ),
         ],
     );
     profile.cmdline = "swap={{ storage.swap_mib }}".into();
@@ -140,12 +152,24 @@ fn a_profile_may_ignore_what_it_names() {
     profile.ignores = ["locale", "storage.swap"].map(str::to_string).into();
     let lines = "locale.timezone = \"Etc/GMT\"\nstorage = { swap = \"2GiB\", raid = \"raid1\" }";
     let rendered = of(&profile, &declared_as("web01", lines)).expect("rendered");
-    let warned: Vec<&str> = rendered.warnings.iter().map(|w| w.message.as_str()).collect();
+    let warned: Vec<&str> = rendered
+        .warnings
+        .iter()
+        .map(|w| w.message.as_str())
+        .collect();
     assert_eq!(
         warned,
-        ["the profile `test` ignores `locale.timezone`", "the profile `test` ignores `storage.swap`"]
+        [
+            "the profile `test` ignores `locale.timezone`",
+            "the profile `test` ignores `storage.swap`"
+        ]
     );
-    assert!(rendered.warnings.iter().all(|w| w.severity == Severity::Warning));
+    assert!(
+        rendered
+            .warnings
+            .iter()
+            .all(|w| w.severity == Severity::Warning)
+    );
 }
 
 #[test]
@@ -164,14 +188,24 @@ fn an_installer_says_what_it_cannot_do() {
     assert_eq!(problem.message, "no key can be put into this");
     assert_eq!(problem.about.as_deref(), Some("storage.encrypt"));
     let span = problem.spans.first().expect("a place");
-    assert_eq!((span.file.as_str(), span.line), ("profiles/test/motd.j2", 3));
+    assert_eq!(
+        (span.file.as_str(), span.line),
+        ("profiles/test/motd.j2", 3)
+    );
     // The key can be said, and a macro of another file says it as well.
     let files = [
-        ("motd.j2", "{% from \"m.j2\" import no %}{% if storage.raid == \"raid1\" %}{{ no() }}{% endif %}{{ storage.encrypt }}"),
-        ("m.j2", "{% macro no() %}{{ unsupported(\"no\", \"storage.layout\") }}{% endmacro %}"),
+        (
+            "motd.j2",
+            "{% from \"m.j2\" import no %}{% if storage.raid == \"raid1\" %}{{ no() }}{% endif %}{{ storage.encrypt }}",
+        ),
+        (
+            "m.j2",
+            "{% macro no() %}{{ unsupported(\"no\", \"storage.layout\") }}{% endmacro %}",
+        ),
     ];
     let profile = one_answer(ProfileKind::Fai, "motd", &files);
-    let problems = of(&profile, &declared_as("web01", "storage.raid = \"raid1\"")).expect_err("unsupported");
+    let problems =
+        of(&profile, &declared_as("web01", "storage.raid = \"raid1\"")).expect_err("unsupported");
     assert_eq!(problems[0].about.as_deref(), Some("storage.layout"));
 }
 
@@ -187,9 +221,18 @@ fn what_does_not_fit_the_machine_is_refused() {
             "network.bond = { a = { interfaces = [\"52:54:00:00:00:01\"] }, b = { interfaces = [\"52:54:00:00:00:01\"] } }",
             "52:54:00:00:00:01 is in the bonds `a` and `b`",
         ),
-        ("network.vlan.v2 = { id = 2, link = \"bond7\" }", "which is no bond of this system"),
-        ("network.vlan.v2 = { link = \"\" }", "the VLAN `v2` has no number"),
-        ("repository.r = { url = \"http://r.example/\", key = \"keys/r.asc\" }", "has no file `keys/r.asc`"),
+        (
+            "network.vlan.v2 = { id = 2, link = \"bond7\" }",
+            "which is no bond of this system",
+        ),
+        (
+            "network.vlan.v2 = { link = \"\" }",
+            "the VLAN `v2` has no number",
+        ),
+        (
+            "repository.r = { url = \"http://r.example/\", key = \"keys/r.asc\" }",
+            "has no file `keys/r.asc`",
+        ),
         ("storage.encrypt = \"tang\"", "no server is named"),
     ] {
         let told = told(of(&profile, &declared_as("web01", lines)));
@@ -201,13 +244,28 @@ fn what_does_not_fit_the_machine_is_refused() {
 fn a_key_in_the_profiles_folder_is_text() {
     let lines = "repository.r = { url = \"http://r.example/\", key = \"keys/r.asc\" }";
     let template = "{% for r in repositories %}{{ r.url }} {{ r.key | text }}{% endfor %}";
-    let files = [("motd.j2", template), ("keys/r.asc", "-----BEGIN PGP PUBLIC KEY BLOCK-----\nx\n")];
-    let rendered = of(&one_answer(ProfileKind::Fai, "motd", &files), &declared_as("web01", lines));
+    let files = [
+        ("motd.j2", template),
+        ("keys/r.asc", "-----BEGIN PGP PUBLIC KEY BLOCK-----\nx\n"),
+    ];
+    let rendered = of(
+        &one_answer(ProfileKind::Fai, "motd", &files),
+        &declared_as("web01", lines),
+    );
     let rendered = rendered.expect("rendered");
     let text = String::from_utf8_lossy(&rendered.documents["motd"].bytes).into_owned();
-    assert!(text.contains("http://r.example/ -----BEGIN PGP PUBLIC KEY BLOCK-----\nx"), "{text}");
-    let files = [("motd.j2", template), ("keys/r.asc", "-----BEGIN PGP PRIVATE KEY BLOCK-----\nx\n")];
-    let told = told(of(&one_answer(ProfileKind::Fai, "motd", &files), &declared_as("web01", lines)));
+    assert!(
+        text.contains("http://r.example/ -----BEGIN PGP PUBLIC KEY BLOCK-----\nx"),
+        "{text}"
+    );
+    let files = [
+        ("motd.j2", template),
+        ("keys/r.asc", "-----BEGIN PGP PRIVATE KEY BLOCK-----\nx\n"),
+    ];
+    let told = told(of(
+        &one_answer(ProfileKind::Fai, "motd", &files),
+        &declared_as("web01", lines),
+    ));
     assert!(told[0].contains("holds a private key"), "{told:?}");
 }
 
@@ -238,15 +296,20 @@ fn hostile_values_are_refused_or_quoted_in_the_shipped_profiles() {
             };
             for key in keys {
                 let part = match (key.is_empty(), value.get(&key)) {
-                    (false, Some(inner)) => serde_json::json!({ table.as_str(): { key.as_str(): inner } }),
+                    (false, Some(inner)) => {
+                        serde_json::json!({ table.as_str(): { key.as_str(): inner } })
+                    }
                     _ => serde_json::json!({ table.as_str(): value }),
                 };
-                let partial = farrier::model::Partial::new(part.as_object().cloned().expect("a table"));
+                let partial =
+                    farrier::model::Partial::new(part.as_object().cloned().expect("a table"));
                 let mut machine = system("web01");
                 machine.intent = Some(std::sync::Arc::new(partial));
                 for name in ["debian-12", "fai"] {
                     let mut distro = distro();
-                    let built = farrier::model::ArtefactSource::Built { builder: "fai".into() };
+                    let built = farrier::model::ArtefactSource::Built {
+                        builder: "fai".into(),
+                    };
                     distro.artefacts.insert("squash.img".into(), built);
                     let shipped = super::site::shipped(name);
                     let Ok(rendered) = render(&machine, &shipped, &distro, &place()) else {
@@ -268,17 +331,30 @@ fn sound(profile: &str, hostile: &str, document: &farrier::model::Document) {
         for line in text.replace("\\\n", " ").lines() {
             let first = line.split(' ').next().unwrap_or("");
             let ours = ["", "#", "d-i", "tasksel", "popularity-contest"];
-            assert!(ours.contains(&first) || line.starts_with('#'), "{profile}: {hostile:?}: {line}");
+            assert!(
+                ours.contains(&first) || line.starts_with('#'),
+                "{profile}: {hostile:?}: {line}"
+            );
         }
     } else if document.name.ends_with(".sh") && !document.secret {
         if let Some((ok, _, err)) = run("dash", &["-n"], &text) {
-            assert!(ok && err.is_empty(), "{profile}: {hostile:?}: {}: {err}", document.name);
+            assert!(
+                ok && err.is_empty(),
+                "{profile}: {hostile:?}: {}: {err}",
+                document.name
+            );
         }
         // Nothing of it runs: the value is within quotes or it is not there.
         let bare = text.lines().filter(|l| !l.trim_start().starts_with('#'));
-        let bare: String = bare.map(|l| l.split('\'').step_by(2).collect::<String>() + "\n").collect();
+        let bare: String = bare
+            .map(|l| l.split('\'').step_by(2).collect::<String>() + "\n")
+            .collect();
         if hostile.contains("$(id)") || hostile.contains("`id`") {
-            assert!(!bare.contains(hostile), "{profile}: {hostile:?}: {}", document.name);
+            assert!(
+                !bare.contains(hostile),
+                "{profile}: {hostile:?}: {}",
+                document.name
+            );
         }
     }
 }
