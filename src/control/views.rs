@@ -58,6 +58,7 @@ impl Control {
                 .clone()
                 .or_else(|| profile.map(|p| p.disk.clone()))
                 .unwrap_or_default(),
+            second: profile.and_then(|p| crate::render::second_disk(&system, p)),
             secure_boot: system.secure_boot,
             why: decision
                 .as_ref()

@@ -62,22 +62,20 @@ pub(super) struct Inputs<'a> {
 }
 
 /// Every name a template can use. `docs/profiles.md` lists what each means. `released` says whether
-/// the document may hold secrets; `reads` learns what templates read of the intent.
-///
-/// # Errors
-/// What the intent says that does not go together with the system.
+/// the document may hold secrets; `intent` is what [`intent_of`] gives.
 pub(super) fn context(
     inputs: &Inputs<'_>,
     place: &Place,
     released: bool,
     reads: &Reads,
-) -> Result<Value, Vec<Diagnostic>> {
+    intent: &intent::Values,
+) -> Value {
     let Inputs {
         system,
         profile,
         distro,
         vars,
-        wanted,
+        ..
     } = *inputs;
     let urls = Urls {
         server: place.server,
@@ -86,8 +84,6 @@ pub(super) fn context(
         server: place.secure,
     };
     let authority = place.authority.as_deref().unwrap_or(handoff::NO_AUTHORITY);
-    let rule = system.disk.as_ref().unwrap_or(&profile.disk);
-    let second = wanted.intent.storage.second.as_ref();
     let context = Table::new(reads)
         .has("system", of_system(system, place, reads))
         .has("vars", secret::vars(vars, released))
@@ -109,7 +105,6 @@ pub(super) fn context(
                 ("authority", text(authority.trim_end())),
             ]),
         )
-        .has("disk", intent::disk(rule, second, reads))
         .has(
             "url",
             map([
@@ -132,18 +127,31 @@ pub(super) fn context(
                 ),
             ]),
         );
+    intent.add_to(context).done()
+}
+
+/// The intent as every document of a system sees it; `reads` learns what of it templates read.
+///
+/// # Errors
+/// What it says that does not go together with the system.
+pub(super) fn intent_of(
+    inputs: &Inputs<'_>,
+    place: &Place,
+    reads: &Reads,
+) -> Result<intent::Values, Vec<Diagnostic>> {
+    let system = inputs.system;
     let mut networks = place.networks.clone();
     if let (Some(ip), Some(subnet)) = (booting_ip(system, place), &place.subnet) {
         networks.insert(ip, subnet.network);
     }
     let ground = intent::Ground {
         system,
-        profile,
-        wanted,
+        profile: inputs.profile,
+        wanted: inputs.wanted,
         ip: booting_ip(system, place),
         networks: &networks,
     };
-    Ok(intent::add(context, &ground, reads)?.done())
+    intent::values(&ground, reads)
 }
 
 /// The address of the interface that the machine is installed through, as far as it is known.

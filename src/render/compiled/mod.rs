@@ -20,7 +20,7 @@ use super::handoff::{self, Step};
 use super::intent::{self, Reads, Wanted, unheeded, wanted};
 use super::lint::{self, Findings};
 use super::pack::{Packed, pack};
-use super::place::{Inputs, context};
+use super::place::{Inputs, context, intent_of};
 use super::secret::secrets_in;
 use super::{Format, Place, variables};
 
@@ -117,9 +117,9 @@ impl CompiledProfile {
             true => Reads::default(),
             false => Reads::kept(),
         };
-        let context = |released| context(&inputs, place, released, &reads);
-        let (public, released) = (context(false)?, context(true)?);
-        let context = public;
+        let values = intent_of(&inputs, place, &reads)?;
+        let ground = |released| context(&inputs, place, released, &reads, &values);
+        let context = ground(false);
         let mut problems = self.warnings.clone();
         let cmdline = self.cmdline(&context, &mut problems);
         let mut documents = BTreeMap::new();
@@ -131,7 +131,7 @@ impl CompiledProfile {
         self.check_way(system, distro, &mut problems);
         self.deliver(system, place.epoch, &mut documents);
         if self.profile.kind.installs() {
-            self.hand_off(&released, place, &mut documents, &mut problems);
+            self.hand_off(&ground(true), place, &mut documents, &mut problems);
         }
         if !problems.iter().any(|p| p.severity == Severity::Error) {
             problems.extend(unheeded(&self.profile, &asked, &reads.keys()));
