@@ -5,11 +5,13 @@
     reason = "a check that cannot run says so, and speed is printed"
 )]
 
+mod autoinstall;
 mod boot_order;
 mod debian;
 mod fai;
 mod first_boot;
 mod hostile;
+mod ignition;
 mod installer;
 mod intent;
 mod limits;

@@ -57,6 +57,8 @@ pub(crate) const TESTS: &[&str] = &[
     // validators
     "shellcheck",
     "debconf-utils",
+    "netplan.io",
+    "ignition",
     "systemd",
 ];
 
