@@ -16,13 +16,15 @@ find "$2" -type f | sort | while read -r file; do
     comma=,
 done
 printf '],"links":['
+and=
 find "$2" -type l | sort | while read -r link; do
-    printf '%s{"path":"%s","overwrite":true,"target":"%s"}' "$comma" "${link#"$2"}" "$(readlink "$link")"
-    comma=,
+    printf '%s{"path":"%s","overwrite":true,"target":"%s"}' "$and" "${link#"$2"}" "$(readlink "$link")"
+    and=,
 done
 printf '],"directories":['
+more=
 find "$2" -mindepth 2 -type d -perm 0700 | sort | while read -r folder; do
-    printf '%s{"path":"%s","mode":448}' "$comma" "${folder#"$2"}"
-    comma=,
+    printf '%s{"path":"%s","mode":448}' "$more" "${folder#"$2"}"
+    more=,
 done
 printf ']}}\n'

@@ -1,23 +1,20 @@
-//! The shipped profiles of Ubuntu: goldens, the validators and parsers of what they render, and their
-//! scripts run against a server, with python3 and its yaml as the live system has them.
+//! The shipped profiles of Ubuntu: goldens, and the validators and parsers of what they render.
 
-use std::path::Path;
+mod scripts;
+
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use farrier::boot::Scope;
 use farrier::model::{Partial, System};
 use farrier::render::{CompiledProfile, Place, Rendered};
 
 use super::debian::{machines, text};
-use super::first_boot::lint;
 use super::hostile::HOSTILE;
-use super::server::Server;
 use super::site::{declared_as, distro_of, place, run, shipped, system};
 
 const RELEASES: [&str; 2] = ["ubuntu-22.04", "ubuntu-24.04"];
 
-fn of(release: &str, system: &System, place: &Place) -> Result<Rendered, String> {
+pub(super) fn of(release: &str, system: &System, place: &Place) -> Result<Rendered, String> {
     let profile = shipped(release);
     let compiled = CompiledProfile::new(&profile).expect("a sound profile");
     let rendered = compiled.render(system, &distro_of(&profile), place);
@@ -25,7 +22,7 @@ fn of(release: &str, system: &System, place: &Place) -> Result<Rendered, String>
 }
 
 /// What the Debian profile's tests have, without its own vars; and a mirror of plain partitions.
-fn cases() -> Vec<(&'static str, System, Place)> {
+pub(super) fn cases() -> Vec<(&'static str, System, Place)> {
     let all = machines().into_iter();
     let mut all: Vec<_> = all
         .filter(|(case, _)| *case != "own-values")
@@ -35,6 +32,8 @@ fn cases() -> Vec<(&'static str, System, Place)> {
                 volumes = [{ mount = \"/boot\", size = \"2GiB\" }, { mount = \"/\", size = \"rest\" }] }\n\
                 network.ipv6 = \"dhcp\"";
     all.push(("raid", declared_as("raid", raid), place()));
+    let vlan = "static_ip = true\nnetwork.vlan.v20 = { id = 20, ip = \"10.20.0.5/24\", router = \"10.20.0.1\" }";
+    all.push(("vlan", declared_as("vlan", vlan), place()));
     all
 }
 
@@ -45,7 +44,13 @@ fn goldens() {
             let rendered = of(release, &system, &place).expect("rendered");
             assert_eq!(rendered.warnings, vec![]);
             let mut all = format!("cmdline: {}\n", rendered.cmdline);
-            for name in ["user-data", "meta-data", "network-config", "early.sh", "farrier.env"] {
+            for name in [
+                "user-data",
+                "meta-data",
+                "network-config",
+                "early.sh",
+                "farrier.env",
+            ] {
                 all.push_str(&format!("\n==> {name} <==\n{}", text(&rendered, name)));
             }
             insta::with_settings!({
@@ -58,7 +63,7 @@ fn goldens() {
 }
 
 /// Runs a script of Debian's python, which has what cloud-init needs; it gets documents as a JSON list.
-fn python(script: &str, documents: &serde_json::Value) {
+pub(super) fn python(script: &str, documents: &serde_json::Value) {
     let (ok, out, err) = run("/usr/bin/python3", &["-c", script], &documents.to_string())
         .expect("python3 is on every host that tests");
     assert!(ok, "{out}{err}");
@@ -81,7 +86,7 @@ fn documents() -> serde_json::Value {
 }
 
 /// What subiquity and curtin take for granted, and its published schema only in part.
-const STRUCTURE: &str = r#"
+const STRUCTURE: &str = r##"
 import sys, json, yaml
 for d in json.load(sys.stdin):
     case = d["case"]
@@ -117,7 +122,7 @@ for d in json.load(sys.stdin):
     assert a["ssh"]["allow-pw"] is False and a["shutdown"] == "reboot", case
     assert a["refresh-installer"] == {"update": False}, case
     assert a["reporting"]["farrier"]["endpoint"].endswith("/status"), case
-"#;
+"##;
 
 #[test]
 fn the_answers_are_what_the_installer_takes_for_granted() {
@@ -179,10 +184,19 @@ with open(f'{sys.argv[1]}/wrong', 'w') as f:
             .env("PYTHONPATH", package.join("usr/lib/python3/dist-packages"))
             .output()
             .expect("cloud-init");
-        let said = String::from_utf8_lossy(&judged.stdout) + String::from_utf8_lossy(&judged.stderr);
+        let said =
+            String::from_utf8_lossy(&judged.stdout) + String::from_utf8_lossy(&judged.stderr);
         let wrong = path.ends_with("wrong");
-        assert_eq!(judged.status.success(), !wrong, "{}: {said}", path.display());
-        assert!(wrong || !said.contains("Invalid") && !said.contains("deprecated"), "{said}");
+        assert_eq!(
+            judged.status.success(),
+            !wrong,
+            "{}: {said}",
+            path.display()
+        );
+        assert!(
+            wrong || !said.contains("Invalid") && !said.contains("deprecated"),
+            "{said}"
+        );
         seen += 1;
     }
     assert!(seen > 10, "{seen}");
@@ -202,7 +216,8 @@ fn netplan_makes_a_network_of_it() {
         let body: String = lines.map(|l| format!("  {l}\n")).collect();
         std::fs::write(dir.join("50.yaml"), format!("network:\n{body}")).expect("a file");
         let at = root.path().display().to_string();
-        let (ok, out, err) = run("netplan", &["generate", "--root-dir", &at], "").expect("asked above");
+        let (ok, out, err) =
+            run("netplan", &["generate", "--root-dir", &at], "").expect("asked above");
         assert!(ok, "{case}: {out}{err}");
         let networks = root.path().join("run/systemd/network");
         let mut all = String::new();
@@ -212,8 +227,15 @@ fn netplan_makes_a_network_of_it() {
             .collect();
         files.sort();
         for file in files {
-            let name = file.file_name().expect("a name").to_string_lossy().into_owned();
-            all.push_str(&format!("# {name}\n{}", std::fs::read_to_string(&file).expect("text")));
+            let name = file
+                .file_name()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            all.push_str(&format!(
+                "# {name}\n{}",
+                std::fs::read_to_string(&file).expect("text")
+            ));
         }
         let has = |what: &str| assert!(all.contains(what), "{case}: no `{what}`\n{all}");
         has("PermanentMACAddress=52:54:00:00:00:01");
@@ -229,6 +251,10 @@ fn netplan_makes_a_network_of_it() {
                 has("Domains=lab.example");
             }
             "raid" => has("DHCP=yes"),
+            "vlan" => {
+                has("VLAN=v20");
+                has("Gateway=10.20.0.1\nMetric=1020");
+            }
             "rich" => {
                 has("Kind=bond");
                 has("Mode=802.3ad");
@@ -254,16 +280,41 @@ fn hostile_values_are_values() {
         let text_of = serde_json::Value::from(hostile);
         let partials = [
             ("packages", serde_json::json!({"packages": [text_of]})),
-            ("locale", serde_json::json!({"locale": {"language": text_of}})),
-            ("keyboard", serde_json::json!({"locale": {"keyboard": text_of}})),
-            ("timezone", serde_json::json!({"locale": {"timezone": text_of}})),
-            ("mount", serde_json::json!({"storage": {"volumes": [{"mount": text_of, "size": 5}]}})),
-            ("mode", serde_json::json!({"network": {"bond": {"b0": {"interfaces": ["52:54:00:00:00:01"], "mode": text_of}}}})),
-            ("vlan", serde_json::json!({"network": {"vlan": {hostile: {"id": 2}}}})),
-            ("user", serde_json::json!({"users": {hostile: {"groups": [text_of], "ssh_keys": [text_of], "password": text_of, "shell": text_of}}})),
-            ("source", serde_json::json!({"repository": {hostile: {"url": text_of, "suite": text_of}}})),
+            (
+                "locale",
+                serde_json::json!({"locale": {"language": text_of}}),
+            ),
+            (
+                "keyboard",
+                serde_json::json!({"locale": {"keyboard": text_of}}),
+            ),
+            (
+                "timezone",
+                serde_json::json!({"locale": {"timezone": text_of}}),
+            ),
+            (
+                "mount",
+                serde_json::json!({"storage": {"volumes": [{"mount": text_of, "size": 5}]}}),
+            ),
+            (
+                "mode",
+                serde_json::json!({"network": {"bond": {"b0": {"interfaces": ["52:54:00:00:00:01"], "mode": text_of}}}}),
+            ),
+            (
+                "vlan",
+                serde_json::json!({"network": {"vlan": {hostile: {"id": 2}}}}),
+            ),
+            (
+                "user",
+                serde_json::json!({"users": {hostile: {"groups": [text_of], "ssh_keys": [text_of], "password": text_of, "shell": text_of}}}),
+            ),
+            (
+                "source",
+                serde_json::json!({"repository": {hostile: {"url": text_of, "suite": text_of}}}),
+            ),
         ];
-        let mut try_it = |what: &str, machine: &System| match of("ubuntu-24.04", machine, &place()) {
+        let mut try_it = |what: &str, machine: &System| match of("ubuntu-24.04", machine, &place())
+        {
             Err(_) => refused += 1,
             Ok(rendered) => tried.push(serde_json::json!({
                 "what": what, "value": hostile, "user": text(&rendered, "user-data"),
@@ -276,12 +327,20 @@ fn hostile_values_are_values() {
             machine.intent = Some(Arc::new(Partial::new(partial)));
             try_it(what, &machine);
         }
-        for (what, var) in [("vars-source", "source"), ("vars-updates", "updates"), ("vars-mirror", "mirror")] {
+        for (what, var) in [
+            ("vars-source", "source"),
+            ("vars-updates", "updates"),
+            ("vars-mirror", "mirror"),
+        ] {
             let machine = super::site::with_vars("web01", serde_json::json!({ var: hostile }));
             try_it(what, &machine);
         }
     }
-    assert!(tried.len() > 100, "{} tried, {refused} refused", tried.len());
+    assert!(
+        tried.len() > 100,
+        "{} tried, {refused} refused",
+        tried.len()
+    );
     python(
         r#"
 import sys, json, yaml
@@ -312,237 +371,24 @@ for d in json.load(sys.stdin):
 #[test]
 fn what_the_installer_cannot_do_is_refused_with_the_reason() {
     for (lines, told) in [
-        ("storage = { encrypt = \"tpm2\" }", "wants the passphrase in its answers"),
-        ("storage = { volumes = [{ mount = \"/boot\", size = \"rest\" }, { mount = \"/\", size = \"9GiB\" }] }", "must have a size"),
-        ("storage = { volumes = [{ mount = \"/boot/efi\", size = \"1GiB\" }] }", "lays out what the firmware boots from"),
-        ("repository = { r = { url = \"http://repo.example/\" } }", "needs a `suite`"),
+        (
+            "storage = { encrypt = \"tpm2\" }",
+            "wants the passphrase in its answers",
+        ),
+        (
+            "storage = { volumes = [{ mount = \"/boot\", size = \"rest\" }, { mount = \"/\", size = \"9GiB\" }] }",
+            "must have a size",
+        ),
+        (
+            "storage = { volumes = [{ mount = \"/boot/efi\", size = \"1GiB\" }] }",
+            "lays out what the firmware boots from",
+        ),
+        (
+            "repository = { r = { url = \"http://repo.example/\" } }",
+            "needs a `suite`",
+        ),
     ] {
         let said = of("ubuntu-24.04", &declared_as("web01", lines), &place()).expect_err(lines);
         assert!(said.contains(told), "{lines}: {said}");
-    }
-}
-
-/// Not below /tmp, which a live system has of its own.
-fn scratch() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
-}
-
-/// A server of one test, and the documents rendered for its address.
-fn serving(
-    lines: &str,
-    answer: impl Fn(&str, &str, usize) -> (u16, String) + Send + 'static,
-) -> (Server, Rendered) {
-    let documents: Arc<OnceLock<Rendered>> = Arc::default();
-    let known = Arc::clone(&documents);
-    let server = Server::start(move |path, body, before| {
-        if let Some((_, name)) = path.strip_prefix("/b/").and_then(|p| p.split_once('/')) {
-            let rendered = known.get().expect("set below");
-            return match rendered.documents.get(name) {
-                Some(document) => (200, String::from_utf8_lossy(&document.bytes).into_owned()),
-                None => (404, String::new()),
-            };
-        }
-        answer(path, body, before)
-    });
-    let mut at = place();
-    at.server = server.address;
-    at.secure = server.address;
-    at.authority = Some(server.authority().clone());
-    let port = server.address.port().to_string();
-    let lines = lines.replace("PORT", &port);
-    let rendered = of("ubuntu-24.04", &declared_as("web01", &lines), &at).expect("rendered");
-    documents.set(rendered.clone()).expect("set once");
-    (server, rendered)
-}
-
-/// The verbs reported, in order.
-fn reports(server: &Server) -> Vec<String> {
-    let token = format!("/r/{}/", Scope::Report.placeholder());
-    let verb = |path: &String| path.strip_prefix(&token).map(str::to_string);
-    server.paths().iter().filter_map(verb).collect()
-}
-
-/// The live system: its own /tmp, /dev and /sys, two disks, and the file that subiquity makes of its seed
-/// before the early commands run. The commands are those of user-data.
-const LIVE: &str = r#"
-mkdir -p "$DIR/bin" "$DIR/sys/block" "$DIR/logs"
-[ "$FIRMWARE" = bios ] || mkdir -p "$DIR/sys/firmware/efi"
-minor=210
-for disk in vda:2097152:S1 vdb:2097152:S2 sdx:4194304:X; do
-    IFS=: read -r name size serial <<END
-$disk
-END
-    mkdir -p "$DIR/sys/block/$name"
-    echo "$size" >"$DIR/sys/block/$name/size"
-    echo "$serial" >"$DIR/sys/block/$name/serial"
-    minor=$((minor + 1))
-    mknod "$DIR/$name" b 7 $minor
-done
-# A machine that restarts runs nothing more; and the host itself must not be what restarts.
-printf '#!/bin/sh\necho "$*" >>"$DIR/left"\nkill -9 $PPID\n' >"$DIR/bin/reboot"
-: >"$DIR/sysrq"
-[ ! -e /proc/sysrq-trigger ] || mount --bind "$DIR/sysrq" /proc/sysrq-trigger
-printf '#!/bin/sh\nexit 1\n' >"$DIR/bin/udevadm"
-chmod 0755 "$DIR"/bin/*
-mount -t tmpfs none /tmp
-mount -t tmpfs none /dev
-for node in null:1:3 zero:1:5 urandom:1:9; do
-    mknod "/dev/${node%%:*}" c $(echo "${node#*:}" | tr : ' ')
-    chmod 0666 "/dev/${node%%:*}"
-done
-for name in vda vdb sdx; do cp -a "$DIR/$name" "/dev/$name"; done
-export FARRIER_SYS="$DIR/sys" FARRIER_AUTOINSTALL="$DIR/autoinstall.yaml" FARRIER_LOGS="$DIR/logs"
-export FARRIER_PAUSE=0 TARGET_MOUNT_POINT="$DIR/target" PATH="$DIR/bin:$PATH"
-cat >"$DIR/run.py" <<'END'
-import subprocess, sys, yaml
-with open(sys.argv[2]) as f:
-    a = yaml.safe_load(f)["autoinstall"]
-with open(sys.argv[3], "w") as f:
-    yaml.safe_dump(a, f)
-for kind in sys.argv[1].split(","):
-    for command in a[kind + "-commands"]:
-        try:
-            code = subprocess.run(["sh", "-c", command], timeout=40).returncode
-        except subprocess.TimeoutExpired:
-            code = 124
-        print(kind, code)
-        if code and kind != "error":
-            sys.exit(1)
-END
-/usr/bin/python3 "$DIR/run.py" "$COMMANDS" "$DIR/user-data" "$FARRIER_AUTOINSTALL"
-"#;
-
-/// Runs the commands of the answers in a live system; whether all succeeded, and what was printed.
-fn live(dir: &Path, rendered: &Rendered, commands: &str, firmware: &str) -> (bool, String) {
-    std::fs::write(dir.join("user-data"), text(rendered, "user-data")).expect("a file");
-    let done = Command::new("unshare")
-        .args(["--mount", "sh", "-ec", LIVE])
-        .env("DIR", dir)
-        .env("COMMANDS", commands)
-        .env("FIRMWARE", firmware)
-        .output()
-        .expect("unshare");
-    let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);
-    (done.status.success(), said.into_owned())
-}
-
-const MIRRORED: &str = "storage = { raid = \"raid1\", second = { serial = \"S2\" } }\n\
-    [system.web01.repository.internal]\nurl = \"http://repo.example/debian\"\nsuite = \"stable\"\n\
-    key = \"http://127.0.0.1:PORT/key.asc\"";
-
-#[test]
-fn the_early_command_puts_the_permitted_disks_in_and_nothing_else() {
-    for (firmware, gone, kept) in [("bios", "esp", "bios"), ("uefi", "bios", "esp")] {
-        let (server, rendered) = serving(MIRRORED, |path, _, before| match path {
-            p if p.ends_with("/disks") && before == 0 => (503, String::new()),
-            p if p.ends_with("/disks") => (200, "disk=/dev/vdb\nsecond=/dev/vda\n".into()),
-            "/key.asc" => (200, "-----BEGIN PGP PUBLIC KEY BLOCK-----\nabc\n".into()),
-            _ => (204, String::new()),
-        });
-        let dir = scratch();
-        let (ok, said) = live(dir.path(), &rendered, "early", firmware);
-        assert!(ok, "{said}");
-        assert_eq!(reports(&server), ["start", "disks", "disks", "progress/partition"]);
-        let asked = server.bodies(&format!("/r/{}/disks", Scope::Report.placeholder()));
-        assert!(asked[1].contains("path=/dev/vda size=1073741824 serial=S1 "), "{asked:?}");
-        let written = std::fs::read_to_string(dir.path().join("autoinstall.yaml")).expect("answers");
-        let check = format!(
-            "import sys, json, yaml
-a = yaml.safe_load(json.load(sys.stdin)[0])
-disks = [x for x in a['storage']['config'] if x['type'] == 'disk']
-assert [d['path'] for d in disks] == ['/dev/vdb', '/dev/vda'], disks
-assert not any('match' in d for d in disks), disks
-assert [d['grub_device'] for d in disks] == [{firmware:?} == 'bios'] * 2, disks
-ids = [x['id'] for x in a['storage']['config']]
-assert not any(i.startswith({gone:?}) for i in ids) and [{kept:?} + '0', {kept:?} + '1'] == [i for i in ids if i[:-1] == {kept:?}], ids
-assert a['apt']['sources']['internal']['key'].startswith('-----BEGIN PGP PUBLIC'), a['apt']
-assert a['version'] == 1 and a['late-commands'], a"
-        );
-        python(&check, &serde_json::json!([written]));
-    }
-}
-
-#[test]
-fn without_a_permit_the_machine_is_left_to_its_firmware() {
-    for (lines, status, answer, said) in [
-        ("", 409, "no disk has the serial `X`\n", "refused: no disk has the serial `X`"),
-        ("", 200, "disk=/dev/vdz\n", "which this machine did not report"),
-        (MIRRORED, 200, "disk=/dev/vda\n", "could not be put into the answers"),
-    ] {
-        let (server, rendered) = serving(lines, move |path, _, _| match path {
-            p if p.ends_with("/disks") => (status, answer.into()),
-            "/key.asc" => (200, "-----BEGIN PGP PUBLIC KEY BLOCK-----\nabc\n".into()),
-            _ => (204, String::new()),
-        });
-        let dir = scratch();
-        let (ok, out) = live(dir.path(), &rendered, "early", "bios");
-        assert!(!ok && dir.path().join("left").exists(), "{out}");
-        let failure = server.bodies(&format!("/r/{}/fail/partition", Scope::Report.placeholder()));
-        assert!(failure.concat().contains(said), "{failure:?}: {out}");
-        // What the installer would read, had it gone on, names no disk of this machine.
-        let answers = std::fs::read_to_string(dir.path().join("autoinstall.yaml")).expect("answers");
-        assert!(answers.contains("/dev/no-permit-for-disk0"), "{answers}");
-    }
-}
-
-#[test]
-fn the_late_command_hands_off_and_the_error_command_tells() {
-    let (server, rendered) = serving("", |path, _, _| match path {
-        p if p.ends_with("/handoff") => (200, "handoff=https://192.0.2.1/h/TOKEN\n".into()),
-        p if p.ends_with("/disks") => (200, "disk=/dev/vda\n".into()),
-        _ => (204, String::new()),
-    });
-    let dir = scratch();
-    let target = dir.path().join("target");
-    for folder in ["etc/systemd/system", "usr/bin", "var/log/installer"] {
-        std::fs::create_dir_all(target.join(folder)).expect("a folder");
-    }
-    std::fs::write(target.join("usr/bin/curl"), "").expect("a file");
-    let (ok, said) = live(dir.path(), &rendered, "early,late", "uefi");
-    assert!(ok, "{said}");
-    let pending = std::fs::read_to_string(target.join("var/lib/farrier/pending")).expect("placed");
-    assert!(pending.starts_with("handoff=https://192.0.2.1/h/TOKEN\nkey="), "{pending}");
-    let told = reports(&server);
-    assert_eq!(told[2..], ["progress/partition", "progress/handoff", "handoff", "end"], "{told:?}");
-    assert!(!dir.path().join("left").exists());
-
-    // The hand-off cannot be placed: the installer gives up, and its error command says why.
-    std::fs::remove_file(target.join("usr/bin/curl")).expect("a file");
-    let again = scratch();
-    std::fs::rename(&target, again.path().join("target")).expect("moved");
-    let (ok, said) = live(again.path(), &rendered, "early,late", "uefi");
-    assert!(!ok, "{said}");
-    let last = scratch();
-    let url = "see http://10.77.0.1/b/0123456789abcdefghijkl/x";
-    std::fs::create_dir_all(last.path().join("logs")).expect("a folder");
-    std::fs::write(last.path().join("logs/subiquity-server-debug.log"), url).expect("a log");
-    let (_, said) = live(last.path(), &rendered, "early,error", "uefi");
-    assert!(last.path().join("left").exists(), "{said}");
-    let failure = server.bodies(&format!("/r/{}/fail/install", Scope::Report.placeholder()));
-    let failure = failure.concat();
-    assert!(failure.contains("gave up") && failure.contains("/b/(token)/x"), "{failure}: {said}");
-}
-
-#[test]
-fn the_scripts_are_sound() {
-    for (case, system, place) in cases() {
-        let rendered = of("ubuntu-24.04", &system, &place).expect("rendered");
-        let dir = scratch();
-        for (name, document) in &rendered.documents {
-            std::fs::write(dir.path().join(name), &document.bytes).expect("a file");
-        }
-        let all = ["early.sh", "late.sh", "error.sh", "report.sh", "farrier.env"];
-        for name in all {
-            let mut script = std::fs::read_to_string(dir.path().join(name)).expect("text");
-            script = script.replace(". ./report.sh", &format!(". {}/report.sh", dir.path().display()));
-            script = script.replace(". ./farrier.env", &format!(". {}/farrier.env", dir.path().display()));
-            std::fs::write(dir.path().join(name), script).expect("a file");
-        }
-        for name in ["early.sh", "late.sh", "error.sh"] {
-            lint(&dir.path().join(name));
-        }
-        let check = "import sys; compile(sys.stdin.read(), 'permit.py', 'exec')";
-        let (ok, _, err) = run("/usr/bin/python3", &["-c", check], text(&rendered, "permit.py")).expect("python3");
-        assert!(ok, "{case}: {err}");
     }
 }
