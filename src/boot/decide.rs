@@ -1,8 +1,9 @@
 //! `decide`: the one place that says what a booting machine is told.
 
+use super::fit;
 use crate::model::{
-    Action, BootPlan, Build, Content, Decision, Facts, Firmware, Machine, Module, Phase, Pinned,
-    Purpose, System, Timestamp, Why,
+    Action, ArtefactIndex, BootPlan, Build, Content, Decision, Facts, Firmware, Machine, Module,
+    Phase, Pinned, Purpose, System, Timestamp, Why,
 };
 
 /// What is known when a machine asks.
@@ -16,6 +17,8 @@ pub struct Situation<'a> {
     pub pinned: Option<&'a Pinned>,
     /// What the one-shot that would boot pinned.
     pub once_pinned: Option<&'a Pinned>,
+    /// The boot files that are on this server.
+    pub artefacts: &'a ArtefactIndex,
     /// Why nothing may be installed, if the site is frozen.
     pub frozen: Option<&'a str>,
     /// Machines that nobody declared get no answer at all (else an address and their own disk).
@@ -64,6 +67,7 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
             system,
             build,
             &without_answers(pinned),
+            s.artefacts,
             Why::Resident,
         );
     }
@@ -77,7 +81,7 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
         && let Ok(why) = may_boot(once, s.now)
         && let Some(pinned) = s.once_pinned
     {
-        return boot(facts, system, once, pinned, why);
+        return boot(facts, system, once, pinned, s.artefacts, why);
     }
     let Some(build) = machine.and_then(|m| m.build.as_ref()) else {
         return own_disk(
@@ -90,7 +94,7 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
     match may_boot(build, s.now) {
         Err(why) => own_disk(why),
         Ok(why) => match s.pinned {
-            Some(pinned) => boot(facts, system, build, pinned, why),
+            Some(pinned) => boot(facts, system, build, pinned, s.artefacts, why),
             None => own_disk(Why::Broken {
                 problem: "its pinned inputs are missing".to_string(),
             }),
@@ -154,16 +158,23 @@ fn without_answers(pinned: &Pinned) -> Pinned {
     bare
 }
 
-fn boot(facts: &Facts, system: &System, build: &Build, pinned: &Pinned, why: Why) -> Decision {
+fn boot(
+    facts: &Facts,
+    system: &System,
+    build: &Build,
+    pinned: &Pinned,
+    here: &ArtefactIndex,
+    why: Why,
+) -> Decision {
     let firmware = facts.firmware.unwrap_or(Firmware::BIOS);
     let uefi = firmware.is_uefi();
     let loader = match pinned.way.loader(firmware, pinned.secure_boot) {
         Ok(loader) => loader,
-        Err(problem) => {
+        Err(lack) => {
             return Decision {
                 system: Some(system.name.clone()),
                 action: Action::LocalDisk,
-                why: Why::NoWay { problem },
+                why: fit::unsupported(firmware, lack),
             };
         }
     };
@@ -171,6 +182,13 @@ fn boot(facts: &Facts, system: &System, build: &Build, pinned: &Pinned, why: Why
         Some(kernel) if uefi => kernel.clone(),
         _ => pinned.kernel.clone(),
     };
+    if let Some(why) = fit::obstacle(facts, loader, &kernel, pinned, here) {
+        return Decision {
+            system: Some(system.name.clone()),
+            action: Action::LocalDisk,
+            why,
+        };
+    }
     let plan = BootPlan {
         build: build.key.clone(),
         profile: build.profile.clone(),

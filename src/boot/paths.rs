@@ -15,6 +15,9 @@ pub enum HttpPath {
     /// `/autoexec.ipxe`, `/loader/autoexec.ipxe`: the script iPXE looks for next to itself; it
     /// chains to [`HttpPath::Ipxe`] with the machine's own address.
     Autoexec,
+    /// `/grub/grub.cfg`, `/loader/grub.cfg`: the configuration that a GRUB which came by HTTP looks
+    /// for; it goes on to the machine's own.
+    GrubGeneric,
     /// `/grub/grub.cfg-01-52-54-..`: the GRUB configuration of one machine.
     Grub(MacAddr),
     /// `/loader/snponly.efi`: a network boot loader.
@@ -39,7 +42,7 @@ pub enum HttpPath {
     Report {
         /// The report token.
         token: String,
-        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`.
+        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`, `status`.
         verb: String,
         /// The step, for `progress` and `fail`.
         stage: Option<String>,
@@ -275,6 +278,9 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
         }
         ["autoexec.ipxe"] | ["loader", "autoexec.ipxe"] => Some(HttpPath::Autoexec),
         ["ipxe", mac] => mac.parse().ok().map(HttpPath::Ipxe),
+        // Debian's and Ubuntu's GRUB have the prefix `/grub` built in, Red Hat's takes the directory
+        // it was loaded from.
+        ["grub" | "loader", "grub.cfg"] => Some(HttpPath::GrubGeneric),
         ["grub", name] => grub_mac(name).map(HttpPath::Grub),
         ["loader", name] => Some(HttpPath::Loader((*name).into())),
         ["a", digest, distro, name, ..] => Some(HttpPath::Artefact {

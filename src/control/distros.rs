@@ -14,13 +14,15 @@ use crate::model::view::DistroView;
 use crate::model::{BuildKey, Digest, Distro, Machine, Name, Pinned, Refusal};
 
 impl Control {
-    /// Every declared distro and what of it is on this server.
-    pub fn distros(&self) -> Vec<DistroView> {
-        self.site()
-            .distros
-            .values()
-            .map(|d| self.distro_view(d))
-            .collect()
+    /// Every declared distro and what of it is on this server; the network boot loaders last.
+    pub async fn distros(&self) -> Vec<DistroView> {
+        let site = self.site();
+        let mut views: Vec<DistroView> =
+            site.distros.values().map(|d| self.distro_view(d)).collect();
+        let shelf = self.shelf.clone();
+        let loaders = tokio::task::spawn_blocking(move || shelf.loaders_view()).await;
+        views.extend(loaders);
+        views
     }
 
     fn distro_view(&self, distro: &Distro) -> DistroView {
@@ -47,6 +49,7 @@ impl Control {
             profiles,
             missing,
             unpinned: self.shelf.unpinned(distro),
+            loaders: Vec::new(),
         }
     }
 

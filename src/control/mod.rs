@@ -20,11 +20,13 @@ mod pin;
 mod places;
 mod preview;
 mod recent;
+mod replace;
 pub(crate) mod revisions;
 mod secrets;
 mod select;
 mod site;
 mod snapshot;
+mod stages;
 mod start;
 mod views;
 mod way;
@@ -199,6 +201,10 @@ impl Control {
         if foreign && let Some(mac) = net::neighbour(ip) {
             return Some(mac);
         }
+        // A lease that is older than a reservation of its address goes before it, as in DHCP.
+        if !foreign && let Some(mac) = self.leases.holder(ip, self.clock()) {
+            return Some(mac);
+        }
         if let Some(system) = site.by_ip.get(&ip) {
             return system
                 .interfaces
@@ -206,11 +212,11 @@ impl Control {
                 .find(|i| i.ip == Some(ip))
                 .map(|i| i.mac);
         }
-        if foreign {
-            let system = site.systems.get(snapshot.bound_to(ip)?)?;
-            return system.first().map(|i| i.mac);
+        if !foreign {
+            return None;
         }
-        self.leases.holder(ip, self.clock())
+        let system = site.systems.get(snapshot.bound_to(ip)?)?;
+        system.first().map(|i| i.mac)
     }
 
     /// The address that a system's build is bound to, where another server hands them out.

@@ -62,8 +62,10 @@ impl Control {
         if let (true, Some(build)) = (as_it_is, under_way)
             && let Some(pinned) = snapshot.pinned.get(&build.key)
         {
-            let urls = self.places().toward_system(site, &system);
-            let urls = urls.map(|server| Urls { server });
+            let server = pinned
+                .server
+                .or_else(|| self.toward(site, self.near(&system)));
+            let urls = server.map(|server| Urls { server });
             return Ok(of_build(build, pinned, urls.as_ref(), mac, firmware));
         }
         let name = request.profile.as_ref().unwrap_or(&system.profile);

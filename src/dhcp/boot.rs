@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::quirks::{self, Effect};
 use super::request::{Class, Request};
+use crate::boot::fit::loader;
 use crate::boot::paths::{self, Urls};
 use crate::model::{
     Action, Arch, BootPlan, ClientStage, Decision, Facts, Firmware, LoaderKind, ProfileKind,
@@ -27,22 +28,6 @@ pub struct Boot {
     pub chained: bool,
     /// Where Proxmox's installer posts what it is, to be answered: option 250.
     pub answers: Option<String>,
-}
-
-/// What there is to load, by chain and architecture. Arm's 32-bit and other firmware has none.
-const LOADERS: [(LoaderKind, Arch, &str); 4] = [
-    (LoaderKind::Ipxe, Arch::X86Bios, paths::IPXE_BIOS),
-    (LoaderKind::Ipxe, Arch::X64Uefi, paths::IPXE_UEFI),
-    (LoaderKind::Ipxe, Arch::Arm64Uefi, paths::IPXE_ARM64),
-    (LoaderKind::Grub, Arch::X64Uefi, paths::SHIM),
-];
-
-/// The loader for this firmware, if there is one.
-pub fn loader(kind: LoaderKind, arch: Arch) -> Option<&'static str> {
-    LOADERS
-        .iter()
-        .find(|(k, a, _)| (*k, *a) == (kind, arch))
-        .map(|(_, _, name)| *name)
 }
 
 /// Where the answer comes from.

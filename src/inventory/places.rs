@@ -59,3 +59,47 @@ fn span(files: &FileSet, origin: &Origin) -> Option<Span> {
     };
     Some(source.span(start + at..start + at + length, "asked for here"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::parse;
+
+    #[test]
+    fn a_key_stands_where_it_is_written() {
+        let files = FileSet::default()
+            .with("systems.toml", &b"[defaults]\nprofile = \"p\"\nlocale = { timezone = \"Etc/GMT\" }\n\n[system.web01]\nstatic_ip = true\n[[system.web01.interface]]\nmac = \"52:54:00:00:00:01\"\nip6 = \"2001:db8::1/64\"\n[system.web01.users.alice]\npassword = \"$6$aaaaaaaaaaaaaaaa$bbbbbbbbbbbbbbbb\"\nsudo = true\n"[..])
+            .with("boot/d.toml", &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\""[..])
+            .with("profiles/p/profile.toml", &b"kind = \"fai\"\ndistro = \"d\"\n[storage]\nraid = \"raid1\"\nvolumes = [\n  { mount = \"/\", size = \"rest\" },\n]"[..]);
+        let site = parse(&files).site.expect("sound");
+        let system = &site.systems["web01"];
+        let place = |key: &str| {
+            let problem = Diagnostic::error("x").about(key);
+            let placed = placed(vec![problem], &files, &site, system).remove(0);
+            let span = placed.spans.first();
+            span.map(|s| format!("{}:{}:{} {}", s.file, s.line, s.column, s.length))
+        };
+        for (key, at) in [
+            ("locale.timezone", "systems.toml:3:12 8"),
+            ("static_ip", "systems.toml:6:1 9"),
+            ("interface.ip6", "systems.toml:8:1 3"),
+            ("users.alice.sudo", "systems.toml:12:1 4"),
+            ("users.alice", "systems.toml:11:1 8"),
+            ("storage.raid", "profiles/p/profile.toml:4:1 4"),
+            (
+                "storage.volumes.*.filesystem",
+                "profiles/p/profile.toml:5:1 7",
+            ),
+        ] {
+            assert_eq!(place(key).as_deref(), Some(at), "{key}");
+        }
+        // What is only built in has no place, and stays about its key.
+        let problem = Diagnostic::error("x").about("network.ipv6");
+        let left = placed(vec![problem.clone()], &files, &site, system);
+        assert_eq!(left, [problem]);
+        // A hash is not quoted.
+        let problem = Diagnostic::error("x").about("users.alice.password");
+        let text = placed(vec![problem], &files, &site, system).remove(0);
+        assert!(text.spans[0].text.contains("****"), "{text:?}");
+    }
+}

@@ -8,8 +8,8 @@ use crate::model::{
     Action, Content, Decision, Facts, Firmware, Machine, Module, Phase, Pinned, System, Why,
 };
 use crate::model::{
-    ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Door, Name, PlannedFile, ProfileKind,
-    Start, Way,
+    Artefact, ArtefactIndex, ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Door, Name,
+    Nature, PlannedFile, ProfileKind, Start, Way,
 };
 
 fn name() -> Name {
@@ -74,6 +74,7 @@ fn pinned(kind: ProfileKind, start: Start) -> Pinned {
         may_destroy: Vec::new(),
         wipe: false,
         handoff: true,
+        server: None,
         way: Way {
             start,
             modules: vec![module(Content::File(file("archive"))), module(answers)],
@@ -91,6 +92,29 @@ fn in_phase(phase: Phase) -> Machine {
     }
 }
 
+/// What these builds need, and the loaders.
+fn here() -> ArtefactIndex {
+    let mut index = ArtefactIndex::default();
+    let artefact = |distro: &str, name: &str| Artefact {
+        id: ArtefactRef {
+            distro: distro.into(),
+            name: name.into(),
+        },
+        path: name.into(),
+        digest: Digest::of(name.as_bytes()),
+        size: 1,
+        bytes: None,
+        nature: Nature::default(),
+    };
+    for name in ["unix", "archive"] {
+        index.insert(artefact("d", name));
+    }
+    for name in crate::boot::paths::LOADERS {
+        index.insert(artefact("loaders", name));
+    }
+    index
+}
+
 fn ask(machine: &Machine, pinned: &Pinned, firmware: Firmware, frozen: Option<&str>) -> Decision {
     let system = system();
     let facts = Facts {
@@ -100,7 +124,9 @@ fn ask(machine: &Machine, pinned: &Pinned, firmware: Firmware, frozen: Option<&s
         firmware: Some(firmware),
         stage: ClientStage::Rom,
     };
+    let artefacts = here();
     let situation = Situation {
+        artefacts: &artefacts,
         system: Some(&system),
         machine: Some(machine),
         pinned: Some(pinned),

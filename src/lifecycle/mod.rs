@@ -8,10 +8,13 @@ pub mod log;
 pub mod observed;
 pub mod scope;
 pub mod silent;
+pub mod stages;
+pub mod status;
 pub mod step;
 pub mod usual;
 
 pub use deadline::{expected_next, next_deadline};
 pub use scope::scope_open;
 pub use silent::silent;
+pub use stages::over;
 pub use step::{StepError, implied, step};

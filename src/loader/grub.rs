@@ -47,13 +47,14 @@ pub fn own_disk(reason: &Reason) -> String {
     out
 }
 
-/// `grub/grub.cfg`, the same for every machine: goes on to the machine's own.
-pub fn generic(urls: &Urls) -> String {
+/// `grub/grub.cfg`, the same for every machine: goes on to the machine's own, on the way that it came.
+pub fn generic(urls: &Urls, via: Via) -> String {
     let server = urls.server.ip();
+    let own = place(urls, via, "grub/grub.cfg-$net_default_mac");
     format!(
         "# Farrier: goes on to the configuration of this machine
 for try in {TRIES}; do
-  configfile (tftp,{server})/grub/grub.cfg-$net_default_mac
+  configfile {own}
   echo \"Farrier: no answer from {server} for $net_default_mac (try $try)\"
   sleep 3
 done

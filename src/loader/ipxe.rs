@@ -195,7 +195,7 @@ set farrier-nic:int32 0
 :nic
 isset ${{net${{farrier-nic}}/mac}} || goto slept
 isset ${{net${{farrier-nic}}/ip}} || dhcp net${{farrier-nic}} || goto next
-chain --autofree {base}/ipxe/${{net${{farrier-nic}}/mac:hexhyp}} ||
+chain --autofree {base}/ipxe/${{net${{farrier-nic}}/mac:hexhyp}}?platform=${{platform}}&arch=${{buildarch}} ||
 isset ${{farrier-answered}} && exit 1 ||
 :next
 inc farrier-nic

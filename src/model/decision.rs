@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::artefact::LOADERS;
 use super::{ArtefactRef, BuildKey, Digest, Name, Phase, ProfileKind, Timestamp, Way};
 
 /// The answer of `decide`.
@@ -141,10 +142,12 @@ pub enum Why {
         /// Of which distro.
         distro: String,
     },
-    /// No chain of loaders starts its profile on this firmware.
-    NoWay {
-        /// Why.
-        problem: String,
+    /// Its firmware cannot boot what the build has, or there is nothing to boot it with.
+    UnsupportedFirmware {
+        /// Its word, and whether it boots by HTTP.
+        firmware: String,
+        /// Why not, in a sentence.
+        lack: String,
     },
     /// What it runs is on no disk: this server boots it every time.
     Resident,
@@ -180,16 +183,30 @@ impl fmt::Display for Why {
                 write!(f, "it was cut off while `{disk}` was being written")
             }
             Why::AttemptsSpent { allowed } => write!(f, "its {allowed} boots are spent"),
+            Why::MissingArtefact { name, distro } if distro == LOADERS => {
+                write!(f, "the boot loader `{name}` is not on this server")
+            }
             Why::MissingArtefact { name, distro } => {
                 write!(f, "`{name}` of distro `{distro}` is not on this server")
             }
-            Why::NoWay { problem } => write!(f, "its profile cannot be started: {problem}"),
             Why::Resident => write!(f, "it runs from this server at every boot"),
+            Why::UnsupportedFirmware { firmware, lack } => {
+                write!(f, "its firmware ({firmware}) cannot boot this: {lack}")
+            }
         }
     }
 }
 
 impl Why {
+    /// Whether something is wrong that a person must mend: the machine was flagged and cannot be
+    /// booted.
+    pub fn is_obstacle(&self) -> bool {
+        matches!(
+            self,
+            Why::MissingArtefact { .. } | Why::UnsupportedFirmware { .. }
+        )
+    }
+
     /// What an operator would type next, if there is something.
     pub fn hint(&self, system: Option<&Name>) -> Option<String> {
         let name = system.map_or("NAME", |n| n.as_str());
@@ -205,6 +222,7 @@ impl Why {
                 Some(format!("farrier why {name}; then farrier rebuild {name}"))
             }
             Why::MissingArtefact { distro, .. } => Some(format!("farrier distro fetch {distro}")),
+            Why::UnsupportedFirmware { .. } => Some(format!("farrier show {name}")),
             Why::Frozen { .. } => Some("remove `freeze` from farrier.toml".to_string()),
             _ => None,
         }

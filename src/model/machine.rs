@@ -1,6 +1,7 @@
 //! A machine: a system plus what is known of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,10 @@ pub struct Pinned {
     /// How it is started, where that is not Linux's usual way.
     #[serde(default)]
     pub way: Way,
+    /// This server as the documents say that the machine reaches it. A machine without an address of
+    /// its own may boot in another subnet than they were made for.
+    #[serde(default)]
+    pub server: Option<SocketAddrV4>,
 }
 
 impl Pinned {

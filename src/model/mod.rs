@@ -26,7 +26,7 @@ pub mod system;
 pub mod view;
 pub mod way;
 
-pub use artefact::{Artefact, ArtefactIndex, ArtefactRef};
+pub use artefact::{Artefact, ArtefactIndex, ArtefactRef, Nature};
 pub use build::{Build, BuildKey, MachineId, Purpose};
 pub use command::{EditRequest, FlagReport, FlagRequest, Selection};
 pub use decision::{Action, BootPlan, Decision, LoaderKind, PlannedFile, Why};
@@ -35,7 +35,7 @@ pub use digest::Digest;
 pub use distro::{ArtefactSource, Distro};
 pub use event::{Event, EventKind, Record};
 pub use facts::{ClientStage, Door, Facts};
-pub use firmware::{Arch, Firmware};
+pub use firmware::{Arch, Firmware, Processor};
 pub use intent::{Intent, Partial};
 pub use lease::{Lease, LeaseState};
 pub use logs::{LogEntry, LogLine};

@@ -18,6 +18,9 @@ use crate::model::{
 /// A `tell` under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Told, TellError>> + Send + 'a>>;
 
+/// A build's documents on their way to fit.
+pub type Settling<'a> = Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>>;
+
 /// A log on its way into the store.
 pub type Keeping<'a> = Pin<Box<dyn Future<Output = Result<(), TellError>> + Send + 'a>>;
 
@@ -27,6 +30,8 @@ pub trait Waist: Send + Sync + 'static {
     fn ask(&self, facts: &Facts) -> Decision;
     /// See [`Control::tell`].
     fn tell(&self, event: Event) -> Telling<'_>;
+    /// See [`Control::settle`].
+    fn settle<'a>(&'a self, at: Ipv4Addr, build: &'a BuildKey) -> Settling<'a>;
     /// See [`Control::note`].
     fn note(&self, event: Event);
     /// See [`Control::observe`].
@@ -127,6 +132,10 @@ impl Waist for Control {
 
     fn tell(&self, event: Event) -> Telling<'_> {
         Box::pin(Control::tell(self, event))
+    }
+
+    fn settle<'a>(&'a self, at: Ipv4Addr, build: &'a BuildKey) -> Settling<'a> {
+        Box::pin(Control::settle(self, at, build))
     }
 
     fn note(&self, event: Event) {

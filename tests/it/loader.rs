@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use farrier::boot::paths::Urls;
+use farrier::loader::grub::Via;
 use farrier::loader::{Script, grub, ipxe, pxelinux};
 use farrier::model::{
     Action, ArtefactRef, BootPlan, BuildKey, Content, Decision, Digest, Firmware, LoaderKind,
@@ -188,6 +189,20 @@ fn scripts() -> Vec<(String, Script)> {
         },
     );
     let held = own_disk(Some("web01"), Why::AttemptsSpent { allowed: 2 });
+    let missing = own_disk(
+        Some("web01"),
+        Why::MissingArtefact {
+            name: "linux".into(),
+            distro: "debian-12".into(),
+        },
+    );
+    let arm64 = own_disk(
+        Some("web01"),
+        Why::UnsupportedFirmware {
+            firmware: "arm64-uefi".into(),
+            lack: "`linux` of distro `debian-12` is for x86".into(),
+        },
+    );
     let unknown = own_disk(None, Why::Unknown);
     let mut out = Vec::new();
     for (name, decision) in [
@@ -196,6 +211,8 @@ fn scripts() -> Vec<(String, Script)> {
         ("memtest", memtest),
         ("ready", ready),
         ("held", held),
+        ("missing", missing),
+        ("arm64", arm64),
         ("unknown", unknown),
     ] {
         let mut add = |file: String, script| out.push((file, script));
@@ -203,7 +220,7 @@ fn scripts() -> Vec<(String, Script)> {
             format!("{name}.ipxe"),
             ipxe::script(&decision, &urls(), mac()),
         );
-        for (via, suffix) in [(grub::Via::Tftp, "tftp"), (grub::Via::Http, "http")] {
+        for (via, suffix) in [(Via::Tftp, "tftp"), (Via::Http, "http")] {
             let config = grub::config(&decision, &urls(), mac(), Firmware::UEFI, via);
             add(format!("{name}.{suffix}.grub"), config);
         }
@@ -224,7 +241,12 @@ fn scripts() -> Vec<(String, Script)> {
         "ask-platform.ipxe".into(),
         generic(ipxe::ask_platform(&urls(), mac())),
     ));
-    out.push(("generic.grub".into(), generic(grub::generic(&urls()))));
+    for (name, via) in [
+        ("generic.grub", Via::Tftp),
+        ("generic-http.grub", Via::Http),
+    ] {
+        out.push((name.into(), generic(grub::generic(&urls(), via))));
+    }
     out
 }
 

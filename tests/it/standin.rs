@@ -13,12 +13,12 @@ use farrier::control::{Authorised, TellError, Told};
 use farrier::lifecycle::{scope_open, step};
 use farrier::model::{
     Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, DhcpMode, Digest,
-    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Phase,
-    Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp, Way,
+    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Nature,
+    Phase, Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp, Way,
 };
 use farrier::render::release;
 use farrier::serve::Waist;
-use farrier::serve::waist::{Keeping, Telling};
+use farrier::serve::waist::{Keeping, Settling, Telling};
 use zeroize::Zeroizing;
 
 pub(crate) struct Standin {
@@ -98,6 +98,7 @@ pub(crate) fn artefact(
         digest: Digest::of(contents),
         size: contents.len() as u64,
         bytes: (distro == "loaders").then(|| Arc::from(contents)),
+        nature: Nature::default(),
     }
 }
 
@@ -217,6 +218,7 @@ impl Standin {
             wipe: false,
             handoff: true,
             way: Way::default(),
+            server: None,
         };
         known.pinned.insert(key.clone(), Arc::new(pinned));
         key
@@ -330,6 +332,7 @@ impl Waist for Standin {
             machine,
             pinned: pinned.map(Arc::as_ref),
             once_pinned: None,
+            artefacts: &self.index,
             frozen: None,
             ignore_unknown: false,
             now: now(),
@@ -343,6 +346,10 @@ impl Waist for Standin {
             tokio::task::yield_now().await;
             told
         })
+    }
+
+    fn settle<'a>(&'a self, _at: Ipv4Addr, _build: &'a BuildKey) -> Settling<'a> {
+        Box::pin(async { Ok(false) })
     }
 
     fn note(&self, event: Event) {

@@ -7,4 +7,5 @@ mod installers;
 mod owners;
 mod property;
 mod relays;
+mod reserved_later;
 mod wire_format;

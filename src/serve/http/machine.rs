@@ -84,6 +84,12 @@ impl Asked {
         self.method == Method::HEAD
     }
 
+    /// The length that the body is announced to have.
+    pub(super) fn announces(&self) -> Option<u64> {
+        let length = self.headers.get(axum::http::header::CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
+    }
+
     /// A value of the query.
     pub(super) fn query(&self, name: &str) -> Option<&str> {
         let pairs = self.query.split('&').filter_map(|p| p.split_once('='));
@@ -172,6 +178,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
     match path {
         HttpPath::Ipxe(mac) => boot_script::ipxe(plane, asked, mac).await,
         HttpPath::Autoexec => boot_script::autoexec(asked),
+        HttpPath::GrubGeneric => boot_script::grub_generic(asked),
         HttpPath::Grub(mac) => boot_script::grub(plane, asked, mac).await,
         HttpPath::Loader(name) => artefact::loader(plane, asked, &name).await,
         HttpPath::Artefact { id, digest } => artefact::artefact(plane, asked, &id, &digest).await,
@@ -257,6 +264,7 @@ fn shown(path: &HttpPath) -> String {
     match path {
         HttpPath::Ipxe(mac) => format!("/ipxe/{}", mac.dashed()),
         HttpPath::Autoexec => "/autoexec.ipxe".to_string(),
+        HttpPath::GrubGeneric => "/grub/grub.cfg".to_string(),
         HttpPath::Grub(mac) => format!("/grub/grub.cfg-01-{}", mac.dashed()),
         HttpPath::Loader(name) => format!("/loader/{name}"),
         HttpPath::Artefact { id, digest } => format!("/a/{digest}/{}/{}", id.distro, id.name),

@@ -5,23 +5,24 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 
 use super::document::admit;
 use super::machine::{Answer, Asked, MachinePlane, Speech};
-use super::reply;
+use super::{reply, status};
 use crate::boot::Scope;
 use crate::boot::paths::SecureUrls;
 use crate::control::Authorised;
 use crate::lifecycle::disks::{self, ReportedDisk};
 use crate::model::{Event, EventKind, Phase, Stage};
 
-const VERBS: [&str; 7] = [
-    "start", "disks", "progress", "end", "fail", "log", "handoff",
+const VERBS: [&str; 8] = [
+    "start", "disks", "progress", "end", "fail", "log", "handoff", "status",
 ];
 /// Most bytes of a report.
 pub(super) const MOST: usize = 64 * 1024;
 /// How long a report may take to come in.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Characters kept of what a machine says.
 const DETAIL: usize = 4000;
 
@@ -53,6 +54,9 @@ pub(super) async fn report(
     }
     if by_get && let Some(why) = not_meant(asked, &granted, verb) {
         return Answer::remark(reply::text(StatusCode::CONFLICT, format!("{why}\n")), why);
+    }
+    if verb == "status" {
+        return status::status(plane, asked, &granted, body).await;
     }
     let said = if by_get {
         asked.query("detail").unwrap_or("").to_string()
@@ -224,14 +228,21 @@ pub(super) async fn kept(
 
 /// The body as text, whatever its bytes are.
 pub(super) async fn read(asked: &Asked, body: Body) -> Result<String, Response> {
-    let too_large = || reply::text(StatusCode::PAYLOAD_TOO_LARGE, "at most 64 KiB\n");
-    let announced = asked.headers.get(axum::http::header::CONTENT_LENGTH);
-    let announced = announced.and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > MOST) {
+    let bytes = read_most(asked, body, MOST).await?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The body, if it is no longer than `most` bytes.
+pub(super) async fn read_most(asked: &Asked, body: Body, most: usize) -> Result<Bytes, Response> {
+    let too_large = || {
+        let sentence = format!("at most {} KiB\n", most / 1024);
+        reply::text(StatusCode::PAYLOAD_TOO_LARGE, sentence)
+    };
+    if asked.announces().is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
-    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, MOST)).await {
-        Ok(Ok(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, most)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_limit(&error) => Err(too_large()),
         Ok(Err(_)) => Err(reply::text(
             StatusCode::BAD_REQUEST,

@@ -98,7 +98,7 @@ impl Desk {
             TftpName::Document { token, name } => self.document(ip, &token, &name, place),
             TftpName::Own(path) => self.own(ip, &path, place),
             TftpName::Autoexec => Ok(text(ipxe::autoexec(&urls), place)),
-            TftpName::GrubGeneric => Ok(text(grub::generic(&urls), place)),
+            TftpName::GrubGeneric => Ok(text(grub::generic(&urls, grub::Via::Tftp), place)),
             TftpName::Grub(mac) => {
                 let language = Language::Grub(Via::Tftp);
                 self.script(ip, mac, Firmware::UEFI, language, &urls, place)
@@ -227,8 +227,12 @@ impl Desk {
         let size = written.script.text.len();
         let (waist, runtime) = (self.waist.clone(), self.runtime.clone());
         let coming = Box::pin(async move {
-            let served = runtime.spawn(async move { written.served(waist.as_ref()).await });
-            fit(served.await.map_err(io::Error::other)?, size)
+            let served = runtime.spawn(async move {
+                let text = written.served_within(waist.as_ref(), size).await;
+                // what it grew by is announced when it asks again
+                text.ok_or_else(|| io::Error::other("the boot script became longer"))
+            });
+            fit(served.await.map_err(io::Error::other)??, size)
         });
         Ok((Contents::coming(coming, place), Some(size as u64)))
     }

@@ -134,7 +134,7 @@ components = ["main", "extra"]
 
 /// One system with these lines in its entry, and the MAC address and address that [`system`] gives.
 pub(super) fn declared_as(name: &str, lines: &str) -> System {
-    let interface = match lines.contains("interface") {
+    let interface = match lines.contains(".interface]]") {
         true => "",
         false => "mac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n",
     };
