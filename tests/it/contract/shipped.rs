@@ -140,7 +140,7 @@ fn profiles(root: &Path) -> Result<Vec<(String, bool)>, RackError> {
             .expect("a name")
             .to_string_lossy()
             .into_owned();
-        match document["kind"].as_str() {
+        match document.get("kind").and_then(Item::as_str) {
             Some("base") => {}
             Some("live" | "kernel") => found.push((name, false)),
             _ => found.push((name, true)),
