@@ -1,13 +1,15 @@
 //! What a build pins when it is flagged: rendered documents and digests, so that an edit in
 //! mid-install mixes nothing and nothing can fail at three in the morning.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{Control, Snapshot};
 use crate::model::{
     ArtefactIndex, ArtefactRef, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind, Refusal,
-    Site, System,
+    Site, Subnet, System,
 };
+
 use crate::render::{self, Place};
 
 impl Control {
@@ -58,7 +60,18 @@ impl Control {
             may_destroy: profile.may_destroy.clone(),
             wipe: system.wipe,
             handoff: profile.kind.installs(),
+            identity: rendered.identity,
+            push: rendered.push,
         })
+    }
+
+    /// The address a system has: reserved, else leased.
+    pub(super) fn ip_of(&self, system: &System) -> Option<Ipv4Addr> {
+        let leased = |mac| self.leases.address_of(mac, self.clock());
+        let mut interfaces = system.interfaces.iter();
+        system
+            .ip()
+            .or_else(|| interfaces.find_map(|i| leased(i.mac)))
     }
 
     /// Where this system reaches the server, for rendering.
@@ -70,21 +83,12 @@ impl Control {
         index: &ArtefactIndex,
         epoch: u32,
     ) -> Place {
-        let ip = system.ip().or_else(|| {
-            system
-                .interfaces
-                .iter()
-                .find_map(|i| self.leases.address_of(i.mac, self.clock()))
-        });
+        let ip = self.ip_of(system);
         let server = self
             .places()
             .toward_system(site, system)
             .unwrap_or_else(|| std::net::SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 80));
-        let subnet = ip
-            .and_then(|ip| site.subnet_of(ip))
-            .or_else(|| site.subnet_of(*server.ip()))
-            .or_else(|| site.subnets.first())
-            .cloned();
+        let subnet = subnet(site, ip, Some(*server.ip())).cloned();
         let firmware = self.firmware_of(system);
         let artefacts = distro
             .artefacts
@@ -102,6 +106,18 @@ impl Control {
             artefacts,
         }
     }
+}
+
+/// The subnet that a system boots in: that of its address, else that of this server toward it, else
+/// the first.
+pub(super) fn subnet(
+    site: &Site,
+    ip: Option<Ipv4Addr>,
+    server: Option<Ipv4Addr>,
+) -> Option<&Subnet> {
+    ip.and_then(|ip| site.subnet_of(ip))
+        .or_else(|| site.subnet_of(server?))
+        .or_else(|| site.subnets.first())
 }
 
 /// The distro of a profile; a checked site has it for every profile that can be built.

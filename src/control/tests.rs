@@ -99,6 +99,7 @@ impl Bench {
                 expires: expires.expect("a time"),
                 attempts: 2,
                 retry_after_write: false,
+                revoke: Vec::new(),
                 actor: "root".into(),
             },
         };
@@ -149,6 +150,8 @@ fn pinned() -> Pinned {
         may_destroy: Vec::new(),
         wipe: false,
         handoff: true,
+        identity: None,
+        push: None,
     }
 }
 
@@ -405,6 +408,7 @@ async fn memtest_is_served_for_one_boot_not_for_one_request() {
                 expires: expires.expect("a time"),
                 attempts: 1,
                 retry_after_write: false,
+                revoke: Vec::new(),
                 actor: "root".into(),
             },
         },

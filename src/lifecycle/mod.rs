@@ -2,6 +2,7 @@
 
 pub mod deadline;
 pub mod disks;
+mod enrol;
 pub mod log;
 pub mod observed;
 pub mod scope;

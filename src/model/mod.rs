@@ -1,5 +1,6 @@
 //! Words: plain data that every other room speaks. No I/O, no async, no clock.
 
+pub mod agent;
 pub mod artefact;
 pub mod build;
 pub mod command;
@@ -15,6 +16,7 @@ pub mod logs;
 pub mod mac;
 pub mod machine;
 pub mod name;
+pub mod node;
 pub mod phase;
 pub mod profile;
 pub mod refusal;
@@ -24,6 +26,7 @@ pub mod subnet;
 pub mod system;
 pub mod view;
 
+pub use agent::{Agent, AgentPlan, AgentSpec, Identity, Revocation};
 pub use artefact::{Artefact, ArtefactIndex, ArtefactRef};
 pub use build::{Build, BuildKey, MachineId, Purpose};
 pub use command::{EditRequest, FlagReport, FlagRequest, Selection};
@@ -37,13 +40,14 @@ pub use firmware::{Arch, Firmware};
 pub use lease::{Lease, LeaseState};
 pub use logs::{LogEntry, LogLine};
 pub use mac::MacAddr;
-pub use machine::{Document, Machine, Pinned};
+pub use machine::{Document, Machine, Pinned, Push};
 pub use name::Name;
+pub use node::NodeView;
 pub use phase::{Phase, Stage};
 pub use profile::{Answer, Deadlines, Handoff, Profile, ProfileKind};
 pub use refusal::{Code, Refusal};
 pub use secret::SecretName;
-pub use site::{DhcpMode, Keep, Mirror, Server, Site, UnknownAction};
+pub use site::{AgentServers, DhcpMode, Keep, Mirror, Server, Site, UnknownAction};
 pub use subnet::{AddressRange, Subnet};
 pub use system::{DiskRule, Interface, System};
 

@@ -23,5 +23,5 @@ mod trouble;
 pub use compiled::{CompiledProfile, Rendered, render};
 pub use formats::Format;
 pub use merge::variables;
-pub use place::Place;
+pub use place::{Place, fqdn};
 pub use secret::{release, secrets_in};

@@ -47,6 +47,11 @@ fn build(system: &str, epoch: u32, purpose: Purpose) -> Build {
         uuid: None,
         observed: None,
         alarm: None,
+        revoke: Vec::new(),
+        enrolled: None,
+        finding: None,
+        pushing: false,
+        host_keys: Vec::new(),
         actor: "root".to_string(),
     }
 }
@@ -80,6 +85,8 @@ fn pinned() -> Pinned {
         may_destroy: vec!["blank".to_string()],
         wipe: false,
         handoff: true,
+        identity: None,
+        push: None,
     }
 }
 

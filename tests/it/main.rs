@@ -1,5 +1,6 @@
 //! The house from outside: its walls, its doors, its machines.
 
+mod agents;
 mod architecture;
 mod artefacts;
 mod cli;

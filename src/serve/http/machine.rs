@@ -12,7 +12,7 @@ use axum::response::Response;
 
 use super::accept::Peer;
 use super::mirror::Mirrors;
-use super::{artefact, boot_script, document, handoff, mirror, reply, report};
+use super::{artefact, boot_script, document, handoff, mirror, puppet, reply, report};
 use crate::boot::paths::{HttpPath, Urls, parse_http};
 use crate::model::event::printable;
 use crate::model::{Door, MacAddr};
@@ -157,12 +157,17 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
         HttpPath::Handoff { .. } => true,
         // The installer's question where it is comes by either, and is answered over TLS.
         HttpPath::Report { verb, .. } => verb == "handoff" && asked.speech == Speech::Secure,
+        // From this host it may come by either.
+        HttpPath::PuppetReport { .. } => asked.speech == Speech::Secure,
         _ => false,
     };
     if handoff != (asked.speech == Speech::Secure) {
         return reply::not_found().into();
     }
-    let posts = matches!(path, HttpPath::Report { .. } | HttpPath::Handoff { .. });
+    let posts = matches!(
+        path,
+        HttpPath::Report { .. } | HttpPath::Handoff { .. } | HttpPath::PuppetReport { .. }
+    );
     if !posts && !asked.reads() {
         return reply::wrong_method("GET, HEAD").into();
     }
@@ -179,6 +184,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
         HttpPath::Handoff { token, verb } => {
             handoff::handoff(plane, asked, &token, &verb, body).await
         }
+        HttpPath::PuppetReport { token } => puppet::report(plane, asked, &token, body).await,
         HttpPath::Mirror { name, path } => mirror::mirror(plane, asked, &name, &path).await,
     }
 }
@@ -215,6 +221,7 @@ fn shown(path: &HttpPath) -> String {
             None => format!("/r/../{verb}"),
         },
         HttpPath::Handoff { verb, .. } => format!("/h/../{verb}"),
+        HttpPath::PuppetReport { .. } => "/puppet/../report".to_string(),
         HttpPath::Mirror { name, path } => format!("/mirror/{name}/{}", printable(path, 160)),
     }
 }
@@ -223,7 +230,7 @@ fn shown(path: &HttpPath) -> String {
 fn unknown(path: &str) -> String {
     let head = path.trim_start_matches('/').split('/').next().unwrap_or("");
     match head {
-        "b" | "r" | "h" => format!("/{head}/.."),
+        "b" | "r" | "h" | "puppet" => format!("/{head}/.."),
         _ => printable(path, 80),
     }
 }

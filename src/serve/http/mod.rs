@@ -22,6 +22,7 @@ mod handoff;
 pub mod machine;
 pub mod mirror;
 mod patience;
+mod puppet;
 mod range;
 mod reply;
 mod report;
