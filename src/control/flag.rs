@@ -10,7 +10,7 @@ use super::{Control, Snapshot, TellError};
 use crate::lifecycle::deadline::after;
 use crate::model::command::{CancelOutcome, CancelReport, CancelRequest, FlagOutcome};
 use crate::model::{
-    Build, Code, Event, EventKind, FlagReport, FlagRequest, Identity, Phase, Pinned, Profile,
+    Agent, Build, Code, Event, EventKind, FlagReport, FlagRequest, Identity, Phase, Pinned, Profile,
     Purpose, Refusal, System,
 };
 
@@ -310,12 +310,24 @@ impl Control {
 
 /// Every name that an agent's server may know the machine by: the new build's too, for a machine may
 /// have been enrolled before it was Farrier's. What an earlier flag left to do is done now.
+///
+/// CFEngine knows a machine by its key alone, and a build that was never enrolled has none.
 fn to_revoke(snapshot: &Snapshot, before: Option<&Build>, pinned: &Pinned) -> Vec<Identity> {
     let left = before.iter().flat_map(|b| &b.revoke);
     let mut all: Vec<Identity> = left.map(|r| r.identity.clone()).collect();
-    let last = before.and_then(|b| snapshot.pinned.get(&b.key));
-    all.extend(last.and_then(|p| p.identity.clone()));
-    all.extend(pinned.identity.clone());
+    let last = before.and_then(|b| Some((b, snapshot.pinned.get(&b.key)?.identity.clone()?)));
+    let by_key = |identity: &Identity| identity.agent == Agent::Cfengine;
+    if let Some((build, identity)) = last {
+        if !by_key(&identity) {
+            all.push(identity);
+        } else if let Some(key) = &build.enrolled {
+            all.push(Identity {
+                name: key.clone(),
+                ..identity
+            });
+        }
+    }
+    all.extend(pinned.identity.clone().filter(|identity| !by_key(identity)));
     all.sort();
     all.dedup();
     all

@@ -7,7 +7,7 @@ use super::field::{Field, Section};
 use super::profile::Placed;
 use super::settings::{absolute, url};
 use crate::model::agent::{Ansible, Cfengine, Chef, Puppet, Salt};
-use crate::model::{Agent, AgentSpec, Span};
+use crate::model::{Agent, AgentSpec, SecretName, Span};
 
 /// The port of a Puppet server.
 const PUPPET_PORT: u16 = 8140;
@@ -164,7 +164,7 @@ fn chef(section: &Section<'_>) -> Named {
         section,
         "client_key",
         "the name of the secret that holds the client's key, such as `chef/{name}`",
-        word,
+        secret,
     );
     let environment = section
         .get("environment")
@@ -236,11 +236,19 @@ fn environment(text: &str) -> Result<String, String> {
         .ok_or_else(|| format!("`{text}` is not the name of an environment"))
 }
 
+/// A secret's name; `{name}` in it stands for the machine's.
+fn secret(text: &str) -> Result<String, String> {
+    match text.replace("{name}", "x").parse::<SecretName>() {
+        Ok(_) => Ok(text.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn word(text: &str) -> Result<String, String> {
     let ok = text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text
             .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_./{}".contains(&b));
+            .all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b));
     ok.then(|| text.to_string())
         .ok_or_else(|| format!("`{text}` has characters that cannot stand here"))
 }

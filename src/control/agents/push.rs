@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::super::Control;
 use crate::enrol;
 use crate::model::event::{AgentReport, printable};
-use crate::model::{Build, BuildKey, Event, EventKind, NodeView, Push};
+use crate::model::{Build, BuildKey, Event, EventKind, NodeView, Push, Stage};
 
 /// Characters kept of what a playbook prints.
 const LOG: usize = 4000;
@@ -41,7 +41,12 @@ impl Control {
                 match ended.code {
                     // The machine does not answer: it may be restarting.
                     Some(4) => {
-                        tracing::info!(machine.name = %key.system, "a playbook did not reach its machine; it is tried again");
+                        let detail = failure.unwrap_or_else(|| "it does not answer".to_string());
+                        let waits = EventKind::Progress {
+                            stage: Stage::clean("push"),
+                            detail,
+                        };
+                        self.tell_of(key, waits).await;
                         return false;
                     }
                     Some(0) if changed(&ended.said) => report.class = "changed".to_string(),
@@ -55,15 +60,20 @@ impl Control {
         if let Err(error) = self.keep_log(key, "ansible", &report.log).await {
             tracing::error!(%error, "a playbook's log could not be kept");
         }
+        self.tell_of(key, EventKind::AgentReported(report)).await
+    }
+
+    /// Whether it is recorded, or need not be.
+    async fn tell_of(&self, key: &BuildKey, kind: EventKind) -> bool {
         let event = Event {
             system: key.system.clone(),
             epoch: Some(key.epoch),
-            kind: EventKind::AgentReported(report),
+            kind,
         };
         match self.tell(event).await {
             Ok(_) | Err(super::TellError::Refused(_)) => true,
             Err(error) => {
-                tracing::error!(%error, machine.name = %key.system, "a playbook's result could not be recorded");
+                tracing::error!(%error, machine.name = %key.system, "what came of a playbook could not be recorded");
                 false
             }
         }

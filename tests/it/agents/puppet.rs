@@ -339,7 +339,8 @@ fn the_first_run(
     until("the certificate", SLOW, || unit.tail(), || {
         Ok(puppet.signed(CERTNAME).then_some(()))
     })?;
-    until("Puppet's end", SLOW, || unit.tail(), || {
+    let said = || fs::read_to_string(&log).unwrap_or_default();
+    until("Puppet's end", SLOW, said, || {
         let over = fs::read_to_string(machine.disk().path("/var/lib/farrier/done"));
         let over = over.unwrap_or_default().contains("50-puppet");
         match unit.ended()? {

@@ -50,7 +50,6 @@ pub(super) fn base() -> PathBuf {
     let made = Command::new("mmdebstrap")
         .args(["--mode=root", "--variant=apt", "--quiet"])
         .arg("--dpkgopt=force-unsafe-io")
-        .args(["--dpkgopt=path-exclude=/usr/share/man/*", "--dpkgopt=path-exclude=/usr/share/doc/*"])
         .arg("--aptopt=Acquire::Languages \"none\"")
         .arg(format!("--include={names}"))
         .arg("bookworm")

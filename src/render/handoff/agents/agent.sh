@@ -46,3 +46,47 @@ answers() {
     tail -n 1 answers.said
     return 1
 }
+
+# enrol FILE URL: sends this machine's public key to its server, which makes the agent's server accept
+# it. The address is a secret: it is told on standard input, which no list of processes shows. Asks
+# until that is done; ends the step if it is refused.
+enrol() {
+    trust=/usr/lib/farrier/trust
+    while :; do
+        if command -v curl >/dev/null 2>&1; then
+            status=$(printf 'url = "%s/enrol"\n' "$2" |
+                SSL_CERT_FILE=$trust/ca.crt SSL_CERT_DIR=$trust \
+                    curl --disable --config - --silent --proto '=https' --noproxy '*' \
+                    --cacert "$trust/ca.crt" --capath "$trust" --connect-timeout 20 --max-time 60 \
+                    --header 'Content-Type: text/plain' --data-binary "@$1" \
+                    --output enrol.said --write-out '%{http_code}')
+        else
+            status=000
+            printf '%s/enrol\n' "$2" |
+                SSL_CERT_FILE=$trust/ca.crt SSL_CERT_DIR=$trust \
+                    wget --no-config --input-file=- --no-proxy --max-redirect=0 --server-response \
+                    --ca-certificate="$trust/ca.crt" --ca-directory="$trust" --tries=1 --timeout=60 \
+                    --header='Content-Type: text/plain' --post-file="$1" \
+                    --output-document=enrol.said >enrol.log 2>&1 && status=200
+            [ "$status" = 200 ] || status=$(sed -n 's,.*HTTP/[0-9.]* *\([0-9][0-9][0-9]\).*,\1,p' enrol.log | tail -n 1)
+        fi
+        case ${status:-000} in
+            2??)
+                well
+                return 0
+                ;;
+            408 | 425 | 429) ;;
+            4??)
+                reason "the server refused this machine's key: $(head -n 1 enrol.said 2>/dev/null)"
+                exit 1
+                ;;
+        esac
+        reason "the server does not accept this machine's key yet (HTTP status ${status:-000}): $(head -n 1 enrol.said 2>/dev/null)"
+        backoff
+    done
+}
+
+# once FILE: whether what FILE marks is not of this build.
+once() {
+    [ "$(cat "$1" 2>/dev/null)" != "$BUILD" ]
+}

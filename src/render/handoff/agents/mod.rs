@@ -4,6 +4,7 @@
 //! No script has a value in it, and no value is ever read as a script.
 
 use super::Step;
+use super::super::secret::text_mark;
 use crate::boot::Scope;
 use crate::model::agent::{Ansible, Cfengine, Chef, Puppet, Salt};
 use crate::model::{AgentSpec, Identity, Profile};
@@ -13,6 +14,10 @@ const STEP: &str = "50-";
 
 const COMMON: &str = include_str!("agent.sh");
 const PUPPET: &str = include_str!("puppet");
+const SALT: &str = include_str!("salt");
+const ANSIBLE: &str = include_str!("ansible-pull");
+const CFENGINE: &str = include_str!("cfengine");
+const CHEF: &str = include_str!("chef");
 
 /// What an agent must know of the machine.
 #[derive(Debug)]
@@ -47,10 +52,23 @@ pub(in crate::render) fn steps(
     let word = spec.agent().word();
     let (script, mut values) = match spec {
         AgentSpec::Puppet(puppet) => (PUPPET, puppet_values(puppet, target)),
-        AgentSpec::Salt(_)
-        | AgentSpec::Ansible(_)
-        | AgentSpec::Cfengine(_)
-        | AgentSpec::Chef(_) => return Err(format!("{word} is not built")),
+        AgentSpec::Salt(salt) => (SALT, salt_values(salt, target)),
+        AgentSpec::Ansible(Ansible::Pull {
+            repository,
+            commit,
+            playbook,
+        }) => {
+            let values = vec![
+                ("REPOSITORY", repository.clone()),
+                ("COMMIT", commit.clone()),
+                ("PLAYBOOK", playbook.clone()),
+            ];
+            (ANSIBLE, values)
+        }
+        // The machine has nothing to do but to report its host keys.
+        AgentSpec::Ansible(Ansible::Push { .. }) => return Ok(Vec::new()),
+        AgentSpec::Cfengine(cfengine) => (CFENGINE, cfengine_values(cfengine, target)),
+        AgentSpec::Chef(_) => (CHEF, Vec::new()),
     };
     values.push(("NAME", target.name.to_string()));
     values.push(("BUILD", target.epoch.to_string()));
@@ -65,6 +83,9 @@ pub(in crate::render) fn steps(
         let text = text.ok_or_else(|| format!("`{path}` is no text"))?;
         steps.push(step(name.to_string(), text.to_string()));
     }
+    if let AgentSpec::Chef(chef) = spec {
+        steps.extend(chef_files(chef, target));
+    }
     Ok(steps)
 }
 
@@ -74,6 +95,7 @@ pub(in crate::render) fn is_taken(spec: &AgentSpec, name: &str) -> bool {
     name == format!("{STEP}{word}")
         || name == "agent.sh"
         || name == format!("{word}.env")
+        || CHEF_FILES.contains(&name) && word == "chef"
         || files(spec).iter().any(|(_, own)| *own == name)
 }
 
@@ -101,6 +123,45 @@ fn puppet_values(puppet: &Puppet, target: &Target<'_>) -> Values {
         ("WAIT", puppet.wait.as_secs().to_string()),
         ("CHALLENGE", Scope::Enrol.placeholder().to_string()),
     ]
+}
+
+fn salt_values(salt: &Salt, target: &Target<'_>) -> Values {
+    vec![
+        ("MASTER", salt.master.clone()),
+        ("MINION", target.fqdn.to_string()),
+        ("STATE", salt.state.clone().unwrap_or_default()),
+        ("HANDOFF", target.handoff.to_string()),
+    ]
+}
+
+fn cfengine_values(cfengine: &Cfengine, target: &Target<'_>) -> Values {
+    vec![
+        ("HUB", cfengine.hub.clone()),
+        ("HANDOFF", target.handoff.to_string()),
+    ]
+}
+
+const CHEF_FILES: [&str; 3] = ["chef-client.pem", "chef-client.rb", "chef-first-boot.json"];
+
+/// Chef's own files. The key is a secret of this machine's, put in when the hand-off leaves.
+fn chef_files(chef: &Chef, target: &Target<'_>) -> Vec<Step> {
+    let secret = chef.client_key.replace("{name}", target.name);
+    let ruby = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+    let mut client = format!(
+        "chef_server_url {}\nnode_name {}\nclient_key '/etc/chef/client.pem'\n",
+        ruby(&chef.server),
+        ruby(target.fqdn)
+    );
+    if let Some(environment) = &chef.environment {
+        client.push_str(&format!("environment {}\n", ruby(environment)));
+    }
+    let first = serde_json::json!({ "run_list": chef.run_list });
+    let texts = [text_mark(&secret), client, format!("{first}\n")];
+    CHEF_FILES
+        .into_iter()
+        .zip(texts)
+        .map(|(name, text)| step(name.to_string(), text))
+        .collect()
 }
 
 /// Assignments for a shell.
