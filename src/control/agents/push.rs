@@ -115,6 +115,8 @@ impl Control {
             let environment = [
                 ("HOME", home),
                 ("ANSIBLE_HOST_KEY_CHECKING", OsStr::new("True")),
+                // Ansible refuses any locale but one of UTF-8
+                ("LC_ALL", OsStr::new("C.UTF-8")),
                 ("ANSIBLE_NOCOLOR", OsStr::new("1")),
                 ("ANSIBLE_RETRY_FILES_ENABLED", OsStr::new("0")),
                 ("ANSIBLE_LOCAL_TEMP", home),
@@ -181,7 +183,7 @@ fn first_failure(said: &str) -> Option<String> {
         if let Some(rest) = line.strip_prefix("TASK [") {
             task = rest.split(']').next().unwrap_or("");
         }
-        let fatal = ["fatal: ", "failed: ", "ERROR! "];
+        let fatal = ["fatal: ", "failed: ", "ERROR! ", "ERROR: "];
         if fatal.iter().any(|word| line.starts_with(word)) {
             let of = match task {
                 "" => String::new(),

@@ -266,9 +266,11 @@ fn cfengine_exchanges_keys_beforehand() -> Result<(), RackError> {
     let keys = hub.path(&format!("{work}/ppkeys"));
     fs::remove_dir_all(&keys).expect("removed");
     fs::create_dir_all(&keys).expect("a folder");
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o700)).expect("a mode");
     let in_hub = |program: &str| {
         let done = Command::new("chroot").arg(hub.root()).arg(program).output();
-        assert!(done.expect("chroot").status.success());
+        let done = done.expect("chroot");
+        assert!(done.status.success(), "{done:?}");
     };
     in_hub("cf-key");
     let policy = |main: &str| {

@@ -76,9 +76,12 @@ impl Puppet {
             .output()
             .expect("chroot");
         assert!(made.status.success(), "{made:?}");
+        // as its unit's RuntimeDirectory
+        fs::create_dir_all(puppet.system.path("/run/puppetserver")).expect("a folder");
         let owned = Command::new("chroot")
             .arg(puppet.system.root())
             .args(["chown", "-R", "puppet:puppet", "/etc/puppet", "/var/lib/puppet"])
+            .arg("/run/puppetserver")
             .status();
         assert!(owned.expect("chroot").success());
         puppet

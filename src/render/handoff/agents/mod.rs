@@ -148,7 +148,7 @@ fn chef_files(chef: &Chef, target: &Target<'_>) -> Vec<Step> {
     let secret = chef.client_key.replace("{name}", target.name);
     let ruby = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
     let mut client = format!(
-        "chef_server_url {}\nnode_name {}\nclient_key '/etc/chef/client.pem'\n",
+        "chef_server_url {}\nnode_name {}\n",
         ruby(&chef.server),
         ruby(target.fqdn)
     );
