@@ -18,8 +18,10 @@ use crate::model::{BuildKey, Event, EventKind, Identity, Machine, Name, Phase, R
 
 /// How long nothing is looked at if nothing is recorded and nothing is due.
 const LOOK: Duration = Duration::from_secs(60);
-/// Errands at once: tools of Puppet's take a second of a core each.
-const AT_ONCE: usize = 4;
+/// Revocations at once: tools of Puppet's take a second of a core each.
+const REVOCATIONS: usize = 4;
+/// Playbooks at once; they wait for their machines most of the time.
+const PUSHES: usize = 16;
 /// The longest pause between two tries.
 const PAUSE: Duration = Duration::from_secs(60);
 /// How long whoever flags waits for revocations, to be told that the flag is in force.
@@ -33,6 +35,17 @@ pub(super) enum Errand {
 }
 
 impl Errand {
+    fn is_like(&self, other: &Errand) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    fn at_once(&self) -> usize {
+        match self {
+            Errand::Revoke(..) => REVOCATIONS,
+            Errand::Push(..) => PUSHES,
+        }
+    }
+
     fn system(&self) -> &Name {
         match self {
             Errand::Revoke(build, _) | Errand::Push(build) => &build.system,
@@ -76,8 +89,9 @@ impl Control {
         let mut wanted = self.wanted();
         loop {
             for errand in wanted.values().flatten() {
-                if running.len() >= AT_ONCE {
-                    break;
+                let alike = busy.iter().filter(|other| errand.is_like(other)).count();
+                if alike >= errand.at_once() {
+                    continue;
                 }
                 let waits = failed.get(errand).and_then(|t| t.next);
                 if waits.is_some_and(|at| Instant::now() < at) || !busy.insert(errand.clone()) {

@@ -5,14 +5,15 @@ mod errands;
 mod nodes;
 mod push;
 
+use std::net::SocketAddrV4;
+
 use super::{Control, TellError};
 use crate::boot::Scope;
 use crate::boot::paths::{SecureUrls, Urls};
 use crate::enrol::{self, CertificateRequest};
 use crate::lifecycle::StepError;
 use crate::model::node::{AutosignView, ReportUrls};
-use crate::model::{Agent, Build, Code, Event, EventKind, Identity, Name, Refusal};
-use std::net::SocketAddrV4;
+use crate::model::{Agent, Build, Code, Event, EventKind, Identity, Name, Phase, Refusal};
 
 /// What the address for Puppet's reports is derived for.
 const REPORTS: &str = "puppet-report";
@@ -175,8 +176,8 @@ impl Control {
         self.key.site_token(REPORTS).hash() == crate::boot::TokenHash::of(token)
     }
 
-    /// Takes down what a Puppet server reports of a run. Of a machine that is not Farrier's, or has
-    /// no build, nothing is kept.
+    /// Takes down what a Puppet server reports of a run. Of a machine that is not Farrier's, or does
+    /// not configure itself now, nothing is kept.
     ///
     /// # Errors
     /// A sentence, if it is no report; or the store's, if it could not be made durable.
@@ -186,6 +187,13 @@ impl Control {
         let Some(system) = self.system_of_fqdn(&report.host) else {
             return Ok(remark);
         };
+        // The runs of a machine that is done, twice an hour for years, are Puppet's to keep.
+        let snapshot = self.snapshot();
+        let machine = snapshot.machines.get(&system.name);
+        let phase = machine.and_then(|m| m.build.as_ref()).map(|b| b.phase);
+        if !matches!(phase, Some(Phase::Configuring | Phase::Stalled)) {
+            return Ok(remark);
+        }
         let event = Event {
             system: system.name.clone(),
             epoch: None,

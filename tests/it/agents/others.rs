@@ -11,7 +11,7 @@ use farrier::cli::demo::rack::{
 };
 use farrier::model::Phase;
 
-use super::root::{NEEDS, System, own_mounts};
+use super::root::{NEEDS, PYTHON, System, own_mounts};
 use super::target::{Target, story};
 use crate::rack::can_run;
 use crate::rack::site::{PATIENT, phantom};
@@ -148,7 +148,6 @@ fn ansible_is_pulled_from_one_commit() -> Result<(), RackError> {
     daemon
         .args(["daemon", "--export-all", "--reuseaddr"])
         .arg(format!("--base-path={}", repository.parent().expect("a parent").display()));
-    // git refuses a repository of another user; this one is ours
     let log = rack.dir().join("git-daemon.log");
     let _daemon = Process::start("git daemon", &mut daemon, &log, false)?;
     ready(&server, &mut unit, "ansible changed (code 0)")?;
@@ -157,7 +156,7 @@ fn ansible_is_pulled_from_one_commit() -> Result<(), RackError> {
     let toml = server.site().join("profiles/phantom/profile.toml");
     let text = fs::read_to_string(&toml).expect("a profile");
     fs::write(&toml, text.replace(&good, &bad)).expect("written");
-    server.must(&["check"])?;
+    server.must(&["apply"])?;
     let mut unit = built(&rack, &server, &mut machine, 2, |_| {})?;
     assert_eq!(unit.wait(SLOW)?, 1, "{}", unit.tail());
     failed(&server, "break it: fatal:")
@@ -191,8 +190,9 @@ fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Re
     let made = Command::new("chroot")
         .arg(control.root())
         .args(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/root/key"])
-        .status();
-    assert!(made.expect("chroot").success());
+        .output()
+        .expect("chroot");
+    assert!(made.status.success(), "{made:?}");
     let public = control.read("/root/key.pub");
     let playbook = shared.join("site.yml");
     fs::write(&playbook, PLAYBOOK).expect("written");
@@ -213,7 +213,23 @@ fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Re
     let mut machine = Target::new(&rack, "web01")?;
     add(&server, &machine)?;
     server.must(&["set", "web01", "vars.role=web"])?;
-    let authorised = |system: &System| system.put("/root/.ssh/authorized_keys", 0o600, &public);
+    let keygen = |system: &System, arguments: &[&str]| {
+        let mut command = Command::new("chroot");
+        command.arg(system.root()).arg("ssh-keygen").args(arguments);
+        let made = command.output().expect("chroot");
+        assert!(made.status.success(), "{made:?}");
+    };
+    let authorised = |system: &System| {
+        system.put("/root/.ssh/authorized_keys", 0o600, &public);
+        // each installation has host keys of its own
+        for kind in ["rsa", "ecdsa", "ed25519"] {
+            for end in ["", ".pub"] {
+                let key = system.path(&format!("/etc/ssh/ssh_host_{kind}_key{end}"));
+                fs::remove_file(key).expect("a package's key");
+            }
+        }
+        keygen(system, &["-A"]);
+    };
 
     let mut unit = built(&rack, &server, &mut machine, 1, authorised)?;
     assert_eq!(unit.wait(SLOW)?, 0, "{}", unit.tail());
@@ -235,11 +251,7 @@ fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Re
     fs::write(&playbook, PLAYBOOK).expect("written");
     let mut unit = built(&rack, &server, &mut machine, 3, |system| {
         authorised(system);
-        let made = Command::new("chroot")
-            .arg(system.root())
-            .args(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/other"])
-            .status();
-        assert!(made.expect("chroot").success());
+        keygen(system, &["-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/other"]);
     })?;
     assert_eq!(unit.wait(SLOW)?, 0, "{}", unit.tail());
     server.wait_event("web01", "the refusal", SLOW, None, |e| {
@@ -346,7 +358,7 @@ fn salt() -> PathBuf {
 
 #[test]
 fn salt_accepts_a_minions_key_beforehand() -> Result<(), RackError> {
-    if !can_run("salt", &[tools::NETWORK, tools::LOADERS, NEEDS], true) {
+    if !can_run("salt", &[tools::NETWORK, tools::LOADERS, NEEDS, PYTHON], true) {
         return Ok(());
     }
     let venv = salt();

@@ -91,7 +91,7 @@ impl Puppet {
         self.system.put(
             "/etc/puppet/puppet.conf",
             0o644,
-            &format!("[main]\n[server]\ncertname = {NAME}\ndns_alt_names = {NAME}\n{more}"),
+            &format!("[main]\nserver = {NAME}\n[server]\ncertname = {NAME}\ndns_alt_names = {NAME}\n{more}"),
         );
     }
 

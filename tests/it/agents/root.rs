@@ -10,10 +10,24 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 /// What makes it.
-pub(super) const NEEDS: &[Need] = &[Need {
-    path: "/usr/bin/mmdebstrap",
-    package: "mmdebstrap",
-    why: "a system with agents",
+pub(super) const NEEDS: &[Need] = &[
+    Need {
+        path: "/usr/bin/mmdebstrap",
+        package: "mmdebstrap",
+        why: "a system with agents",
+    },
+    Need {
+        path: "/usr/bin/git",
+        package: "git",
+        why: "a repository to pull",
+    },
+];
+
+/// What Salt is installed with.
+pub(super) const PYTHON: &[Need] = &[Need {
+    path: "/usr/lib/python3/dist-packages",
+    package: "python3-venv",
+    why: "Salt from PyPI",
 }];
 
 /// What is in it besides a minimal system.

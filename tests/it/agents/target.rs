@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use farrier::cli::demo::rack::{Process, Rack, RackError, Server};
+use farrier::cli::demo::rack::{Patience, Process, Rack, RackError, Server, until};
 
 use super::root::System;
 use crate::rack::phantom::Phantom;
@@ -28,6 +28,7 @@ impl Target {
 
     /// From power-on to the installer's end: a fresh system is on the disk, with its first-boot unit.
     pub(super) fn install(&mut self, prepare: impl Fn(&System)) -> Result<(), RackError> {
+        self.power_off()?;
         let installer = self.phantom.start_installer()?;
         let disks = self.phantom.disks();
         self.phantom.must_report(&installer, "disks", &disks)?;
@@ -48,6 +49,21 @@ impl Target {
         self.phantom.must_report(&installer, "end", "")?;
         self.system = Some(system);
         Ok(())
+    }
+
+    /// Ends all that runs on it.
+    fn power_off(&self) -> Result<(), RackError> {
+        let name = self.phantom.host.namespace().name();
+        let pids = Command::new("ip").args(["netns", "pids", name]).output();
+        let pids = String::from_utf8_lossy(&pids.expect("ip").stdout).into_owned();
+        for pid in pids.split_whitespace().filter_map(|p| p.parse().ok()) {
+            let pid = nix::unistd::Pid::from_raw(pid);
+            let _ended_meanwhile = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+        until("power to be off", Patience::seconds(20), || pids.clone(), || {
+            let left = Command::new("ip").args(["netns", "pids", name]).output();
+            Ok(left.expect("ip").stdout.is_empty().then_some(()))
+        })
     }
 
     pub(super) fn disk(&self) -> &System {
