@@ -298,4 +298,43 @@ mod tests {
             assert!(!state.fix.is_empty());
         }
     }
+
+    #[test]
+    fn a_loader_is_of_the_host_or_fetched_or_missing() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("usr/lib/ipxe/undionly.kpxe");
+        disk::directory(path.parent().expect("a parent")).expect("made");
+        std::fs::write(&path, "host").expect("written");
+        let of = |fetched: &BTreeMap<String, (Artefact, Record)>| {
+            let states = states(root.path(), fetched);
+            let views = states.iter().map(LoaderState::view);
+            views
+                .map(|v| (v.name.clone(), v))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let none = of(&BTreeMap::new());
+        assert_eq!(none["undionly.kpxe"].state, "host");
+        assert_eq!(none["grubx64.efi"].state, "missing");
+        let fix = none["grubx64.efi"].fix.as_deref().expect("a fix");
+        assert!(fix.contains("farrier distro fetch loaders"), "{fix}");
+        let at = root.path().join("grub");
+        std::fs::write(&at, "GET / HTTP/1.1").expect("written");
+        let artefact = in_memory(paths::GRUB, &at).expect("a loader");
+        let record = Record {
+            digest: artefact.digest,
+            sha256: String::new(),
+            size: artefact.size,
+            source: "deb:grub-efi-amd64-signed".into(),
+            origin: "grub-efi-amd64-signed 1".into(),
+            pinned: true,
+            fetched: crate::model::Timestamp::UNIX_EPOCH,
+            version: None,
+            inside: None,
+        };
+        let one = BTreeMap::from([(paths::GRUB.to_string(), (artefact, record))]);
+        let grub = &of(&one)["grubx64.efi"];
+        assert_eq!((grub.state.as_str(), grub.http), ("fetched", true));
+        assert_eq!(grub.origin.as_deref(), Some("grub-efi-amd64-signed 1"));
+        assert_eq!(grub.fix, None);
+    }
 }

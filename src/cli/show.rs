@@ -156,7 +156,7 @@ fn text(view: &ShowView, phase: &str, now: Timestamp) -> String {
         line("ip", ip.to_string());
     }
     line("tags", system.tags.join(", "));
-    line("disk", flag::rule(&view.disk));
+    line("disk", flag::disks(&view.disk, view.second.as_ref()));
     if system.protected {
         line("protected", "yes".to_string());
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::quirks::{self, Effect};
-use super::request::{Class, Request};
+use super::request::Request;
 use crate::boot::fit::loader;
 use crate::boot::paths::{self, Urls};
 use crate::model::{
@@ -69,50 +69,42 @@ pub fn boot(
     }
     match facts.stage {
         ClientStage::Ipxe => {
-            let capable = request.ipxe.is_none_or(|i| i.http);
             match here(LoaderKind::Ipxe) {
-                // A ROM's iPXE without HTTP cannot fetch the script: it is given ours, once.
-                Some(name) if !capable && !from.chained => {
-                    Some(by_tftp(name, from, ipxe_class(from), None, effect, true))
+                // It cannot fetch the script: it is given ours, once.
+                Some(name) if effect.better_ipxe && !from.chained => {
+                    Some(by_tftp(name, from, effect, true))
                 }
                 _ => Some(Boot {
                     file: Some(urls.ipxe(facts.mac).into()),
                     tftp: None,
-                    class: ipxe_class(from),
-                    vendor_options: None,
-                    terminate_names: effect.terminate_names,
+                    class: effect.class(from.proxy),
+                    vendor_options: effect.vendor_options().map(Cow::Borrowed),
+                    terminate_names: effect.terminate_names(),
                     chained: false,
                     answers: None,
                 }),
             }
         }
-        ClientStage::Rom if firmware.arch == Arch::RaspberryPi => Some(Boot {
+        // A Raspberry Pi, by its REQUEST too, which has no class of its own.
+        ClientStage::Rom if effect.own_names || firmware.arch == Arch::RaspberryPi => Some(Boot {
             file: None,
             tftp: Some(*from.server.ip()),
-            class: Some("PXEClient"),
-            vendor_options: effect.vendor_options.map(Cow::Borrowed),
-            terminate_names: effect.terminate_names,
+            class: Some(effect.class(from.proxy).unwrap_or("PXEClient")),
+            vendor_options: effect.vendor_options().map(Cow::Borrowed),
+            terminate_names: effect.terminate_names(),
             chained: false,
             answers: None,
         }),
         ClientStage::Rom if firmware.http => Some(Boot {
             file: Some(urls.loader(name?).into()),
             tftp: None,
-            class: Some("HTTPClient"),
-            vendor_options: None,
-            terminate_names: effect.terminate_names,
+            class: effect.class(from.proxy),
+            vendor_options: effect.vendor_options().map(Cow::Borrowed),
+            terminate_names: effect.terminate_names(),
             chained: false,
             answers: None,
         }),
-        ClientStage::Rom => {
-            // UEFI: no option 43, as any tag from 6 to 10 in it makes EDK2 ask for PXE 1.0's boot
-            // server discovery, and menus are broken in many (dnsmasq answers those on 4011 only).
-            let vendor = effect
-                .vendor_options
-                .or((firmware.arch == Arch::X86Bios).then_some(quirks::USE_THIS_OFFER));
-            let class = Some(class_word(request));
-            Some(by_tftp(name?, from, class, vendor, effect, false))
-        }
+        ClientStage::Rom => Some(by_tftp(name?, from, effect, false)),
         ClientStage::Os => installer(plan, &urls, from),
         ClientStage::Grub | ClientStage::Pxelinux | ClientStage::Own => None,
     }
@@ -167,53 +159,25 @@ fn own(
         true => urls.own(name),
         false => paths::own_path(name),
     };
-    let class = match request.ipxe {
-        Some(_) => ipxe_class(from),
-        None => Some(class_word(request)),
-    };
     Some(Boot {
         file: Some(path.into()),
         tftp: (!by_http).then_some(*from.server.ip()),
-        class,
-        vendor_options: (!uefi && request.ipxe.is_none())
-            .then_some(Cow::Borrowed(quirks::USE_THIS_OFFER)),
-        terminate_names: effect.terminate_names,
+        class: effect.class(from.proxy),
+        vendor_options: effect.vendor_options().map(Cow::Borrowed),
+        terminate_names: effect.terminate_names(),
         chained: false,
         answers: None,
     })
 }
 
-fn by_tftp(
-    name: &'static str,
-    from: Origin<'_>,
-    class: Option<&'static str>,
-    vendor_options: Option<&'static [u8]>,
-    effect: Effect,
-    chained: bool,
-) -> Boot {
+fn by_tftp(name: &'static str, from: Origin<'_>, effect: Effect, chained: bool) -> Boot {
     Boot {
         file: Some(name.into()),
         tftp: Some(*from.server.ip()),
-        class,
-        vendor_options: vendor_options.map(Cow::Borrowed),
-        terminate_names: effect.terminate_names,
+        class: effect.class(from.proxy),
+        vendor_options: effect.vendor_options().map(Cow::Borrowed),
+        terminate_names: effect.terminate_names(),
         chained,
         answers: None,
-    }
-}
-
-/// iPXE takes an offer without an address only if it says `PXEClient`; with an address and that
-/// word it would go on to port 4011 or wait for a proxy (src/net/udp/dhcp.c, dhcp_discovery_rx).
-fn ipxe_class(from: Origin<'_>) -> Option<&'static str> {
-    from.proxy.then_some("PXEClient")
-}
-
-/// The class is given back as it was asked for; EDK2 compares the first nine or ten bytes.
-fn class_word(request: &Request<'_>) -> &'static str {
-    let raw = request.raw_class.as_deref().unwrap_or_default();
-    match request.class {
-        Class::Http => "HTTPClient",
-        _ if raw.starts_with(b"HW-Client") => "HW-Client",
-        _ => "PXEClient",
     }
 }

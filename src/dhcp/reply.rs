@@ -7,6 +7,7 @@ use dhcproto::v4::{MessageType, OptionCode};
 use ipnet::Ipv4Net;
 
 use super::boot::Boot;
+use super::quirks;
 use super::request::{IPXE_OPTIONS, Request};
 use crate::model::{MacAddr, Subnet};
 
@@ -101,6 +102,7 @@ const NO_PROXY: &[u8] = &[0xb0, 1, 1];
 pub fn compose<'a>(request: &'a Request<'_>, parts: Parts<'a>) -> Reply<'a> {
     let mut options: Vec<(OptionCode, Value<'a>)> = Vec::with_capacity(24);
     let mut add = |code: OptionCode, value: Value<'a>| options.push((code, value));
+    let effect = quirks::effect(request);
     let identifier = request.relay_says.server.unwrap_or(parts.server);
     add(OptionCode::ServerIdentifier, Value::Address(identifier));
     if let Some(lease) = parts.lease {
@@ -121,7 +123,7 @@ pub fn compose<'a>(request: &'a Request<'_>, parts: Parts<'a>) -> Reply<'a> {
         if let Some(class) = boot.class {
             add(OptionCode::ClassIdentifier, Value::Text(class));
         }
-        if let Some(uuid) = request.uuid.as_deref() {
+        if let Some(uuid) = request.uuid.as_deref().filter(|_| effect.echo_machine_id) {
             add(
                 OptionCode::ClientMachineIdentifier,
                 Value::Bytes(uuid.into()),
@@ -142,7 +144,7 @@ pub fn compose<'a>(request: &'a Request<'_>, parts: Parts<'a>) -> Reply<'a> {
             add(OptionCode::BootfileName, name);
         }
     }
-    if request.ipxe.is_some() && !parts.proxy && parts.kind != MessageType::Nak {
+    if effect.no_proxy_wait && !parts.proxy && parts.kind != MessageType::Nak {
         add(
             OptionCode::Unknown(IPXE_OPTIONS),
             Value::Bytes(NO_PROXY.into()),

@@ -288,6 +288,8 @@ fn interfaces(section: &Section<'_>, written: &str, ground: &Ground<'_>) -> Vec<
             Some("write at least one".to_string()),
         );
     }
+    // A vector begins with room for four, and nearly every system has one.
+    interfaces.shrink_to_fit();
     interfaces
 }
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use super::step::tests::{at, build_in};
 use crate::boot::decide::{Situation, decide};
 use crate::model::{
-    Action, Content, Decision, Facts, Firmware, Machine, Module, Phase, Pinned, System, Why,
+    Action, Artefact, ArtefactIndex, Content, Decision, Facts, Firmware, Machine, Module, Nature,
+    Phase, Pinned, System, Why,
 };
 use crate::model::{
-    Artefact, ArtefactIndex, ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Door, Name,
-    Nature, PlannedFile, ProfileKind, Start, Way,
+    ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Door, Name, PlannedFile, ProfileKind,
+    Start, Way,
 };
 
 fn name() -> Name {
@@ -75,12 +76,38 @@ fn pinned(kind: ProfileKind, start: Start) -> Pinned {
         wipe: false,
         handoff: true,
         server: None,
+        identity: None,
+        push: None,
         way: Way {
             start,
             modules: vec![module(Content::File(file("archive"))), module(answers)],
             ..Way::default()
         },
     }
+}
+
+/// Everything it pins, and every loader.
+fn here(pinned: &Pinned) -> ArtefactIndex {
+    let mut index = ArtefactIndex::default();
+    let of_modules = pinned.way.modules.iter().filter_map(|m| match &m.content {
+        Content::File(file) => Some(file.id.clone()),
+        Content::Document { .. } => None,
+    });
+    let loaders = crate::boot::paths::LOADERS.map(|name| ArtefactRef {
+        distro: "loaders".into(),
+        name: name.into(),
+    });
+    for id in of_modules.chain(loaders).chain([pinned.kernel.id.clone()]) {
+        index.insert(Artefact {
+            digest: Digest::of(id.name.as_bytes()),
+            id,
+            path: std::path::PathBuf::new(),
+            size: 1,
+            bytes: None,
+            nature: Nature::default(),
+        });
+    }
+    index
 }
 
 fn in_phase(phase: Phase) -> Machine {
@@ -92,29 +119,6 @@ fn in_phase(phase: Phase) -> Machine {
     }
 }
 
-/// What these builds need, and the loaders.
-fn here() -> ArtefactIndex {
-    let mut index = ArtefactIndex::default();
-    let artefact = |distro: &str, name: &str| Artefact {
-        id: ArtefactRef {
-            distro: distro.into(),
-            name: name.into(),
-        },
-        path: name.into(),
-        digest: Digest::of(name.as_bytes()),
-        size: 1,
-        bytes: None,
-        nature: Nature::default(),
-    };
-    for name in ["unix", "archive"] {
-        index.insert(artefact("d", name));
-    }
-    for name in crate::boot::paths::LOADERS {
-        index.insert(artefact("loaders", name));
-    }
-    index
-}
-
 fn ask(machine: &Machine, pinned: &Pinned, firmware: Firmware, frozen: Option<&str>) -> Decision {
     let system = system();
     let facts = Facts {
@@ -124,7 +128,7 @@ fn ask(machine: &Machine, pinned: &Pinned, firmware: Firmware, frozen: Option<&s
         firmware: Some(firmware),
         stage: ClientStage::Rom,
     };
-    let artefacts = here();
+    let artefacts = here(pinned);
     let situation = Situation {
         artefacts: &artefacts,
         system: Some(&system),

@@ -99,6 +99,9 @@ pub struct ShowView {
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// Which disk may be written: the system's rule, else the profile's.
     pub disk: super::DiskRule,
+    /// Which other disk, if the two are to mirror each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<super::DiskRule>,
     /// Boots through shim and signed GRUB.
     pub secure_boot: bool,
     /// What it would be told if it asked now.

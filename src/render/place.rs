@@ -62,22 +62,20 @@ pub(super) struct Inputs<'a> {
 }
 
 /// Every name a template can use. `docs/profiles.md` lists what each means. `released` says whether
-/// the document may hold secrets; `reads` learns what templates read of the intent.
-///
-/// # Errors
-/// What the intent says that does not go together with the system.
+/// the document may hold secrets; `intent` is what [`intent_of`] gives.
 pub(super) fn context(
     inputs: &Inputs<'_>,
     place: &Place,
     released: bool,
     reads: &Reads,
-) -> Result<Value, Vec<Diagnostic>> {
+    intent: &intent::Values,
+) -> Value {
     let Inputs {
         system,
         profile,
         distro,
         vars,
-        wanted,
+        ..
     } = *inputs;
     let urls = Urls {
         server: place.server,
@@ -86,8 +84,6 @@ pub(super) fn context(
         server: place.secure,
     };
     let authority = place.authority.as_deref().unwrap_or(handoff::NO_AUTHORITY);
-    let rule = system.disk.as_ref().unwrap_or(&profile.disk);
-    let second = wanted.intent.storage.second.as_ref();
     let context = Table::new(reads)
         .has("system", of_system(system, place, reads))
         .has("vars", secret::vars(vars, released))
@@ -109,7 +105,6 @@ pub(super) fn context(
                 ("authority", text(authority.trim_end())),
             ]),
         )
-        .has("disk", intent::disk(rule, second, reads))
         .has(
             "url",
             map([
@@ -132,18 +127,31 @@ pub(super) fn context(
                 ),
             ]),
         );
+    intent.add_to(context).done()
+}
+
+/// The intent as every document of a system sees it; `reads` learns what of it templates read.
+///
+/// # Errors
+/// What it says that does not go together with the system.
+pub(super) fn intent_of(
+    inputs: &Inputs<'_>,
+    place: &Place,
+    reads: &Reads,
+) -> Result<intent::Values, Vec<Diagnostic>> {
+    let system = inputs.system;
     let mut networks = place.networks.clone();
     if let (Some(ip), Some(subnet)) = (booting_ip(system, place), &place.subnet) {
         networks.insert(ip, subnet.network);
     }
     let ground = intent::Ground {
         system,
-        profile,
-        wanted,
+        profile: inputs.profile,
+        wanted: inputs.wanted,
         ip: booting_ip(system, place),
         networks: &networks,
     };
-    Ok(intent::add(context, &ground, reads)?.done())
+    intent::values(&ground, reads)
 }
 
 /// The address of the interface that the machine is installed through, as far as it is known.
@@ -151,20 +159,29 @@ fn booting_ip(system: &System, place: &Place) -> Option<Ipv4Addr> {
     place.ip.or_else(|| system.ip())
 }
 
+/// A system's full name: as declared if that has dots, else with its subnet's domain.
+pub fn fqdn(system: &System, subnet: Option<&Subnet>) -> String {
+    match host_and_domain(system, subnet) {
+        (hostname, "") => hostname.to_string(),
+        (hostname, domain) => format!("{hostname}.{domain}"),
+    }
+}
+
+fn host_and_domain<'a>(system: &'a System, subnet: Option<&'a Subnet>) -> (&'a str, &'a str) {
+    match system.name.split_once('.') {
+        Some((hostname, domain)) => (hostname, domain),
+        None => {
+            let domain = subnet.and_then(|s| s.domain.as_deref());
+            (system.name.as_str(), domain.unwrap_or(""))
+        }
+    }
+}
+
 fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
     let subnet = place.subnet.as_ref();
     let name = system.name.as_str();
-    let (hostname, own_domain) = name.split_once('.').unwrap_or((name, ""));
-    let domain = if own_domain.is_empty() {
-        subnet.and_then(|s| s.domain.as_deref()).unwrap_or("")
-    } else {
-        own_domain
-    };
-    let fqdn = if domain.is_empty() {
-        hostname.to_string()
-    } else {
-        format!("{hostname}.{domain}")
-    };
+    let (hostname, domain) = host_and_domain(system, subnet);
+    let fqdn = fqdn(system, subnet);
     let ip = booting_ip(system, place);
     let network = subnet.map(|s| s.network);
     // as DHCP: without a name server an installer stops at a question

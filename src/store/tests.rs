@@ -49,6 +49,11 @@ fn build(system: &str, epoch: u32, purpose: Purpose) -> Build {
         uuid: None,
         observed: None,
         alarm: None,
+        revoke: Vec::new(),
+        enrolled: None,
+        finding: None,
+        pushing: false,
+        host_keys: Vec::new(),
         actor: "root".to_string(),
     }
 }
@@ -83,8 +88,10 @@ fn pinned() -> Pinned {
         may_destroy: vec!["blank".to_string()],
         wipe: false,
         handoff: true,
-        way: Way::default(),
         server: None,
+        way: Way::default(),
+        identity: None,
+        push: None,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::model::{Diagnostic, DiskRule, Profile, System};
 
 pub(super) use guard::unheeded;
 pub(super) use unsupported::{Unsupported, register};
-pub(super) use values::{Ground, add, disk};
+pub(super) use values::{Ground, Values, values};
 pub(super) use watch::{Reads, Table, reads_of};
 
 /// What a machine should be, and which of it somebody asked for.

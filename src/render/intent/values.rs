@@ -24,15 +24,40 @@ pub(in crate::render) struct Ground<'a> {
     pub(in crate::render) networks: &'a BTreeMap<Ipv4Addr, Ipv4Net>,
 }
 
-/// Adds the names of the intent to a context.
+/// The intent by the names that templates have for it.
+#[derive(Debug)]
+pub(in crate::render) struct Values {
+    disk: Value,
+    locale: Value,
+    storage: Value,
+    network: Value,
+    users: Value,
+    packages: Value,
+    repositories: Value,
+}
+
+impl Values {
+    /// Adds all of them to a context.
+    pub(in crate::render) fn add_to(&self, context: Table) -> Table {
+        context
+            .has("disk", self.disk.clone())
+            .has("locale", self.locale.clone())
+            .has("storage", self.storage.clone())
+            .has("network", self.network.clone())
+            .has("users", self.users.clone())
+            .says("packages", self.packages.clone(), ["packages"])
+            .has("repositories", self.repositories.clone())
+    }
+}
+
+/// Makes them.
 ///
 /// # Errors
 /// What does not go together with the system's own interfaces.
-pub(in crate::render) fn add(
-    context: Table,
+pub(in crate::render) fn values(
     ground: &Ground<'_>,
     reads: &Reads,
-) -> Result<Table, Vec<Diagnostic>> {
+) -> Result<Values, Vec<Diagnostic>> {
     let intent = &ground.wanted.intent;
     let wrong = faults(ground.system, intent);
     if !wrong.is_empty() {
@@ -45,13 +70,16 @@ pub(in crate::render) fn add(
         .collect();
     let repositories = intent.repositories.iter();
     let repositories = repositories.map(|(n, r)| repository(n, r, ground.profile, reads));
-    Ok(context
-        .has("locale", locale(intent, reads))
-        .has("storage", storage(&intent.storage, reads))
-        .has("network", network(ground, reads))
-        .has("users", users(intent, ground.system, reads))
-        .says("packages", packages, ["packages"])
-        .has("repositories", repositories.collect::<Value>()))
+    let rule = ground.system.disk.as_ref().unwrap_or(&ground.profile.disk);
+    Ok(Values {
+        disk: disk(rule, intent.storage.second.as_ref(), reads),
+        locale: locale(intent, reads),
+        storage: storage(&intent.storage, reads),
+        network: network(ground, reads),
+        users: users(intent, ground.system, reads),
+        packages,
+        repositories: repositories.collect(),
+    })
 }
 
 fn locale(intent: &Intent, reads: &Reads) -> Value {
@@ -132,7 +160,7 @@ fn volumes(storage: &Storage, reads: &Reads) -> Value {
 }
 
 /// A disk rule, and within it that of the second disk.
-pub(in crate::render) fn disk(rule: &DiskRule, second: Option<&DiskRule>, reads: &Reads) -> Value {
+fn disk(rule: &DiskRule, second: Option<&DiskRule>, reads: &Reads) -> Value {
     let other = rule_values(
         second.unwrap_or(&DiskRule::default()),
         &["storage.second"],

@@ -52,11 +52,11 @@ pub(super) async fn report(
     if !by_get && asked.method != Method::POST {
         return reply::wrong_method("POST").into();
     }
-    if by_get && let Some(why) = not_meant(asked, &granted, verb) {
-        return Answer::remark(reply::text(StatusCode::CONFLICT, format!("{why}\n")), why);
-    }
     if verb == "status" {
         return status::status(plane, asked, &granted, body).await;
+    }
+    if by_get && let Some(why) = not_meant(asked, &granted, verb) {
+        return Answer::remark(reply::text(StatusCode::CONFLICT, format!("{why}\n")), why);
     }
     let said = if by_get {
         asked.query("detail").unwrap_or("").to_string()

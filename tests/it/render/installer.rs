@@ -293,6 +293,10 @@ fn the_disk_is_asked_for_and_named_by_the_server() {
     });
     lay_out(&rendered, &installer.path("tmp/farrier"));
     installer.script("bin/debconf-set", "echo \"$1=$2\" >>/tmp/debconf");
+    installer.script(
+        "bin/debconf-get",
+        "echo 'farrier :: 3000 10000 -1 ext4 method{ format } .'",
+    );
     installer.script("bin/udevadm", "exit 1");
     installer.disk(
         "sda",
@@ -339,7 +343,9 @@ fn the_disk_is_asked_for_and_named_by_the_server() {
     let set = std::fs::read_to_string(installer.path("tmp/debconf")).expect("answers");
     assert_eq!(
         set,
-        "partman-auto/disk=/dev/vda\ngrub-installer/bootdev=/dev/vda\n"
+        "partman-auto/disk=/dev/vda\ngrub-installer/bootdev=/dev/vda\n\
+         partman-auto/expert_recipe=farrier :: 1 1 1 free $iflabel{ gpt } $reusemethod{ } method{ biosgrub } .  \
+         3000 10000 -1 ext4 method{ format } .\n"
     );
     assert!(!installer.left());
 }
