@@ -5,7 +5,7 @@ use clap::Args;
 use super::client::{Pairs, pairs, segment};
 use super::printer::Column;
 use super::selection::SelectArguments;
-use super::{Exit, Session, flag, time};
+use super::{Exit, Session, events, flag, time};
 use crate::model::view::{EventView, OriginView, ShowView, SystemView};
 use crate::model::{Code, Refusal, Selection, Timestamp};
 
@@ -200,7 +200,7 @@ pub(super) fn event_line(event: &EventView) -> String {
         time::stamp(event.time),
         event.phase.word(),
         event.kind,
-        event.detail
+        events::sentence(event)
     )
 }
 

@@ -11,7 +11,7 @@ use super::profile::{Agent, Layer};
 use super::suggest::instead;
 use super::value::merge;
 use crate::model::{
-    Answer, Deadlines, Diagnostic, Handoff, Name, Partial, Profile, ProfileKind, Span,
+    Answer, Deadlines, Delivery, Diagnostic, Handoff, Name, Partial, Profile, ProfileKind, Span,
 };
 
 /// How long a hand-off may run if nothing is said.
@@ -152,7 +152,7 @@ impl Library<'_> {
                 format!("the profile `{name}` has no `kind`"),
                 place.clone(),
                 "in this file",
-                "add `kind = \"preseed\"`, `\"fai\"`, `\"live\"`, `\"kernel\"` or `\"base\"`",
+                "add `kind = \"preseed\"`, or another of those in docs/profiles.md",
             );
         }
         let kind = kind.unwrap_or(ProfileKind::Base);
@@ -186,6 +186,7 @@ impl Library<'_> {
             deadlines: deadlines(layers().collect()),
             attempts: layers().find_map(|l| l.attempts).unwrap_or(ATTEMPTS),
             retry_after_write: layers().find_map(|l| l.retry_after_write).unwrap_or(false),
+            delivery: Delivery::default(),
         };
         if let Some((distro, place)) = &distro {
             match self.distros.get(distro) {
@@ -209,6 +210,11 @@ impl Library<'_> {
                 profile.asked.extend(folder.layer.intent.leaves());
             }
             answers.extend(folder.layer.answers.clone());
+            let delivery = &folder.layer.delivery;
+            profile.delivery.overlay.extend(delivery.overlay.clone());
+            if !delivery.modules.is_empty() {
+                profile.delivery.modules = delivery.modules.clone();
+            }
             for (path, bytes) in &folder.files {
                 profile.files.insert(path.clone(), bytes.clone());
                 profile.executable.remove(path);

@@ -42,6 +42,7 @@ mod systems;
 mod text;
 mod value;
 mod watch;
+mod way;
 mod write;
 
 pub use assign::{Assignment, AssignmentError};

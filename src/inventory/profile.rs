@@ -10,7 +10,8 @@ use super::distro::{is_plain, relative};
 use super::field::{Field, Section};
 use super::intent::{self, partial};
 use super::settings::one_of;
-use crate::model::{Answer, DiskRule, Name, Partial, ProfileKind, Span};
+use super::way;
+use crate::model::{Answer, Delivery, DiskRule, Name, Partial, ProfileKind, Span};
 
 /// A value and where it was written.
 pub(super) type Placed<T> = (T, Span);
@@ -37,6 +38,7 @@ pub(super) struct Layer {
     pub(super) ignores: Vec<String>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_after_write: Option<bool>,
+    pub(super) delivery: Delivery,
 }
 
 /// Who finishes the machine on first boot.
@@ -45,14 +47,6 @@ pub(super) enum Agent {
     None,
     Steps,
 }
-
-const KINDS: [(&str, ProfileKind); 5] = [
-    ("preseed", ProfileKind::Preseed),
-    ("fai", ProfileKind::Fai),
-    ("live", ProfileKind::Live),
-    ("kernel", ProfileKind::Kernel),
-    ("base", ProfileKind::Base),
-];
 
 /// The most boots of an installer that one flag may allow.
 const MAX_ATTEMPTS: i64 = 20;
@@ -71,11 +65,15 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         "vars",
         "attempts",
         "retry_after_write",
+        "overlay",
+        "module",
         "ignores",
     ];
     root.only(&[own.as_slice(), &intent::KEYS].concat());
     let mut layer = Layer {
-        kind: root.get("kind").and_then(|f| one_of(&f, &KINDS)),
+        kind: root
+            .get("kind")
+            .and_then(|f| one_of(&f, &ProfileKind::WORDS)),
         distro: named(root, "distro"),
         inherit: named(root, "inherit"),
         cmdline: root
@@ -99,6 +97,7 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
             }
         }
     }
+    layer.delivery = way::delivery(root);
     if let Some(section) = root.section("handoff", "[handoff]") {
         handoff(&section, &mut layer);
     }

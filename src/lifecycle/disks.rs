@@ -146,7 +146,9 @@ fn parse_line(line: &str) -> Result<ReportedDisk, String> {
         }
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.:+@".contains(c);
-    if !disk.path.starts_with("/dev/") || !disk.path.chars().all(plain) {
+    let device = ["/dev/", "/vmfs/devices/disks/"];
+    let device = device.iter().any(|dir| disk.path.starts_with(dir));
+    if !device || !disk.path.chars().all(plain) {
         return Err(format!(
             "the line `{}` of the disk report has no usable `path=`",
             printable(line, 120)

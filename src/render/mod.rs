@@ -8,6 +8,7 @@
 //! is escaped otherwise than in JSON), `handoff` (what the first boot does), `docs/profiles.md`.
 
 mod compiled;
+pub mod cpio;
 mod engine;
 mod filters;
 mod formats;

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use minijinja::Value;
 
+use super::handoff;
 use super::intent::{self, Reads, Table, Wanted};
 use super::secret;
 
 use crate::boot::Scope;
-use crate::boot::paths::Urls;
+use crate::boot::paths::{SecureUrls, Urls};
 use crate::model::{
-    ArtefactRef, Diagnostic, Digest, Distro, Firmware, PlannedFile, Profile, ProfileKind, Site,
-    Subnet, System,
+    ArtefactRef, Diagnostic, Digest, Distro, Firmware, PlannedFile, Profile, Site, Subnet, System,
 };
 
 /// Where a machine reaches this server, and what is known of it besides its entry.
@@ -80,6 +80,10 @@ pub(super) fn context(
     let urls = Urls {
         server: place.server,
     };
+    let secure = SecureUrls {
+        server: place.secure,
+    };
+    let authority = place.authority.as_deref().unwrap_or(handoff::NO_AUTHORITY);
     let context = Table::new(reads)
         .has("system", of_system(system, place, reads))
         .has("vars", secret::vars(vars, released))
@@ -87,7 +91,7 @@ pub(super) fn context(
             "profile",
             map([
                 ("name", text(&profile.name)),
-                ("kind", Value::from(kind(profile.kind))),
+                ("kind", Value::from(profile.kind.word())),
             ]),
         )
         .has("build", map([("epoch", Value::from(place.epoch))]))
@@ -96,6 +100,9 @@ pub(super) fn context(
             map([
                 ("address", text(&place.server.ip().to_string())),
                 ("url", text(&urls.base())),
+                ("secure_url", text(&secure.base())),
+                ("secure_port", Value::from(place.secure.port())),
+                ("authority", text(authority.trim_end())),
             ]),
         )
         .has(
@@ -106,6 +113,10 @@ pub(super) fn context(
                     text(&urls.documents(Scope::Read.placeholder())),
                 ),
                 ("report", text(&urls.report(Scope::Report.placeholder()))),
+                (
+                    "secure_report",
+                    text(&secure.report(Scope::Report.placeholder())),
+                ),
                 ("artefact", artefacts(distro, place, &urls)),
                 (
                     "mirror",
@@ -229,16 +240,6 @@ fn firmware(firmware: Option<Firmware>) -> &'static str {
         Some(f) if f.is_uefi() => "uefi",
         Some(f) if f.word() == "bios" => "bios",
         _ => "unknown",
-    }
-}
-
-fn kind(kind: ProfileKind) -> &'static str {
-    match kind {
-        ProfileKind::Preseed => "preseed",
-        ProfileKind::Fai => "fai",
-        ProfileKind::Live => "live",
-        ProfileKind::Kernel => "kernel",
-        ProfileKind::Base => "base",
     }
 }
 

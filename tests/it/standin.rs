@@ -13,12 +13,12 @@ use farrier::control::{Authorised, TellError, Told};
 use farrier::lifecycle::{scope_open, step};
 use farrier::model::{
     Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, DhcpMode, Digest,
-    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Phase,
-    Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
+    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Nature,
+    Phase, Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp, Way,
 };
 use farrier::render::release;
 use farrier::serve::Waist;
-use farrier::serve::waist::{Keeping, Telling};
+use farrier::serve::waist::{Keeping, Settling, Telling};
 use zeroize::Zeroizing;
 
 pub(crate) struct Standin {
@@ -98,6 +98,7 @@ pub(crate) fn artefact(
         digest: Digest::of(contents),
         size: contents.len() as u64,
         bytes: (distro == "loaders").then(|| Arc::from(contents)),
+        nature: Nature::default(),
     }
 }
 
@@ -216,6 +217,8 @@ impl Standin {
             may_destroy: vec!["linux".into()],
             wipe: false,
             handoff: true,
+            server: None,
+            way: Way::default(),
         };
         known.pinned.insert(key.clone(), Arc::new(pinned));
         key
@@ -329,6 +332,7 @@ impl Waist for Standin {
             machine,
             pinned: pinned.map(Arc::as_ref),
             once_pinned: None,
+            artefacts: &self.index,
             frozen: None,
             ignore_unknown: false,
             now: now(),
@@ -342,6 +346,10 @@ impl Waist for Standin {
             tokio::task::yield_now().await;
             told
         })
+    }
+
+    fn settle<'a>(&'a self, _at: Ipv4Addr, _build: &'a BuildKey) -> Settling<'a> {
+        Box::pin(async { Ok(false) })
     }
 
     fn note(&self, event: Event) {
@@ -385,6 +393,26 @@ impl Waist for Standin {
             system: self.site.systems.get(&build.key.system).cloned(),
             build,
         })
+    }
+
+    fn open_build(&self, mac: MacAddr) -> Option<BuildKey> {
+        let known = self.known.lock().expect("a lock");
+        let system = self.site.by_mac.get(&mac)?;
+        Some(
+            known
+                .machines
+                .get(&system.name)?
+                .build
+                .as_ref()?
+                .key
+                .clone(),
+        )
+    }
+
+    fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {
+        let known = self.known.lock().expect("a lock");
+        let document = known.pinned.get(build)?.documents.get(name)?;
+        (!document.secret).then(|| document.clone())
     }
 
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {

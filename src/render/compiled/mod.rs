@@ -1,5 +1,6 @@
 //! A profile made ready: its templates parsed once, then rendered for any number of systems.
 
+mod deliver;
 mod locate;
 mod prepare;
 
@@ -127,6 +128,8 @@ impl CompiledProfile {
                 documents.insert(prepared.name.clone(), document);
             }
         }
+        self.check_way(system, distro, &mut problems);
+        self.deliver(system, place.epoch, &mut documents);
         if self.profile.kind.installs() {
             self.hand_off(&ground(true), place, &mut documents, &mut problems);
         }

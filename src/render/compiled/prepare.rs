@@ -57,6 +57,7 @@ impl CompiledProfile {
                 folder,
             });
         }
+        self.prepare_delivery(problems);
         if let Handoff::Steps { dir, .. } = &profile.handoff {
             let found = self.folder(dir, problems);
             if !found

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use farrier::inventory::{FileSet, parse};
 use farrier::model::{
-    Answer, Deadlines, DiskRule, Distro, Firmware, Handoff, Interface, Partial, Profile,
-    ProfileKind, Site, Subnet, System,
+    Answer, Deadlines, Delivery, DiskRule, Distro, DistroWay, Firmware, Handoff, Interface,
+    Partial, Profile, ProfileKind, Site, Subnet, System,
 };
 use farrier::render::Place;
 use serde_json::{Map, Value, json};
@@ -37,6 +37,7 @@ pub(super) fn profile(kind: ProfileKind, files: &[(&str, &str)]) -> Profile {
         deadlines: Deadlines::default(),
         attempts: 2,
         retry_after_write: false,
+        delivery: Delivery::default(),
     }
 }
 
@@ -66,6 +67,13 @@ pub(super) fn shipped(name: &str) -> Profile {
     static SITE: OnceLock<Site> = OnceLock::new();
     let site = SITE.get_or_init(|| repository(""));
     (*site.profiles[name]).clone()
+}
+
+/// The distro of a profile of this repository.
+pub(super) fn distro_of(profile: &Profile) -> Distro {
+    let site = repository("");
+    let name = profile.distro.as_ref().expect("a distro");
+    (*site.distros[name]).clone()
 }
 
 /// The systems of a systems.toml, as the repository's site reads them. Addresses lie in 10.77.0.0/24.
@@ -180,6 +188,7 @@ pub(super) fn distro() -> Distro {
         kernel_uefi: None,
         initrds: vec!["initrd.gz".into()],
         mirror: Some("debian".into()),
+        way: DistroWay::default(),
     }
 }
 
