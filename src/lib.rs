@@ -26,6 +26,7 @@ pub mod render;
 
 // hands: one adapter per outside thing
 pub mod artefacts;
+pub mod enrol;
 pub mod inventory;
 pub mod net;
 pub mod store;

@@ -51,7 +51,7 @@ pub enum HttpPath {
     Handoff {
         /// The secret token.
         token: String,
-        /// `bundle` or `result`.
+        /// `bundle`, `enrol` or `result`.
         verb: String,
     },
     /// `/mine/NAME`: a document of the build of the machine that asks, for installers that can be
@@ -61,6 +61,11 @@ pub enum HttpPath {
     InstallConf(MacAddr),
     /// `/own/PATH`: what a distro's own boot program asks for, of the machine that asks.
     Own(String),
+    /// `/puppet/TOKEN/report`: what a Puppet server reports of a run. The token is the site's.
+    PuppetReport {
+        /// The token.
+        token: String,
+    },
     /// `/mirror/NAME/PATH`: the pull-through cache of a distribution mirror.
     Mirror {
         /// Which mirror.
@@ -194,6 +199,11 @@ impl Urls {
         format!("{}/r/{token}", self.base())
     }
 
+    /// Where a Puppet server on this host reports.
+    pub fn puppet_report(&self, token: &str) -> String {
+        format!("{}/puppet/{token}/report", self.base())
+    }
+
     /// The cache of a mirror.
     pub fn mirror(&self, name: &str) -> String {
         format!("{}/mirror/{name}", self.base())
@@ -220,6 +230,11 @@ impl SecureUrls {
     /// Where an installer asks for its hand-off: append `/handoff`.
     pub fn report(&self, token: &str) -> String {
         format!("{}/r/{token}", self.base())
+    }
+
+    /// Where a Puppet server elsewhere reports.
+    pub fn puppet_report(&self, token: &str) -> String {
+        format!("{}/puppet/{token}/report", self.base())
     }
 
     /// Where a first-boot unit asks: append `/VERB`.
@@ -303,6 +318,9 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
             token: (*token).into(),
             verb: (*verb).into(),
             stage: Some((*stage).into()),
+        }),
+        ["puppet", token, "report"] => Some(HttpPath::PuppetReport {
+            token: (*token).into(),
         }),
         ["h", token, verb] => Some(HttpPath::Handoff {
             token: (*token).into(),
@@ -498,6 +516,12 @@ mod tests {
                 parsed(format!("{}/handoff", secure.report(&token))),
                 Some(HttpPath::Report { token: token.clone(), verb: "handoff".into(), stage: None })
             );
+            for url in [urls.puppet_report(&token), secure.puppet_report(&token)] {
+                prop_assert_eq!(
+                    parsed(url),
+                    Some(HttpPath::PuppetReport { token: token.clone() })
+                );
+            }
             prop_assert_eq!(
                 parsed(format!("{}/bundle", secure.handoff(&token))),
                 Some(HttpPath::Handoff { token, verb: "bundle".into() })

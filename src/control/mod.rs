@@ -4,6 +4,7 @@
 //! same question five times. [`Control::tell`] is the only way anything changes: one writer, ordered,
 //! durable before it returns; then a new snapshot is published. Doors and people speak nothing else.
 
+mod agents;
 pub(crate) mod bootable;
 mod check;
 mod counters;
@@ -45,6 +46,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use crate::artefacts::Renew;
+pub use agents::TellReport;
 pub use counters::Counters;
 pub use distros::in_use;
 pub use documents::served_document;
@@ -92,6 +94,8 @@ pub struct Control {
     authority: Authority,
     clock: Clock,
     files: site::Files,
+    /// The state directory.
+    state: std::path::PathBuf,
     shelf: Shelf,
     counters: Counters,
     heard: Arc<heard::Heard>,

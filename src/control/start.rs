@@ -132,6 +132,7 @@ impl Control {
             clock: options.clock,
             shelf: Shelf::open(&options.state),
             files: site::Files::new(options.site),
+            state: options.state,
             counters: super::Counters::default(),
             heard,
             discovered,

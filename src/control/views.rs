@@ -356,6 +356,15 @@ impl Control {
             if let Some(obstacle) = self.obstacle(&snapshot, name) {
                 attention.push(obstacle);
             }
+            let waits = machine.build.as_ref().filter(|b| b.phase == Phase::Armed);
+            for revocation in waits.iter().flat_map(|b| &b.revoke) {
+                if let Some(failed) = &revocation.failed {
+                    attention.push(format!(
+                        "`{name}` is flagged, and {} could not be taken back: {failed}; it is tried again",
+                        revocation.identity
+                    ));
+                }
+            }
             if matches!(phase, Phase::Failed | Phase::Stalled | Phase::Held) {
                 let reason = machine
                     .build

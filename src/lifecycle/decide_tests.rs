@@ -76,6 +76,8 @@ fn pinned(kind: ProfileKind, start: Start) -> Pinned {
         wipe: false,
         handoff: true,
         server: None,
+        identity: None,
+        push: None,
         way: Way {
             start,
             modules: vec![module(Content::File(file("archive"))), module(answers)],

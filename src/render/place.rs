@@ -159,20 +159,29 @@ fn booting_ip(system: &System, place: &Place) -> Option<Ipv4Addr> {
     place.ip.or_else(|| system.ip())
 }
 
+/// A system's full name: as declared if that has dots, else with its subnet's domain.
+pub fn fqdn(system: &System, subnet: Option<&Subnet>) -> String {
+    match host_and_domain(system, subnet) {
+        (hostname, "") => hostname.to_string(),
+        (hostname, domain) => format!("{hostname}.{domain}"),
+    }
+}
+
+fn host_and_domain<'a>(system: &'a System, subnet: Option<&'a Subnet>) -> (&'a str, &'a str) {
+    match system.name.split_once('.') {
+        Some((hostname, domain)) => (hostname, domain),
+        None => {
+            let domain = subnet.and_then(|s| s.domain.as_deref());
+            (system.name.as_str(), domain.unwrap_or(""))
+        }
+    }
+}
+
 fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
     let subnet = place.subnet.as_ref();
     let name = system.name.as_str();
-    let (hostname, own_domain) = name.split_once('.').unwrap_or((name, ""));
-    let domain = if own_domain.is_empty() {
-        subnet.and_then(|s| s.domain.as_deref()).unwrap_or("")
-    } else {
-        own_domain
-    };
-    let fqdn = if domain.is_empty() {
-        hostname.to_string()
-    } else {
-        format!("{hostname}.{domain}")
-    };
+    let (hostname, domain) = host_and_domain(system, subnet);
+    let fqdn = fqdn(system, subnet);
     let ip = booting_ip(system, place);
     let network = subnet.map(|s| s.network);
     // as DHCP: without a name server an installer stops at a question

@@ -5,6 +5,7 @@
     reason = "a test that cannot run says so, and what real machines did is worth reading"
 )]
 
+mod agents;
 mod architecture;
 mod artefacts;
 mod cli;

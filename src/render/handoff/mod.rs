@@ -6,6 +6,8 @@
 //! `bundle.sh` is the hand-off itself, given out once, to the holder of the secret token: it
 //! unpacks the numbered steps. docs/handoff.md has the protocol.
 
+pub(super) mod agents;
+
 use std::sync::LazyLock;
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use axum::response::Response;
 
 use super::accept::Peer;
 use super::mirror::Mirrors;
-use super::{artefact, boot_script, document, handoff, mirror, own, reply, report};
+use super::{artefact, boot_script, document, handoff, mirror, own, puppet, reply, report};
 use crate::boot::paths::{HttpPath, Urls, install_conf, own_path, parse_http};
 use crate::model::event::printable;
 use crate::model::{Door, MacAddr, ProfileKind};
@@ -163,6 +163,8 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
         HttpPath::Handoff { .. } => true,
         // The installer's question where it is comes by either, and is answered over TLS.
         HttpPath::Report { verb, .. } => verb == "handoff" && asked.speech == Speech::Secure,
+        // From this host it may come by either.
+        HttpPath::PuppetReport { .. } => asked.speech == Speech::Secure,
         _ => false,
     };
     if handoff != (asked.speech == Speech::Secure) {
@@ -170,7 +172,10 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
     }
     let posts = matches!(
         path,
-        HttpPath::Report { .. } | HttpPath::Handoff { .. } | HttpPath::Mine(_)
+        HttpPath::Report { .. }
+            | HttpPath::Handoff { .. }
+            | HttpPath::PuppetReport { .. }
+            | HttpPath::Mine(_)
     );
     if !posts && !asked.reads() {
         return reply::wrong_method("GET, HEAD").into();
@@ -198,6 +203,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
             document::mine(plane, asked, name, &[mac]).await
         }
         HttpPath::Own(path) => own::own(plane, asked, &path).await,
+        HttpPath::PuppetReport { token } => puppet::report(plane, asked, &token, body).await,
         HttpPath::Mirror { name, path } => mirror::mirror(plane, asked, &name, &path).await,
     }
 }
@@ -277,6 +283,7 @@ fn shown(path: &HttpPath) -> String {
         HttpPath::Mine(name) => format!("/mine/{name}"),
         HttpPath::InstallConf(mac) => install_conf(*mac),
         HttpPath::Own(path) => format!("/{}", own_path(path)),
+        HttpPath::PuppetReport { .. } => "/puppet/../report".to_string(),
         HttpPath::Mirror { name, path } => format!("/mirror/{name}/{}", printable(path, 160)),
     }
 }
@@ -285,7 +292,7 @@ fn shown(path: &HttpPath) -> String {
 fn unknown(path: &str) -> String {
     let head = path.trim_start_matches('/').split('/').next().unwrap_or("");
     match head {
-        "b" | "r" | "h" => format!("/{head}/.."),
+        "b" | "r" | "h" | "puppet" => format!("/{head}/.."),
         _ => printable(path, 80),
     }
 }

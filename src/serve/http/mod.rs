@@ -23,6 +23,7 @@ pub mod machine;
 pub mod mirror;
 mod own;
 mod patience;
+mod puppet;
 mod range;
 mod reply;
 mod report;

@@ -20,8 +20,12 @@
 //! | `/v1/distros/NAME/fetch` | POST, answers in lines |
 //! | `/v1/secrets` | GET, names only |
 //! | `/v1/secrets/NAME` | POST a value, DELETE |
+//! | `/v1/nodes`, `/v1/nodes/NAME` | GET |
+//! | `/v1/puppet/autosign` | POST a request for a certificate; anyone who may open the socket |
+//! | `/v1/puppet/report-url` | GET, operators only |
 //! | `/v1/metrics` | GET, Prometheus text |
 
+mod agents;
 mod answer;
 mod change;
 mod credentials;
@@ -46,6 +50,10 @@ pub use credentials::Operator;
 pub use door::{Door, listen, start};
 
 use crate::control::Control;
+
+/// A question of Puppet's server that is asked with POST, because it carries a request. What it
+/// changes is allowed by the challenge in it and not by who asks.
+const AUTOSIGN: &str = "/v1/puppet/autosign";
 
 /// The largest request body: a node set of ten thousand names is a tenth of it.
 const MAX_BODY: usize = 1024 * 1024;
@@ -81,6 +89,10 @@ pub fn router(control: Arc<Control>) -> Router {
         )
         .route("/v1/revisions", get(read::revisions))
         .route("/v1/revisions/{revision}", get(read::revision))
+        .route("/v1/nodes", get(agents::nodes))
+        .route("/v1/nodes/{name}", get(agents::node))
+        .route(AUTOSIGN, post(agents::autosign))
+        .route("/v1/puppet/report-url", get(agents::report_urls))
         .route("/v1/metrics", get(metrics::metrics))
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::no_such_method)
