@@ -351,6 +351,35 @@ fn the_disk_is_asked_for_and_named_by_the_server() {
 }
 
 #[test]
+fn a_mirror_is_given_both_its_disks() {
+    let Some(installer) = Installer::unpack() else {
+        return;
+    };
+    let (_server, rendered) = serving(|path, _, _| match path {
+        p if p.ends_with("/disks") => (200, "disk=/dev/vda\nsecond=/dev/vdb\n".to_string()),
+        _ => (204, String::new()),
+    });
+    lay_out(&rendered, &installer.path("tmp/farrier"));
+    installer.script("bin/debconf-set", "echo \"$1=$2\" >>/tmp/debconf");
+    installer.script("bin/debconf-get", "echo 'farrier :: 1 1 1 raid .'");
+    installer.script("bin/udevadm", "exit 1");
+    installer.disk("vda", 202, &[("size", "2097152")]);
+    installer.disk("vdb", 203, &[("size", "2097152")]);
+    std::fs::create_dir_all(installer.path("fake-sys/firmware/efi")).expect("a folder");
+    let out = installer.run("sh /tmp/farrier/disk.sh");
+    assert!(out.status.success(), "{out:?}");
+    let set = std::fs::read_to_string(installer.path("tmp/debconf")).expect("answers");
+    assert_eq!(
+        set,
+        "partman-auto/disk=/dev/vda /dev/vdb\ngrub-installer/bootdev=/dev/vda /dev/vdb\n\
+         partman-auto/expert_recipe=farrier :: 538 538 538 free $iflabel{ gpt } $reusemethod{ } method{ efi } format{ } .  \
+         1 1 1 raid .\n"
+    );
+    let second = std::fs::read_to_string(installer.path("tmp/farrier/second")).expect("noted");
+    assert_eq!(second, "/dev/vdb\n");
+}
+
+#[test]
 fn without_a_permit_nothing_goes_on() {
     for (status, answer, said) in [
         (
