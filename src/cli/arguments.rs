@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    Exit, add, apply, boot, cancel, check, completion, discovered, distro, doctor, events, lease,
-    inventory, logs, ls, man, plan, profile, puppet, rebuild, render, revision, rm, secret, serve, session::Session,
-    set, show, status, wait, watch, why,
+    Exit, add, apply, boot, cancel, check, completion, discovered, distro, doctor, events,
+    inventory, lease, logs, ls, man, plan, profile, puppet, rebuild, render, revision, rm, secret,
+    serve, session::Session, set, show, status, wait, watch, why,
 };
 use crate::model::Refusal;
 

@@ -30,8 +30,7 @@ impl Inventory {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let said = match &self.host {
             None => {
-                let nodes: Vec<NodeView> =
-                    session.client.get("/v1/nodes", &Pairs::new()).await?;
+                let nodes: Vec<NodeView> = session.client.get("/v1/nodes", &Pairs::new()).await?;
                 listed(&nodes)
             }
             Some(name) => {

@@ -139,7 +139,11 @@ impl ReportUrl {
             .client
             .get("/v1/puppet/report-url", &Pairs::new())
             .await?;
-        let wanted = if self.remote { &urls.remote } else { &urls.local };
+        let wanted = if self.remote {
+            &urls.remote
+        } else {
+            &urls.local
+        };
         if wanted.is_empty() {
             return Err(Refusal::failed("this server has no address yet").help("farrier status"));
         }

@@ -10,8 +10,8 @@ use super::{Control, Snapshot, TellError};
 use crate::lifecycle::deadline::after;
 use crate::model::command::{CancelOutcome, CancelReport, CancelRequest, FlagOutcome};
 use crate::model::{
-    Agent, Build, Code, Event, EventKind, FlagReport, FlagRequest, Identity, Phase, Pinned, Profile,
-    Purpose, Refusal, System,
+    Agent, Build, Code, Event, EventKind, FlagReport, FlagRequest, Identity, Phase, Pinned,
+    Profile, Purpose, Refusal, System,
 };
 
 /// How long a flag lives unless told otherwise.

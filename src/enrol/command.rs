@@ -13,7 +13,8 @@ use tokio::process::Command;
 /// Bytes kept of what a program says.
 const KEPT: usize = 16 * 1024;
 /// Where the tools of agents' servers are besides `$PATH`.
-const ALSO: &str = "/opt/puppetlabs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const ALSO: &str =
+    "/opt/puppetlabs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,8 +45,7 @@ impl CertificateRequest {
         if pem.len() > MOST {
             return Err(CsrError::Unreadable);
         }
-        let (_, block) =
-            x509_parser::pem::parse_x509_pem(pem).map_err(|_| CsrError::Unreadable)?;
+        let (_, block) = x509_parser::pem::parse_x509_pem(pem).map_err(|_| CsrError::Unreadable)?;
         if !block.label.ends_with("CERTIFICATE REQUEST") {
             return Err(CsrError::Unreadable);
         }

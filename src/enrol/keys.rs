@@ -157,7 +157,10 @@ mod tests {
             fs::write(at(state), "another key").expect("written");
         }
         accept_salt(&pki, "web01.lab.example", SALT_KEY).expect("accepted");
-        assert_eq!(fs::read_to_string(at("minions")).ok().as_deref(), Some(SALT_KEY));
+        assert_eq!(
+            fs::read_to_string(at("minions")).ok().as_deref(),
+            Some(SALT_KEY)
+        );
         assert!(SALT[1..].iter().all(|state| !at(state).exists()));
         remove_salt(&pki, "web01.lab.example").expect("forgotten");
         remove_salt(&pki, "web01.lab.example").expect("again");
@@ -174,7 +177,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let keys = dir.path().display().to_string();
         accept_cfengine(&keys, CFENGINE).expect("trusted");
-        let file = dir.path().join(format!("root-{}.pub", CFENGINE_NAME.trim()));
+        let file = dir
+            .path()
+            .join(format!("root-{}.pub", CFENGINE_NAME.trim()));
         assert!(file.exists());
         remove_cfengine(&keys, CFENGINE_NAME.trim()).expect("gone");
         assert!(!file.exists());

@@ -71,9 +71,12 @@ fn failing_resource(report: &Yaml) -> Option<String> {
 /// The first error of a run that got no catalogue.
 fn first_error(report: &Yaml) -> Option<String> {
     let logs = report["logs"].as_vec()?;
-    let error = logs
-        .iter()
-        .find(|l| matches!(l["level"].as_str(), Some("err" | "alert" | "crit" | "emerg")))?;
+    let error = logs.iter().find(|l| {
+        matches!(
+            l["level"].as_str(),
+            Some("err" | "alert" | "crit" | "emerg")
+        )
+    })?;
     Some(printable(error["message"].as_str()?, 500))
 }
 

@@ -130,7 +130,10 @@ mod tests {
         assert!(!file.exists());
         let why = revoke(&name, &servers(&words)).await;
         let why = why.expect_err("it is gone");
-        assert!(why.contains("code 1") && why.contains("No such file"), "{why}");
+        assert!(
+            why.contains("code 1") && why.contains("No such file"),
+            "{why}"
+        );
         for hostile in ["-rf", "../x", "a b", "", "a\nb"] {
             assert!(revoke(&of(hostile), &servers(&words)).await.is_err());
         }

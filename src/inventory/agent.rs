@@ -293,12 +293,19 @@ mod tests {
         for bad in ["", "-x", "a b", "a;b", "puppet:8140", "https://x", "$(id)"] {
             assert!(host(bad).is_err(), "{bad}");
         }
-        assert_eq!(host("Puppet.lab.example").as_deref(), Ok("puppet.lab.example"));
+        assert_eq!(
+            host("Puppet.lab.example").as_deref(),
+            Ok("puppet.lab.example")
+        );
         assert_eq!(host("10.77.0.5").as_deref(), Ok("10.77.0.5"));
         for bad in ["", "--upload-pack=x", "https://u:p@x/y", "a b", "x\ny"] {
             assert!(repository(bad).is_err(), "{bad}");
         }
-        for good in ["https://git.example/x.git", "git@git.example:x.git", "/srv/x"] {
+        for good in [
+            "https://git.example/x.git",
+            "git@git.example:x.git",
+            "/srv/x",
+        ] {
             assert!(repository(good).is_ok(), "{good}");
         }
         for bad in ["main", "v1.0", "0123456", &"g".repeat(40)] {

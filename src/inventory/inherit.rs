@@ -11,8 +11,8 @@ use super::profile::{Handover, Layer};
 use super::suggest::instead;
 use super::value::merge;
 use crate::model::{
-    Agent, AgentPlan, AgentSpec, Answer, Deadlines, Diagnostic, Handoff, Name, Profile, ProfileKind,
-    Span,
+    Agent, AgentPlan, AgentSpec, Answer, Deadlines, Diagnostic, Handoff, Name, Profile,
+    ProfileKind, Span,
 };
 
 /// How long a hand-off may run if nothing is said.
@@ -303,12 +303,10 @@ fn agent_of(
         };
         if let Err(wrong) = public_key(&spec, bytes) {
             let label = "this file".to_string();
-            problems.push(
-                Diagnostic::error(format!("`{file}` {wrong}")).at(Span {
-                    label,
-                    ..at.clone()
-                }),
-            );
+            problems.push(Diagnostic::error(format!("`{file}` {wrong}")).at(Span {
+                label,
+                ..at.clone()
+            }));
         }
     }
     Some(spec)

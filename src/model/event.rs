@@ -312,7 +312,10 @@ impl EventKind {
                 format!("refused to {from}: the hand-off was already redeemed")
             }
             EventKind::PushDue(r) => {
-                format!("the first boot is done in {} s; a playbook is next", r.seconds)
+                format!(
+                    "the first boot is done in {} s; a playbook is next",
+                    r.seconds
+                )
             }
             EventKind::AgentReported(r) => {
                 let reason = r.reason.as_deref().map(|why| printable(why, 300));

@@ -116,9 +116,8 @@ pub(super) fn check(format: Format, secret: bool, text: &str, findings: &mut Fin
                 }
             }
             b'F' if text[at..].starts_with("FARRIER-") => {
-                let kept = |scope: Scope| {
-                    scope.is_secret() && text[at..].starts_with(scope.placeholder())
-                };
+                let kept =
+                    |scope: Scope| scope.is_secret() && text[at..].starts_with(scope.placeholder());
                 if !secret && Scope::ALL.into_iter().any(kept) {
                     findings.error(
                         line_of(at),

@@ -11,8 +11,8 @@ use crate::boot::paths::Urls;
 use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, TellReport, Told};
 use crate::model::{
-    ArtefactIndex, Build, BuildKey, Decision, DhcpMode, Document, Door, Event, EventKind, Facts, MacAddr,
-    Name, Site,
+    ArtefactIndex, Build, BuildKey, Decision, DhcpMode, Document, Door, Event, EventKind, Facts,
+    MacAddr, Name, Site,
 };
 
 /// A `tell` under way.

@@ -232,6 +232,11 @@ impl Standin {
         self.key.token(key, scope).reveal().to_string()
     }
 
+    /// The token of the address that a Puppet server reports to.
+    pub(crate) fn report_token(&self) -> String {
+        self.key.site_token("puppet-report").reveal().to_string()
+    }
+
     pub(crate) fn build(&self, last: u8) -> Option<Build> {
         let known = self.known.lock().expect("a lock");
         known.machines.get(&name(last))?.build.clone()
@@ -437,7 +442,11 @@ impl Waist for Standin {
         Box::pin(std::future::ready(read))
     }
 
-    fn enrol<'a>(&'a self, _build: &'a Build, key: &'a str) -> farrier::serve::waist::Enrolling<'a> {
+    fn enrol<'a>(
+        &'a self,
+        _build: &'a Build,
+        key: &'a str,
+    ) -> farrier::serve::waist::Enrolling<'a> {
         let enrolled = match key {
             "later" => Err(("later".to_string(), true)),
             "never" => Err(("never".to_string(), false)),

@@ -22,7 +22,11 @@ pub(super) fn all(site: &Site) -> Vec<Finding> {
         if let AgentSpec::Ansible(Ansible::Push { playbook, key, .. }) = &plan.spec {
             if enrol::which("ansible-playbook").is_none() {
                 let message = "`ansible-playbook` is not here, and a profile is to be pushed";
-                findings.push(Finding::fail(what, message, "install ansible-core on this host"));
+                findings.push(Finding::fail(
+                    what,
+                    message,
+                    "install ansible-core on this host",
+                ));
             }
             for path in [playbook, key] {
                 if !std::path::Path::new(path).exists() {
@@ -71,7 +75,9 @@ mod tests {
         };
         let site = |system| {
             let parsed = parse(&files(system));
-            parsed.site.unwrap_or_else(|| panic!("{:?}", parsed.diagnostics))
+            parsed
+                .site
+                .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics))
         };
         assert_eq!(all(&site("# none\n")), []);
         let used = "[system.web01]\nmac = \"52:54:00:00:00:01\"\nprofile = \"p\"\n";

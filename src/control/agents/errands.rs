@@ -211,10 +211,7 @@ impl Control {
         };
         let waiting = async {
             while left().iter().any(|(_, r)| r.failed.is_none()) {
-                if matches!(
-                    records.recv().await,
-                    Err(RecvError::Closed)
-                ) {
+                if matches!(records.recv().await, Err(RecvError::Closed)) {
                     return;
                 }
             }

@@ -41,7 +41,12 @@ impl Control {
                 match ended.code {
                     // The machine does not answer: it may be restarting.
                     Some(4) => {
-                        let detail = failure.unwrap_or_else(|| "it does not answer".to_string());
+                        let detail = if is_stranger(&ended.said) {
+                            "another host key than it reported answers at its address; nothing was run"
+                                .to_string()
+                        } else {
+                            failure.unwrap_or_else(|| "it does not answer".to_string())
+                        };
                         let waits = EventKind::Progress {
                             stage: Stage::clean("push"),
                             detail,
@@ -87,12 +92,18 @@ impl Control {
             .map_err(|refusal| refusal.message)?;
         let ip = node.ip.ok_or("its address is not known")?.to_string();
         if build.host_keys.is_empty() {
-            return Err("it reported no ssh host key, so nobody could tell that it is this machine".into());
+            return Err(
+                "it reported no ssh host key, so nobody could tell that it is this machine".into(),
+            );
         }
         let folder = self.scratch(&build.key)?;
         let result = async {
             let known = folder.join("known_hosts");
-            let lines: Vec<String> = build.host_keys.iter().map(|key| format!("{ip} {key}")).collect();
+            let lines: Vec<String> = build
+                .host_keys
+                .iter()
+                .map(|key| format!("{ip} {key}"))
+                .collect();
             write(&known, &(lines.join("\n") + "\n"))?;
             let inventory = folder.join("inventory.json");
             write(&inventory, &inventory_of(&node, &ip, push, &known))?;
@@ -133,7 +144,9 @@ impl Control {
     /// A folder that only this user reads.
     fn scratch(&self, key: &BuildKey) -> Result<std::path::PathBuf, String> {
         use std::os::unix::fs::DirBuilderExt;
-        let folder = self.state.join(format!("push-{}-{}", key.system, key.epoch));
+        let folder = self
+            .state
+            .join(format!("push-{}-{}", key.system, key.epoch));
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(|e| format!("`{}`: {e}", folder.display()))?;
         }
@@ -169,10 +182,20 @@ fn inventory_of(node: &NodeView, ip: &str, push: &Push, known: &Path) -> String 
     inventory.to_string()
 }
 
+/// Whether ssh would not speak to what answers there.
+fn is_stranger(said: &str) -> bool {
+    said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED")
+        || said.contains("Host key verification failed")
+}
+
 /// Whether the recap counts a change: `web01 : ok=3 changed=1 unreachable=0 failed=0`.
 fn changed(said: &str) -> bool {
-    let recap = said.rsplit_once("PLAY RECAP").map_or("", |(_, recap)| recap);
-    let counts = recap.split_whitespace().filter_map(|w| w.strip_prefix("changed="));
+    let recap = said
+        .rsplit_once("PLAY RECAP")
+        .map_or("", |(_, recap)| recap);
+    let counts = recap
+        .split_whitespace()
+        .filter_map(|w| w.strip_prefix("changed="));
     counts.into_iter().any(|n| n != "0")
 }
 
@@ -198,7 +221,8 @@ fn first_failure(said: &str) -> Option<String> {
 fn tail(text: &str) -> String {
     let skip = text.chars().count().saturating_sub(LOG);
     let kept = text.chars().skip(skip);
-    kept.map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+    kept.map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -215,6 +239,9 @@ mod tests {
         assert!(!changed(said));
         assert!(changed(&said.replace("changed=0", "changed=2")));
         assert!(!changed("changed=2"), "only the recap counts");
-        assert_eq!(first_failure("ERROR! no such playbook\n").as_deref(), Some("ERROR! no such playbook"));
+        assert_eq!(
+            first_failure("ERROR! no such playbook\n").as_deref(),
+            Some("ERROR! no such playbook")
+        );
     }
 }

@@ -13,8 +13,8 @@ use crate::boot::Scope;
 use crate::boot::paths::SecureUrls;
 use crate::model::agent::Ansible;
 use crate::model::{
-    AgentPlan, AgentSpec, Diagnostic, Distro, Document, Handoff, Identity, Profile, Push, SecretName,
-    Severity, System,
+    AgentPlan, AgentSpec, Diagnostic, Distro, Document, Handoff, Identity, Profile, Push,
+    SecretName, Severity, System,
 };
 
 use super::engine::Engine;

@@ -65,8 +65,11 @@ impl CompiledProfile {
             for (path, file) in &found {
                 if agent.is_some_and(|spec| is_taken(spec, path)) {
                     problems.push(
-                        self.about(file, format!("`{path}` is the name of the agent's own file"))
-                            .help("give the step another name"),
+                        self.about(
+                            file,
+                            format!("`{path}` is the name of the agent's own file"),
+                        )
+                        .help("give the step another name"),
                     );
                 }
             }

@@ -31,11 +31,10 @@ pub(super) async fn report(plane: &MachinePlane, asked: &Asked, token: &str, bod
     };
     match plane.waist.run_reported(text).await {
         Ok(remark) => Answer::remark(reply::ok(), remark),
-        Err(TellReport::Unreadable(why)) => {
-            Answer::remark(reply::text(StatusCode::BAD_REQUEST, format!("{why}\n")), why)
-        }
-        Err(TellReport::Store(error)) => {
-            Answer::remark(reply::not_told(&error), error.to_string())
-        }
+        Err(TellReport::Unreadable(why)) => Answer::remark(
+            reply::text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+            why,
+        ),
+        Err(TellReport::Store(error)) => Answer::remark(reply::not_told(&error), error.to_string()),
     }
 }

@@ -58,7 +58,11 @@ struct Puppet {
 impl Puppet {
     fn prepare(rack: &Rack) -> Puppet {
         let system = System::new(rack.dir(), "puppetserver");
-        system.put("/etc/hosts", 0o644, &format!("127.0.0.1 localhost {NAME}\n"));
+        system.put(
+            "/etc/hosts",
+            0o644,
+            &format!("127.0.0.1 localhost {NAME}\n"),
+        );
         let puppet = Puppet { system, jvm: None };
         puppet.configure("");
         puppet.manifest(GOOD);
@@ -80,7 +84,13 @@ impl Puppet {
         fs::create_dir_all(puppet.system.path("/run/puppetserver")).expect("a folder");
         let owned = Command::new("chroot")
             .arg(puppet.system.root())
-            .args(["chown", "-R", "puppet:puppet", "/etc/puppet", "/var/lib/puppet"])
+            .args([
+                "chown",
+                "-R",
+                "puppet:puppet",
+                "/etc/puppet",
+                "/var/lib/puppet",
+            ])
             .arg("/run/puppetserver")
             .status();
         assert!(owned.expect("chroot").success());
@@ -133,7 +143,12 @@ impl Puppet {
         command
             .arg("--userspec=puppet:puppet")
             .arg(self.system.root())
-            .args(["/usr/bin/java", "-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=1"])
+            .args([
+                "/usr/bin/java",
+                "-Xms128m",
+                "-Xmx512m",
+                "-XX:TieredStopAtLevel=1",
+            ])
             .arg("-Djruby.logger.class=com.puppetlabs.jruby_utils.jruby.Slf4jLogger")
             .args(["-Dlogappender=STDOUT", "-Djruby.lib=/usr/share/jruby/lib"])
             .args(["-jar", "/usr/share/puppetserver/puppetserver.jar"])
@@ -194,7 +209,9 @@ impl Puppet {
     }
 
     fn signed(&self, certname: &str) -> bool {
-        self.system.path(&format!("{CA}/signed/{certname}.pem")).exists()
+        self.system
+            .path(&format!("{CA}/signed/{certname}.pem"))
+            .exists()
     }
 }
 
@@ -247,8 +264,18 @@ fn a_machine_is_ready_because_its_puppet_run_succeeded() -> Result<(), RackError
     ));
     puppet.ask_farrier(&server);
     let mut machine = Target::new(&rack, "web01")?;
-    server.must(&["add", "web01", &machine.phantom.mac().to_string(), "phantom"])?;
-    server.must(&["set", "web01", "vars.puppet.classes.role.motd=the motd", "tags=web"])?;
+    server.must(&[
+        "add",
+        "web01",
+        &machine.phantom.mac().to_string(),
+        "phantom",
+    ])?;
+    server.must(&[
+        "set",
+        "web01",
+        "vars.puppet.classes.role.motd=the motd",
+        "tags=web",
+    ])?;
 
     a_flag_waits_for_the_revocation(&rack, &mut server, &mut puppet, &machine)?;
     the_first_run(&rack, &server, &puppet, &mut machine)?;
@@ -318,9 +345,12 @@ fn the_first_run(
     server.wait_phase("web01", &[Phase::Configuring], SLOW, None)?;
     let environment = || machine.disk().read("/run/farrier/steps/puppet.env");
     let reason = || machine.disk().read("/run/farrier/reason");
-    until("the unit to miss the server", SLOW, || reason(), || {
-        Ok(reason().contains("does not answer").then_some(()))
-    })?;
+    until(
+        "the unit to miss the server",
+        SLOW,
+        || reason(),
+        || Ok(reason().contains("does not answer").then_some(())),
+    )?;
     let value = environment();
     let challenge = value
         .lines()
@@ -339,9 +369,12 @@ fn the_first_run(
     assert_eq!(no_request.status.code(), Some(4));
 
     names(machine.disk(), "10.77.0.1");
-    until("the certificate", SLOW, || unit.tail(), || {
-        Ok(puppet.signed(CERTNAME).then_some(()))
-    })?;
+    until(
+        "the certificate",
+        SLOW,
+        || unit.tail(),
+        || Ok(puppet.signed(CERTNAME).then_some(())),
+    )?;
     let said = || fs::read_to_string(&log).unwrap_or_default();
     until("Puppet's end", SLOW, said, || {
         let over = fs::read_to_string(machine.disk().path("/var/lib/farrier/done"));
@@ -362,17 +395,28 @@ fn the_first_run(
 
     // the classes came from the classifier, the name from the certificate
     let motd = machine.disk().read("/etc/motd");
-    assert!(motd.starts_with("the motd of ") && motd.contains(CERTNAME), "{motd}");
+    assert!(
+        motd.starts_with("the motd of ") && motd.contains(CERTNAME),
+        "{motd}"
+    );
     let story = story(server, "web01")?;
     let told = |what: &str| {
-        assert!(story.iter().any(|e| e.contains(what)), "no `{what}`: {story:#?}");
+        assert!(
+            story.iter().any(|e| e.contains(what)),
+            "no `{what}`: {story:#?}"
+        );
     };
     told("enrolled as puppet `web01.lab.example`");
     told("enrolment-refused puppet `web01.lab.example`: its challenge is of no machine");
     told("run-reported puppet `web01.lab.example` changed");
     told("agent-reported puppet changed (code 2)");
     // nothing of the challenge is left on the disk, and no key that could be taken for another
-    assert!(!machine.disk().path("/etc/puppet/csr_attributes.yaml").exists());
+    assert!(
+        !machine
+            .disk()
+            .path("/etc/puppet/csr_attributes.yaml")
+            .exists()
+    );
     assert!(!server.log().contains(challenge));
     Ok(())
 }
@@ -423,11 +467,20 @@ fn broken(
         reported.contains("failed: Exec[break it]: change from 'notrun' to ['0'] failed"),
         "{reported}"
     );
-    assert!(story.iter().any(|e| e.contains("agent-reported puppet failed (code 6)")
-        || e.contains("agent-reported puppet failed (code 4)")));
+    assert!(
+        story
+            .iter()
+            .any(|e| e.contains("agent-reported puppet failed (code 6)")
+                || e.contains("agent-reported puppet failed (code 4)"))
+    );
     assert_ne!(serial(), before, "another certificate");
     // what the disk keeps of it: no bundle, no challenge
     assert!(!machine.disk().path("/run/farrier").exists());
-    assert!(!machine.disk().path("/etc/puppet/csr_attributes.yaml").exists());
+    assert!(
+        !machine
+            .disk()
+            .path("/etc/puppet/csr_attributes.yaml")
+            .exists()
+    );
     Ok(())
 }

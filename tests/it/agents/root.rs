@@ -59,7 +59,10 @@ pub(super) fn base() -> PathBuf {
     if part.exists() {
         fs::remove_dir_all(&part).expect("removed");
     }
-    let sources = ["/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list"];
+    let sources = [
+        "/etc/apt/sources.list.d/debian.sources",
+        "/etc/apt/sources.list",
+    ];
     let sources = sources.into_iter().find(|p| Path::new(p).exists());
     let made = Command::new("mmdebstrap")
         .args(["--mode=root", "--variant=apt", "--quiet"])

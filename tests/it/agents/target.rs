@@ -60,10 +60,15 @@ impl Target {
             let pid = nix::unistd::Pid::from_raw(pid);
             let _ended_meanwhile = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
         }
-        until("power to be off", Patience::seconds(20), || pids.clone(), || {
-            let left = Command::new("ip").args(["netns", "pids", name]).output();
-            Ok(left.expect("ip").stdout.is_empty().then_some(()))
-        })
+        until(
+            "power to be off",
+            Patience::seconds(20),
+            || pids.clone(),
+            || {
+                let left = Command::new("ip").args(["netns", "pids", name]).output();
+                Ok(left.expect("ip").stdout.is_empty().then_some(()))
+            },
+        )
     }
 
     pub(super) fn disk(&self) -> &System {

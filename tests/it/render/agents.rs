@@ -117,7 +117,10 @@ fn every_agents_step_is_sound_and_its_values_are_what_was_said() {
         lint(&step);
         lint(&steps.join("agent.sh"));
         if agent == Agent::Ansible {
-            let sourced = format!(". '{}/ansible.env'; printf %s \"$REPOSITORY\"", steps.display());
+            let sourced = format!(
+                ". '{}/ansible.env'; printf %s \"$REPOSITORY\"",
+                steps.display()
+            );
             let (_, said, _) = run("dash", &["-c", &sourced], "").expect("dash");
             assert_eq!(said, HOSTILE);
         }
@@ -150,7 +153,10 @@ fn a_push_leaves_nothing_to_do_on_the_machine() {
     });
     let rendered = rendered(spec, &[]).expect("rendered");
     let push = rendered.push.as_ref().expect("something to push");
-    assert_eq!((push.playbook.as_str(), push.timeout), ("/srv/site.yml", 60));
+    assert_eq!(
+        (push.playbook.as_str(), push.timeout),
+        ("/srv/site.yml", 60)
+    );
     assert!(!bundle(&rendered).contains("/etc/farrier/key"));
 }
 
@@ -186,12 +192,40 @@ fn chef_is_given_its_own_key_and_no_validators() {
     let read = |path: &Path| fs::read_to_string(path).unwrap_or_default();
     // what it says and its code, against the step's code, class and reason
     for (says, ends, code, class, reason, restarts) in [
-        ("Infra Phase complete, 0/10 resources updated in 02 seconds", 0, 0, "ok 0", "", false),
-        ("Infra Phase complete, 3/10 resources updated in 02 seconds", 0, 0, "changed 0", "", false),
+        (
+            "Infra Phase complete, 0/10 resources updated in 02 seconds",
+            0,
+            0,
+            "ok 0",
+            "",
+            false,
+        ),
+        (
+            "Infra Phase complete, 3/10 resources updated in 02 seconds",
+            0,
+            0,
+            "changed 0",
+            "",
+            false,
+        ),
         ("restart", 35, 0, "changed 35", "", true),
         ("restart", 37, 0, "changed 37", "", true),
-        ("[2026-11-26T04:00:00+00:00] FATAL: no such recipe", 1, 1, "", "no such recipe", false),
-        ("nothing", 213, 213, "", "chef-client ended with code 213", false),
+        (
+            "[2026-11-26T04:00:00+00:00] FATAL: no such recipe",
+            1,
+            1,
+            "",
+            "no such recipe",
+            false,
+        ),
+        (
+            "nothing",
+            213,
+            213,
+            "",
+            "chef-client ended with code 213",
+            false,
+        ),
     ] {
         for name in ["class", "reason", "flag"] {
             let _ = fs::remove_file(at(name));
@@ -221,7 +255,10 @@ fn chef_is_given_its_own_key_and_no_validators() {
         record("client.rb"),
         "chef_server_url 'https://chef.example/organizations/it\\'s'\nnode_name 'web01.lab.example'\nenvironment 'production'\n"
     );
-    assert_eq!(record("first-boot.json").trim(), "{\"run_list\":[\"role[web]\"]}");
+    assert_eq!(
+        record("first-boot.json").trim(),
+        "{\"run_list\":[\"role[web]\"]}"
+    );
     assert!(!at("chef").join("validation.pem").exists());
     let arguments = record("arguments");
     assert!(

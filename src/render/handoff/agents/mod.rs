@@ -3,8 +3,8 @@
 //!
 //! No script has a value in it, and no value is ever read as a script.
 
-use super::Step;
 use super::super::secret::text_mark;
+use super::Step;
 use crate::boot::Scope;
 use crate::model::agent::{Ansible, Cfengine, Chef, Puppet, Salt};
 use crate::model::{AgentSpec, Identity, Profile};

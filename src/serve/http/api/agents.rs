@@ -49,7 +49,9 @@ pub(super) async fn report_urls(
 ) -> Answer<ReportUrls> {
     if !who.may_change {
         let refusal = Refusal::new(Code::Forbidden, format!("`{}` may not see it", who.name));
-        return Err(No(refusal.help("run it as root, or as the server's own user")));
+        return Err(No(
+            refusal.help("run it as root, or as the server's own user")
+        ));
     }
     Ok(Json(control.report_urls()))
 }
