@@ -8,12 +8,22 @@ cd /tmp/farrier || exit 1
 
 udevadm settle --timeout=30 || true
 if farrier_permit; then
-    debconf-set partman-auto/disk "$farrier_disk"
-    debconf-set grub-installer/bootdev "$farrier_disk"
+    debconf-set partman-auto/disk "$farrier_disk${farrier_second:+ $farrier_second}"
+    debconf-set grub-installer/bootdev "$farrier_disk${farrier_second:+ $farrier_second}"
+    # What the firmware needs comes first, where the disk is or becomes one with a GPT.
+    # shellcheck disable=SC2016 # it is partman that reads them
+    if [ -d "${FARRIER_SYS:-/sys}/firmware/efi" ]; then
+        first='538 538 538 free $iflabel{ gpt } $reusemethod{ } method{ efi } format{ } .'
+    else
+        first='1 1 1 free $iflabel{ gpt } $reusemethod{ } method{ biosgrub } .'
+    fi
+    recipe=$(debconf-get partman-auto/expert_recipe)
+    debconf-set partman-auto/expert_recipe "farrier :: $first ${recipe#*::}"
     # partman asks before it replaces what lvm and md hold; let go of it first
     vgchange -an >/dev/null 2>&1 || true
     echo "$farrier_disk" >permitted
-    farrier_progress partition "$farrier_disk"
+    echo "${farrier_second:-}" >second
+    farrier_progress partition "$farrier_disk${farrier_second:+ $farrier_second}"
     exit 0
 fi
 farrier_fail partition /var/log/syslog "$farrier_reason"

@@ -8,6 +8,30 @@ cd /tmp/farrier || exit 1
 target=${FARRIER_TARGET:-/target}
 log=${FARRIER_LOG:-/var/log/syslog}
 
+# second_esp DISK: a mirror has an ESP on each disk; the second is made a copy, and is kept one.
+second_esp() {
+    for part in "/sys/block/${1#/dev/}"/*/partition; do
+        node=${part%/partition}
+        node=/dev/${node##*/}
+        case $(blkid -p -o value -s PART_ENTRY_TYPE "$node" 2>/dev/null) in
+            c12a7328-*) break ;;
+        esac
+        node=
+    done
+    [ -n "$node" ] || { echo "$1 has no EFI system partition" && return 1; }
+    mkdir -p "$target/boot/efi2"
+    echo "UUID=$(blkid -p -o value -s UUID "$node") /boot/efi2 vfat umask=0077,nofail 0 1" >>"$target/etc/fstab"
+    sed -i 's,\( /boot/efi *vfat *umask=0077\) ,\1\,nofail ,' "$target/etc/fstab"
+    mount -t vfat "$node" "$target/boot/efi2"
+    cp -r "$target/boot/efi/EFI" "$target/boot/efi2/"
+    umount "$target/boot/efi2"
+    loader=grubx64.efi
+    [ ! -s "$target/boot/efi/EFI/debian/shimx64.efi" ] || loader=shimx64.efi
+    chroot "$target" efibootmgr --quiet --create --disk "$1" --part "$(cat "$part")" --label debian --loader "\\EFI\\debian\\$loader"
+    echo 'DPkg::Post-Invoke { "! mountpoint -q /boot/efi2 || ! mountpoint -q /boot/efi || cp -ru /boot/efi/EFI /boot/efi2/"; };' \
+        >"$target/etc/apt/apt.conf.d/80farrier-second-esp"
+}
+
 finish() {
     set -e
     farrier_progress configure
@@ -21,13 +45,33 @@ finish() {
         chmod 0600 "$target/root/.ssh/authorized_keys"
     fi
 
-    # The interface in use now, by the name the kernel has for it, which the installed system shares.
-    interface=$(ip route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
-    [ -n "$interface" ] || interface=$(ip -o link show up 2>/dev/null | sed -n 's/^[0-9]*: \([^:@ ]*\).*/\1/p' | grep -v '^lo$' | head -n 1)
-    if [ "$STATIC" = true ] && [ -n "$interface" ]; then
+    sh ./users.sh "$target"
+
+    if [ "$NETWORK" = own ]; then
         farrier_get interfaces interfaces
-        sed "s/INTERFACE/$interface/g" interfaces >"$target/etc/network/interfaces"
+        # The installed system has the kernel's names for interfaces that this one has.
+        for link in "${FARRIER_SYS:-/sys}"/class/net/*; do
+            mac=$(cat "$link/address" 2>/dev/null || true)
+            [ -z "$mac" ] || sed -i "s/NIC-$mac/${link##*/}/g" interfaces
+        done
+        if grep -o 'NIC-[0-9a-f:]*' interfaces; then
+            echo "no interface of this machine has that address"
+            return 1
+        fi
+        cp interfaces "$target/etc/network/interfaces"
         cp /etc/resolv.conf "$target/etc/resolv.conf"
+    fi
+    if [ "$IPV6" = off ]; then
+        # No address is taken from router advertisements.
+        mkdir -p "$target/etc/sysctl.d"
+        echo 'net.ipv6.conf.*.accept_ra = 0' >"$target/etc/sysctl.d/60-farrier-ipv6.conf"
+    fi
+
+    sh ./repositories.sh "$target"
+
+    second=$(cat second 2>/dev/null || true)
+    if [ -n "$second" ] && [ -d /sys/firmware/efi ]; then
+        second_esp "$second"
     fi
 
     if [ -n "$SECURITY" ]; then

@@ -1,6 +1,8 @@
 //! What makes a file that arrived an artefact: its digest, compared with all that is known of it.
 
 use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use super::disk::{self, Measure};
 use super::errand::{Arrival, Errand};
@@ -9,6 +11,7 @@ use super::fetch::blocking;
 use super::progress::{Step, tell};
 use super::record::{Record, source_line};
 use crate::model::{ArtefactSource, Timestamp};
+use crate::render::cpio;
 
 impl Errand<'_> {
     /// Measures a file, compares it with what is declared or was seen before, and moves it to its
@@ -44,20 +47,65 @@ impl Errand<'_> {
             let _ = fs::remove_file(&at);
             return Err(error);
         }
+        let inside = self.distro.way.inside.get(&name).cloned();
+        let sha256 = measure.sha256.clone();
+        let (at, measure) = match &inside {
+            Some(path) => self.wrap(&name, at, path, measure.size).await?,
+            None => (at, measure),
+        };
         let to = self
             .shelf
             .file(&self.distro.name, &name, &measure.digest.short());
         disk::settle(&at, &to)?;
         Ok(Record {
             digest: measure.digest,
-            sha256: measure.sha256,
+            sha256,
             size: measure.size,
+            inside,
             source: line,
             origin,
             pinned: vouched || declared.is_some(),
             fetched: Timestamp::now(),
             version,
         })
+    }
+
+    /// Makes a file an archive that a kernel unpacks on top of its RAM disk. What it is made of was
+    /// checked before.
+    async fn wrap(
+        &self,
+        name: &str,
+        from: PathBuf,
+        path: &str,
+        size: u64,
+    ) -> Result<(PathBuf, Measure), ArtefactError> {
+        let to = self.work.join(format!("{name}.cpio"));
+        if size > cpio::LARGEST {
+            let error =
+                io::Error::other("an archive for a RAM disk holds files of less than 4 GiB");
+            return Err(ArtefactError::file("pack", &from)(error));
+        }
+        let (head, tail) = (cpio::head(path, size), cpio::tail(size));
+        let (report, label, target) = (self.report.clone(), name.to_string(), to.clone());
+        let measure = blocking(move |go_on| {
+            let packed = || -> io::Result<()> {
+                let mut out = fs::File::create(&target)?;
+                out.write_all(&head)?;
+                io::copy(&mut fs::File::open(&from)?, &mut out)?;
+                out.write_all(&tail)?;
+                out.sync_all()
+            };
+            packed().map_err(ArtefactError::file("pack", &from))?;
+            let total = fs::metadata(&target).ok().map(|m| m.len());
+            let measure = disk::measure(&target, &mut |done| {
+                tell(&report, &label, Step::Checking, done, total);
+                go_on()
+            })?;
+            fs::remove_file(&from).map_err(ArtefactError::file("remove", &from))?;
+            Ok(measure)
+        })
+        .await?;
+        Ok((to, measure))
     }
 
     fn believe(

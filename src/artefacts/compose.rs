@@ -103,6 +103,7 @@ mod tests {
             kernel_uefi: Some("linux.efi".into()),
             initrds: vec!["initrd.gz".into(), "extra".into()],
             mirror: Some("debian".into()),
+            way: crate::model::DistroWay::default(),
         };
         let expected = r#"kernel = "linux"
 kernel_uefi = "linux.efi"

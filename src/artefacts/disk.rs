@@ -49,6 +49,16 @@ pub(super) fn measure(
     })
 }
 
+/// The first bytes of a file, as many as it has of them; none of one that cannot be read.
+pub(super) fn head(path: &Path, most: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(most);
+    let read = File::open(path).and_then(|f| f.take(most as u64).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => bytes,
+        Err(_) => Vec::new(),
+    }
+}
+
 /// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()

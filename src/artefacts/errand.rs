@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ArtefactError;
 use super::fetch::{Outcome, Renew};
+use super::placeholder;
 use super::progress::Report;
 use super::record::{Record, Set, source_line};
 use super::shelf::Shelf;
@@ -38,6 +39,7 @@ pub(super) struct Errand<'a> {
 
 impl Errand<'_> {
     pub(super) async fn run(&mut self) -> Result<BTreeMap<String, Outcome>, ArtefactError> {
+        placeholder::refuse(self.distro)?;
         let mut outcomes = BTreeMap::new();
         let mut packages: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
         let mut built: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -100,6 +102,9 @@ impl Errand<'_> {
     /// The record of an artefact that need not be fetched.
     fn settled(&self, name: &str, source: &ArtefactSource) -> Option<Record> {
         let record = self.present(name)?;
+        if record.inside.as_ref() != self.distro.way.inside.get(name) {
+            return None;
+        }
         let declared = match source {
             ArtefactSource::Url { sha256, .. } | ArtefactSource::File { sha256, .. } => {
                 sha256.as_deref()

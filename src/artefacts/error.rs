@@ -111,6 +111,17 @@ pub enum ArtefactError {
         /// Seen now.
         found: String,
     },
+    /// The shipped declaration was never filled in.
+    #[error(
+        "the distro `{distro}` is not filled in: boot/{distro}.toml names {examples}, where nothing is; \
+         its comments say which files of which medium they are"
+    )]
+    Placeholder {
+        /// Which distro.
+        distro: String,
+        /// What it names.
+        examples: String,
+    },
     /// No builder has this name.
     #[error("there is no builder `{builder}`; Farrier builds {known}")]
     UnknownBuilder {

@@ -34,7 +34,8 @@ impl Errand<'_> {
         })?;
         let current = self
             .present(name)
-            .filter(|r| r.source == format!("url:{url}"));
+            .filter(|r| r.source == format!("url:{url}"))
+            .filter(|r| r.inside.as_ref() == self.distro.way.inside.get(name));
         let part = self.work.join(format!("{name}.part"));
         let order = Order {
             name,

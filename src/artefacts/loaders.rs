@@ -7,14 +7,19 @@ use std::sync::Arc;
 use super::disk;
 use super::error::ArtefactError;
 use super::record::Record;
-use crate::boot::paths;
+use crate::boot::{image, paths};
 use crate::model::artefact::LOADERS;
-use crate::model::{Artefact, ArtefactRef, ArtefactSource, Digest, Distro};
+use crate::model::view::LoaderView;
+use crate::model::{Artefact, ArtefactRef, ArtefactSource, Digest, Distro, Nature};
 
 /// A loader that Debian ships.
 struct Shipped {
     /// The name it is served under.
     name: &'static str,
+    /// Which program it is.
+    program: &'static str,
+    /// Which machines begin with it.
+    firmware: &'static str,
     /// The Debian package, none if Debian has none.
     package: Option<&'static str>,
     /// Where the package puts it. The first is the path looked for in a fetched package.
@@ -27,21 +32,29 @@ struct Shipped {
 const SHIPPED: [Shipped; 6] = [
     Shipped {
         name: paths::IPXE_BIOS,
+        program: "iPXE",
+        firmware: "BIOS",
         package: Some("ipxe"),
         paths: &["/usr/lib/ipxe/undionly.kpxe"],
     },
     Shipped {
         name: paths::IPXE_UEFI,
+        program: "iPXE",
+        firmware: "UEFI",
         package: Some("ipxe"),
         paths: &["/usr/lib/ipxe/snponly.efi"],
     },
     Shipped {
         name: paths::IPXE_UEFI_FULL,
+        program: "iPXE",
+        firmware: "UEFI, with drivers of its own",
         package: Some("ipxe"),
         paths: &["/boot/ipxe.efi", "/usr/lib/ipxe/ipxe.efi"],
     },
     Shipped {
         name: paths::IPXE_ARM64,
+        program: "iPXE",
+        firmware: "64-bit ARM UEFI",
         package: None,
         paths: &[
             "/usr/lib/ipxe/snponly-arm64.efi",
@@ -51,11 +64,15 @@ const SHIPPED: [Shipped; 6] = [
     },
     Shipped {
         name: paths::SHIM,
+        program: "shim",
+        firmware: "UEFI with Secure Boot, first",
         package: Some("shim-signed"),
         paths: &["/usr/lib/shim/shimx64.efi.signed"],
     },
     Shipped {
         name: paths::GRUB,
+        program: "GRUB",
+        firmware: "UEFI with Secure Boot, second",
         package: Some("grub-efi-amd64-signed"),
         paths: &["/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"],
     },
@@ -69,10 +86,20 @@ const MAX_LOADER: u64 = 32 << 20;
 pub struct LoaderState {
     /// The name it is served under.
     pub name: &'static str,
+    /// `iPXE`, `shim` or `GRUB`.
+    pub program: &'static str,
+    /// Which machines begin with it.
+    pub firmware: &'static str,
     /// Where it comes from: a path of this host's packages, or the package it was fetched from.
     pub origin: Option<String>,
+    /// It is one of this host's packages', not a fetched one.
+    pub of_host: bool,
     /// Its digest, if it is there.
     pub digest: Option<Digest>,
+    /// Bytes, if it is there.
+    pub size: u64,
+    /// What it can do, if it is there.
+    pub nature: Nature,
     /// A Debian package has it, so that it can be fetched.
     pub packaged: bool,
     /// What to do if it is missing, in one sentence.
@@ -118,6 +145,7 @@ pub(super) fn in_memory(name: &str, path: &Path) -> Result<Artefact, ArtefactErr
         path: path.to_path_buf(),
         digest: Digest::of(&bytes),
         size: bytes.len() as u64,
+        nature: image::loader(&bytes),
         bytes: Some(bytes),
     })
 }
@@ -160,19 +188,28 @@ pub(super) fn to_fetch(root: &Path) -> Option<Distro> {
         kernel_uefi: None,
         initrds: Vec::new(),
         mirror: None,
+        way: crate::model::DistroWay::default(),
     })
 }
 
 /// The state of every loader, given what is installed and what was fetched.
-pub(super) fn states(root: &Path, fetched: &BTreeMap<String, Record>) -> Vec<LoaderState> {
+pub(super) fn states(
+    root: &Path,
+    fetched: &BTreeMap<String, (Artefact, Record)>,
+) -> Vec<LoaderState> {
     let state = |shipped: &Shipped| {
-        let fetched = fetched.get(shipped.name);
-        let found = shipped
-            .installed(root)
-            .map(|(artefact, origin)| (artefact.digest, origin))
-            .or_else(|| fetched.map(|r| (r.digest, r.origin.clone())));
+        let installed = shipped.installed(root);
+        let of_host = installed.is_some();
+        let fetched = || {
+            let (artefact, record) = fetched.get(shipped.name)?;
+            Some((artefact.clone(), record.origin.clone()))
+        };
+        let (artefact, origin) = installed.or_else(fetched).unzip();
+        let artefact = artefact.as_ref();
         LoaderState {
             name: shipped.name,
+            program: shipped.program,
+            firmware: shipped.firmware,
             packaged: shipped.package.is_some(),
             fix: match shipped.package {
                 Some(package) => format!(
@@ -183,11 +220,34 @@ pub(super) fn states(root: &Path, fetched: &BTreeMap<String, Record>) -> Vec<Loa
                     shipped.paths[0]
                 ),
             },
-            digest: found.as_ref().map(|(digest, _)| *digest),
-            origin: found.map(|(_, origin)| origin),
+            of_host,
+            digest: artefact.map(|a| a.digest),
+            size: artefact.map_or(0, |a| a.size),
+            nature: artefact.map_or_else(Nature::default, |a| a.nature),
+            origin,
         }
     };
     SHIPPED.iter().map(state).collect()
+}
+
+impl LoaderState {
+    /// For people and JSON.
+    pub(super) fn view(&self) -> LoaderView {
+        let state = match (&self.origin, self.of_host) {
+            (None, _) => "missing",
+            (Some(_), true) => "host",
+            (Some(_), false) => "fetched",
+        };
+        LoaderView {
+            name: self.name.to_string(),
+            program: self.program.to_string(),
+            firmware: self.firmware.to_string(),
+            state: state.to_string(),
+            origin: self.origin.clone(),
+            http: self.nature.http,
+            fix: self.origin.is_none().then(|| self.fix.clone()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -237,5 +297,44 @@ mod tests {
             assert_eq!(state.origin.is_some(), state.name.ends_with("x64.efi"));
             assert!(!state.fix.is_empty());
         }
+    }
+
+    #[test]
+    fn a_loader_is_of_the_host_or_fetched_or_missing() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("usr/lib/ipxe/undionly.kpxe");
+        disk::directory(path.parent().expect("a parent")).expect("made");
+        std::fs::write(&path, "host").expect("written");
+        let of = |fetched: &BTreeMap<String, (Artefact, Record)>| {
+            let states = states(root.path(), fetched);
+            let views = states.iter().map(LoaderState::view);
+            views
+                .map(|v| (v.name.clone(), v))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let none = of(&BTreeMap::new());
+        assert_eq!(none["undionly.kpxe"].state, "host");
+        assert_eq!(none["grubx64.efi"].state, "missing");
+        let fix = none["grubx64.efi"].fix.as_deref().expect("a fix");
+        assert!(fix.contains("farrier distro fetch loaders"), "{fix}");
+        let at = root.path().join("grub");
+        std::fs::write(&at, "GET / HTTP/1.1").expect("written");
+        let artefact = in_memory(paths::GRUB, &at).expect("a loader");
+        let record = Record {
+            digest: artefact.digest,
+            sha256: String::new(),
+            size: artefact.size,
+            source: "deb:grub-efi-amd64-signed".into(),
+            origin: "grub-efi-amd64-signed 1".into(),
+            pinned: true,
+            fetched: crate::model::Timestamp::UNIX_EPOCH,
+            version: None,
+            inside: None,
+        };
+        let one = BTreeMap::from([(paths::GRUB.to_string(), (artefact, record))]);
+        let grub = &of(&one)["grubx64.efi"];
+        assert_eq!((grub.state.as_str(), grub.http), ("fetched", true));
+        assert_eq!(grub.origin.as_deref(), Some("grub-efi-amd64-signed 1"));
+        assert_eq!(grub.fix, None);
     }
 }

@@ -18,6 +18,7 @@ mod fetch;
 mod gather;
 mod loaders;
 pub mod mirror;
+mod placeholder;
 mod progress;
 mod record;
 pub mod relay;

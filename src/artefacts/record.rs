@@ -30,6 +30,10 @@ pub struct Record {
     /// The publisher's own mark of this version (an ETag, a package's SHA-256).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Where in a RAM disk it is unpacked: what is served is an archive of that one file, and
+    /// `sha256` is the file's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
 }
 
 /// All that lies on the shelf for one distro: a kernel and its initrd change together.
@@ -150,6 +154,7 @@ mod tests {
             pinned: false,
             fetched: Timestamp::UNIX_EPOCH,
             version: None,
+            inside: None,
         }
     }
 

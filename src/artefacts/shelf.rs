@@ -16,10 +16,11 @@ use super::error::ArtefactError;
 use super::loaders::{self, LoaderState};
 use super::progress::{Report, Step, tell};
 use super::record::{Record, Set};
+use crate::boot::image;
 use crate::boot::paths::{HttpPath, parse_http};
 use crate::model::artefact::LOADERS;
 use crate::model::view::DistroView;
-use crate::model::{Artefact, ArtefactIndex, ArtefactRef, ArtefactSource, Digest, Distro};
+use crate::model::{Artefact, ArtefactIndex, ArtefactRef, ArtefactSource, Digest, Distro, Nature};
 
 /// Where artefacts are kept. Cheap to make; holds nothing open.
 #[derive(Debug, Clone)]
@@ -135,35 +136,36 @@ impl Shelf {
             .collect()
     }
 
-    /// Whether each network boot loader can be served, from where, and what to do if not.
+    /// Whether each network boot loader can be served, from where, and what to do if not. Reads them.
     pub fn loaders(&self) -> Vec<LoaderState> {
-        let fetched = self.records(LOADERS).unwrap_or_default();
+        let records = self.records(LOADERS).unwrap_or_default();
+        let here = |(name, record): (String, Record)| {
+            let artefact = self.artefact(LOADERS, &name, &record)?;
+            Some((name, (artefact, record)))
+        };
+        let fetched = records.into_iter().filter_map(here).collect();
         loaders::states(&self.host, &fetched)
     }
 
     /// The loaders as if they were a distro: those that a package has, and those that are here. One
-    /// that no package has and nobody put here is not counted as missing.
+    /// that no package has and nobody put here is not counted as missing. Reads them.
     pub fn loaders_view(&self) -> DistroView {
         let states = self.loaders();
-        let here = |s: &&LoaderState| s.origin.is_some();
         let missing: Vec<String> = states
             .iter()
             .filter(|s| s.packaged && s.origin.is_none())
             .map(|s| s.name.to_string())
             .collect();
-        let present = states.iter().filter(here).count();
-        let index = self.index();
+        let present = states.iter().filter(|s| s.origin.is_some()).count();
         DistroView {
             name: LOADERS.to_string(),
             present,
             declared: present + missing.len(),
-            size: states
-                .iter()
-                .filter_map(|s| Some(index.loader(s.name)?.size))
-                .sum(),
+            size: states.iter().map(|s| s.size).sum(),
             profiles: Vec::new(),
             missing,
             unpinned: BTreeMap::new(),
+            loaders: states.iter().map(LoaderState::view).collect(),
         }
     }
 
@@ -227,6 +229,10 @@ impl Shelf {
             return (loader.digest == record.digest).then_some(loader);
         }
         let size = std::fs::metadata(&path).ok()?.len();
+        let nature = Nature {
+            processor: image::processor(&disk::head(&path, image::HEAD)),
+            http: false,
+        };
         (size == record.size).then(|| Artefact {
             id: ArtefactRef {
                 distro: distro.to_string(),
@@ -236,6 +242,7 @@ impl Shelf {
             digest: record.digest,
             size,
             bytes: None,
+            nature,
         })
     }
 

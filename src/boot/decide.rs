@@ -1,8 +1,9 @@
 //! `decide`: the one place that says what a booting machine is told.
 
+use super::fit;
 use crate::model::{
-    Action, BootPlan, Build, Decision, Facts, Firmware, LoaderKind, Machine, Phase, Pinned, System,
-    Timestamp, Why,
+    Action, ArtefactIndex, BootPlan, Build, Content, Decision, Facts, Firmware, Machine, Module,
+    Phase, Pinned, Purpose, System, Timestamp, Why,
 };
 
 /// What is known when a machine asks.
@@ -16,6 +17,8 @@ pub struct Situation<'a> {
     pub pinned: Option<&'a Pinned>,
     /// What the one-shot that would boot pinned.
     pub once_pinned: Option<&'a Pinned>,
+    /// The boot files that are on this server.
+    pub artefacts: &'a ArtefactIndex,
     /// Why nothing may be installed, if the site is frozen.
     pub frozen: Option<&'a str>,
     /// Machines that nobody declared get no answer at all (else an address and their own disk).
@@ -43,11 +46,31 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
             why: Why::Unknown,
         };
     };
+    // It writes nothing: what would make its pool is left out. So it holds while the site is frozen.
+    let runs = |build: &Build, pinned: &Pinned| {
+        pinned.kind.resident() && build.purpose == Purpose::Install && build.phase == Phase::Ready
+    };
     let own_disk = |why: Why| Decision {
         system: Some(system.name.clone()),
         action: Action::LocalDisk,
         why,
     };
+    let resident = s.machine.and_then(|m| m.build.as_ref()).zip(s.pinned);
+    let resident = resident.filter(|(build, pinned)| runs(build, pinned));
+    let once_waits = s.frozen.is_none()
+        && s.machine
+            .and_then(|m| m.once.as_ref())
+            .is_some_and(|once| s.once_pinned.is_some() && may_boot(once, s.now).is_ok());
+    if let (Some((build, pinned)), false) = (resident, once_waits) {
+        return boot(
+            facts,
+            system,
+            build,
+            &without_answers(pinned),
+            s.artefacts,
+            Why::Resident,
+        );
+    }
     if let Some(note) = s.frozen {
         return own_disk(Why::Frozen {
             note: note.to_string(),
@@ -58,7 +81,7 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
         && let Ok(why) = may_boot(once, s.now)
         && let Some(pinned) = s.once_pinned
     {
-        return boot(facts, system, once, pinned, why);
+        return boot(facts, system, once, pinned, s.artefacts, why);
     }
     let Some(build) = machine.and_then(|m| m.build.as_ref()) else {
         return own_disk(
@@ -71,7 +94,7 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
     match may_boot(build, s.now) {
         Err(why) => own_disk(why),
         Ok(why) => match s.pinned {
-            Some(pinned) => boot(facts, system, build, pinned, why),
+            Some(pinned) => boot(facts, system, build, pinned, s.artefacts, why),
             None => own_disk(Why::Broken {
                 problem: "its pinned inputs are missing".to_string(),
             }),
@@ -132,18 +155,45 @@ pub fn may_boot(build: &Build, now: Timestamp) -> Result<Why, Why> {
     }
 }
 
-fn boot(facts: &Facts, system: &System, build: &Build, pinned: &Pinned, why: Why) -> Decision {
+/// What runs once the installation is over: no document of the build is handed to it any more.
+fn without_answers(pinned: &Pinned) -> Pinned {
+    let mut bare = pinned.clone();
+    let is_file = |m: &Module<Content>| matches!(m.content, Content::File(_));
+    bare.way.modules.retain(is_file);
+    bare
+}
+
+fn boot(
+    facts: &Facts,
+    system: &System,
+    build: &Build,
+    pinned: &Pinned,
+    here: &ArtefactIndex,
+    why: Why,
+) -> Decision {
     let firmware = facts.firmware.unwrap_or(Firmware::BIOS);
     let uefi = firmware.is_uefi();
-    let loader = if pinned.secure_boot && uefi {
-        LoaderKind::Grub
-    } else {
-        LoaderKind::Ipxe
+    let loader = match pinned.way.loader(firmware, pinned.secure_boot) {
+        Ok(loader) => loader,
+        Err(problem) => {
+            return Decision {
+                system: Some(system.name.clone()),
+                action: Action::LocalDisk,
+                why: fit::unsupported(firmware, problem),
+            };
+        }
     };
     let kernel = match &pinned.kernel_uefi {
         Some(kernel) if uefi => kernel.clone(),
         _ => pinned.kernel.clone(),
     };
+    if let Some(why) = fit::obstacle(facts, loader, &kernel, pinned, here) {
+        return Decision {
+            system: Some(system.name.clone()),
+            action: Action::LocalDisk,
+            why,
+        };
+    }
     let plan = BootPlan {
         build: build.key.clone(),
         profile: build.profile.clone(),
@@ -151,6 +201,9 @@ fn boot(facts: &Facts, system: &System, build: &Build, pinned: &Pinned, why: Why
         kernel,
         initrds: pinned.initrds.clone(),
         cmdline: pinned.cmdline.clone(),
+        kind: pinned.kind,
+        way: pinned.way.clone(),
+        resident: why == Why::Resident,
     };
     Decision {
         system: Some(system.name.clone()),

@@ -1,6 +1,8 @@
 //! The boot decision, and every name a booting machine can ask for.
 
 pub mod decide;
+pub mod fit;
+pub mod image;
 pub mod paths;
 pub mod token;
 

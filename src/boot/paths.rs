@@ -15,12 +15,16 @@ pub enum HttpPath {
     /// `/autoexec.ipxe`, `/loader/autoexec.ipxe`: the script iPXE looks for next to itself; it
     /// chains to [`HttpPath::Ipxe`] with the machine's own address.
     Autoexec,
+    /// `/grub/grub.cfg`, `/loader/grub.cfg`: the configuration that a GRUB which came by HTTP looks
+    /// for; it goes on to the machine's own.
+    GrubGeneric,
     /// `/grub/grub.cfg-01-52-54-..`: the GRUB configuration of one machine.
     Grub(MacAddr),
     /// `/loader/snponly.efi`: a network boot loader.
     Loader(String),
     /// `/a/DIGEST/DISTRO/NAME`: a kernel, initrd or other boot artefact. The digest's first twelve
-    /// digits make the URL immutable.
+    /// digits make the URL immutable. What follows the name is for kernels that read their own place
+    /// out of their URL, and means nothing here.
     Artefact {
         /// Which.
         id: ArtefactRef,
@@ -38,7 +42,7 @@ pub enum HttpPath {
     Report {
         /// The report token.
         token: String,
-        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`.
+        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`, `status`.
         verb: String,
         /// The step, for `progress` and `fail`.
         stage: Option<String>,
@@ -50,6 +54,13 @@ pub enum HttpPath {
         /// `bundle`, `enrol` or `result`.
         verb: String,
     },
+    /// `/mine/NAME`: a document of the build of the machine that asks, for installers that can be
+    /// told no address with a token in it.
+    Mine(String),
+    /// `/52:54:00:12:34:56-install.conf`: what OpenBSD's installer asks for, with its own address.
+    InstallConf(MacAddr),
+    /// `/own/PATH`: what a distro's own boot program asks for, of the machine that asks.
+    Own(String),
     /// `/puppet/TOKEN/report`: what a Puppet server reports of a run. The token is the site's.
     PuppetReport {
         /// The token.
@@ -84,6 +95,16 @@ pub enum TftpName {
         /// First twelve digits of its digest.
         digest: String,
     },
+    /// `b/TOKEN/NAME`: a document that GRUB without http hands to the kernel.
+    Document {
+        /// The read token.
+        token: String,
+        /// Which document.
+        name: String,
+    },
+    /// Any other name, with or without `own/`: what a distro's own boot program asks for, of the
+    /// machine that asks.
+    Own(String),
 }
 
 /// iPXE for BIOS, loaded by the ROM's PXE.
@@ -101,6 +122,12 @@ pub const GRUB: &str = "grubx64.efi";
 
 /// Every loader name that may be advertised.
 pub const LOADERS: [&str; 6] = [IPXE_BIOS, IPXE_UEFI, IPXE_UEFI_FULL, IPXE_ARM64, SHIM, GRUB];
+
+/// What OpenBSD's installer appends to its address.
+const INSTALL_CONF: &str = "-install.conf";
+
+/// Parts that a path may have.
+const DEEPEST: usize = 16;
 
 /// Mints URLs for one server address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +164,29 @@ impl Urls {
     /// A kernel or initrd.
     pub fn artefact(&self, file: &PlannedFile) -> String {
         format!("{}/{}", self.base(), artefact_path(&file.id, &file.digest))
+    }
+
+    /// The same, ending in a path that its reader looks at.
+    pub fn artefact_at(&self, file: &PlannedFile, path: Option<&str>) -> String {
+        match path {
+            Some(path) => format!("{}/{path}", self.artefact(file)),
+            None => self.artefact(file),
+        }
+    }
+
+    /// One document of a build.
+    pub fn document(&self, token: &str, name: &str) -> String {
+        format!("{}/{}", self.base(), document_path(token, name))
+    }
+
+    /// A document of whichever machine asks.
+    pub fn mine(&self, name: &str) -> String {
+        format!("{}/mine/{name}", self.base())
+    }
+
+    /// A file of the boot program of whichever machine asks.
+    pub fn own(&self, path: &str) -> String {
+        format!("{}/{}", self.base(), own_path(path))
     }
 
     /// Where a build's documents are: append `/NAME`.
@@ -198,6 +248,21 @@ pub fn artefact_path(id: &ArtefactRef, digest: &Digest) -> String {
     format!("a/{}/{}/{}", digest.short(), id.distro, id.name)
 }
 
+/// `b/TOKEN/NAME`: the path of a document on HTTP (after a slash) and on TFTP.
+pub fn document_path(token: &str, name: &str) -> String {
+    format!("b/{token}/{name}")
+}
+
+/// `own/PATH`: the path of a file of a distro's own boot program on HTTP (after a slash) and on TFTP.
+pub fn own_path(path: &str) -> String {
+    format!("own/{path}")
+}
+
+/// `/52:54:00:12:34:56-install.conf`, as OpenBSD's installer makes it.
+pub fn install_conf(mac: MacAddr) -> String {
+    format!("/{mac}{INSTALL_CONF}")
+}
+
 /// The TFTP name of a machine's GRUB configuration.
 pub fn tftp_grub(mac: MacAddr) -> String {
     format!("grub/grub.cfg-01-{}", mac.dashed())
@@ -216,15 +281,24 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
         });
     }
     let parts: Vec<&str> = rest.split('/').collect();
-    if !parts.iter().all(|p| plain(p)) {
+    if parts.len() > DEEPEST || !parts.iter().all(|p| plain(p)) {
         return None;
     }
     match parts.as_slice() {
+        ["mine", name] => Some(HttpPath::Mine((*name).into())),
+        ["own", path @ ..] if !path.is_empty() => Some(HttpPath::Own(path.join("/"))),
+        [name] if name.ends_with(INSTALL_CONF) => {
+            let mac = name.strip_suffix(INSTALL_CONF)?;
+            mac.parse().ok().map(HttpPath::InstallConf)
+        }
         ["autoexec.ipxe"] | ["loader", "autoexec.ipxe"] => Some(HttpPath::Autoexec),
         ["ipxe", mac] => mac.parse().ok().map(HttpPath::Ipxe),
+        // Debian's and Ubuntu's GRUB have the prefix `/grub` built in, Red Hat's takes the directory
+        // it was loaded from.
+        ["grub" | "loader", "grub.cfg"] => Some(HttpPath::GrubGeneric),
         ["grub", name] => grub_mac(name).map(HttpPath::Grub),
         ["loader", name] => Some(HttpPath::Loader((*name).into())),
-        ["a", digest, distro, name] => Some(HttpPath::Artefact {
+        ["a", digest, distro, name, ..] => Some(HttpPath::Artefact {
             id: ArtefactRef {
                 distro: (*distro).into(),
                 name: (*name).into(),
@@ -260,7 +334,7 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
 pub fn parse_tftp(name: &str) -> Option<TftpName> {
     let name = name.trim_start_matches(['/']).trim_start_matches("./");
     let parts: Vec<&str> = name.split('/').filter(|p| !p.is_empty()).collect();
-    if !parts.iter().all(|p| plain(p)) {
+    if parts.len() > DEEPEST || !parts.iter().all(|p| plain(p)) {
         return None;
     }
     match parts.as_slice() {
@@ -281,7 +355,13 @@ pub fn parse_tftp(name: &str) -> Option<TftpName> {
             grub_mac(file).map(TftpName::Grub)
         }
         [file] if LOADERS.contains(file) => Some(TftpName::Loader((*file).into())),
-        _ => None,
+        ["b", token, name] => Some(TftpName::Document {
+            token: (*token).into(),
+            name: (*name).into(),
+        }),
+        ["own", path @ ..] if !path.is_empty() => Some(TftpName::Own(path.join("/"))),
+        ["a" | "b" | "own" | "pxelinux.cfg" | "grub", ..] | [] => None,
+        path => Some(TftpName::Own(path.join("/"))),
     }
 }
 
@@ -344,6 +424,33 @@ mod tests {
                 Some(TftpName::Loader(loader.to_string()))
             );
         }
+        let deep = urls.artefact_at(&file, Some("platform/i86pc/kernel/amd64/unix"));
+        assert!(
+            matches!(parse_http(&path(deep)), Some(HttpPath::Artefact { id, .. }) if id == file.id)
+        );
+        assert_eq!(
+            parse_http(&path(urls.mine("answer.toml"))),
+            Some(HttpPath::Mine("answer.toml".into()))
+        );
+        assert_eq!(
+            parse_http(&install_conf(mac)),
+            Some(HttpPath::InstallConf(mac))
+        );
+        let own = "01-52-54-00-00-00-01/boot.cfg";
+        assert_eq!(
+            parse_http(&path(urls.own(own))),
+            Some(HttpPath::Own(own.into()))
+        );
+        for name in [own_path(own), own.to_string(), format!("/{own}")] {
+            assert_eq!(parse_tftp(&name), Some(TftpName::Own(own.into())), "{name}");
+        }
+        assert_eq!(
+            parse_tftp(&document_path("T0", "overlay.cpio")),
+            Some(TftpName::Document {
+                token: "T0".into(),
+                name: "overlay.cpio".into()
+            })
+        );
         let report = parse_http(&path(format!("{}/progress/extract", urls.report("T0"))));
         assert!(matches!(report, Some(HttpPath::Report { stage: Some(s), .. }) if s == "extract"));
         let secure = SecureUrls {
@@ -430,7 +537,7 @@ mod tests {
     fn tricks_are_no_names() {
         for name in [
             "../etc/passwd",
-            "/etc/passwd",
+            "own/../etc/passwd",
             "a\\..\\b",
             "%2e%2e/x",
             "",

@@ -19,7 +19,7 @@ use crate::render::CompiledProfile;
 #[derive(Debug, Args)]
 pub(super) struct Check {}
 
-/// The places of so many references to secrets are looked up; a profile's may be in every system.
+/// The places of so many systems' keys are looked up; a profile's may be in every system.
 const PLACED: usize = 20;
 
 /// What a check found.
@@ -116,7 +116,7 @@ pub(super) fn whole(loaded: &Loaded) -> CheckReport {
                 (&system.name, found)
             })
             .collect();
-        problems.extend(once(found));
+        problems.extend(once(with_places(found, loaded)));
     }
     CheckReport {
         revision: Some(site.revision.short()),
@@ -125,6 +125,27 @@ pub(super) fn whole(loaded: &Loaded) -> CheckReport {
         distros: site.distros.len(),
         problems,
     }
+}
+
+/// The problems with the places of the keys that they are about, of so many systems.
+fn with_places<'a>(
+    found: Vec<(&'a Name, Vec<Diagnostic>)>,
+    loaded: &'a Loaded,
+) -> Vec<(&'a Name, Vec<Diagnostic>)> {
+    let mut left = PLACED;
+    let place = |(name, problems): (&'a Name, Vec<Diagnostic>)| {
+        let about = problems.iter().any(|p| p.about.is_some());
+        let system = loaded.site.system(name).filter(|_| about && left > 0);
+        let problems = match system {
+            Some(system) => {
+                left -= 1;
+                inventory::placed(problems, &loaded.files, &loaded.site, system)
+            }
+            None => problems,
+        };
+        (name, problems)
+    };
+    found.into_iter().map(place).collect()
 }
 
 /// References to secrets that are not set. Without a database nobody knows which are: that is said

@@ -7,8 +7,10 @@ use clap::{Args, Subcommand};
 use super::client::{Pairs, segment};
 use super::printer::Column;
 use super::{Exit, Session, distro_add, offline, progress, time};
+use crate::artefacts::Shelf;
+use crate::inventory;
 use crate::model::command::{FetchLine, FetchProgress};
-use crate::model::view::DistroView;
+use crate::model::view::{DistroView, LoaderView};
 use crate::model::{Code, Refusal};
 
 /// `farrier distro VERB`.
@@ -19,9 +21,16 @@ pub(super) enum DistroCommand {
     Add(distro_add::DistroAdd),
 }
 
-/// List distros and what of them is on this server.
+/// List distros and what of them is on this server, and the network boot loaders.
+///
+/// Of each loader it says where it comes from: this host's packages, a fetched package, or what to do
+/// if it is missing. In JSON and names, `loaders` is the last of the list.
 #[derive(Debug, Args)]
-pub(super) struct DistroLs {}
+pub(super) struct DistroLs {
+    /// Distros; `loaders` for the network boot loaders
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
 
 /// Fetch what is missing, check its digests, keep it.
 ///
@@ -31,7 +40,7 @@ pub(super) struct DistroFetch {
     /// Distros
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// All distros of which something is missing
+    /// All distros of which something is missing, and the loaders if one is
     #[arg(long, conflicts_with = "names")]
     all: bool,
     /// Also look for newer versions, and build again what Farrier builds
@@ -47,29 +56,67 @@ pub(super) const COLUMNS: &[Column<DistroView>] = &[
     Column::new("MISSING", |d| d.missing.join(",")),
 ];
 
+const LOADER_COLUMNS: &[Column<LoaderView>] = &[
+    Column::new("LOADER", |l| l.name.clone()),
+    Column::new("PROGRAM", |l| l.program.clone()),
+    Column::new("FOR", |l| l.firmware.clone()),
+    Column::new("STATE", |l| l.state.clone()),
+    Column::wide("HTTP", |l| if l.http { "yes" } else { "" }.to_string()),
+    Column::new("FROM", |l| l.origin.clone().unwrap_or_default()),
+    Column::new("FIX", |l| l.fix.clone().unwrap_or_default()),
+];
+
 impl DistroCommand {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         match self {
-            DistroCommand::Ls(_) => {
-                let distros = all(session).await?;
-                session.printer.list(
-                    &distros,
-                    COLUMNS,
-                    |d| d.name.clone(),
-                    "no distro is declared; farrier distro add NAME",
-                );
-                if let Some(lacking) = distros.iter().find(|d| !d.missing.is_empty()) {
-                    session
-                        .printer
-                        .talk(&format!("farrier distro fetch {}", lacking.name));
-                }
-                Ok(Exit::Done)
-            }
+            DistroCommand::Ls(verb) => verb.run(session).await,
             DistroCommand::Fetch(verb) => verb.run(session).await,
             DistroCommand::Add(verb) => verb.run(session).await,
         }
     }
+}
+
+impl DistroLs {
+    async fn run(self, session: &Session) -> Result<Exit, Refusal> {
+        let mut distros = all(session).await?;
+        if !self.names.is_empty() {
+            distros = chosen(&self.names, distros)?;
+        }
+        let lacking = distros.iter().find(|d| !d.missing.is_empty());
+        let fix = lacking.map(|d| format!("farrier distro fetch {}", d.name));
+        let loaders: Vec<LoaderView> = distros.iter().flat_map(|d| d.loaders.clone()).collect();
+        if !session.printer.is_json() && !session.printer.is_name() {
+            // they have a table of their own
+            distros.retain(|d| d.loaders.is_empty());
+        }
+        let printer = &session.printer;
+        if !distros.is_empty() || loaders.is_empty() {
+            let nothing = "no distro is declared; farrier distro add NAME";
+            printer.list(&distros, COLUMNS, |d| d.name.clone(), nothing);
+        }
+        if !printer.is_json() && !printer.is_name() && !loaders.is_empty() {
+            if !distros.is_empty() {
+                printer.line("");
+            }
+            printer.list(&loaders, LOADER_COLUMNS, |l| l.name.clone(), "");
+        }
+        if let Some(fix) = fix {
+            printer.talk(&fix);
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Those that are named.
+fn chosen(names: &[String], all: Vec<DistroView>) -> Result<Vec<DistroView>, Refusal> {
+    if let Some(unknown) = names.iter().find(|n| !all.iter().any(|d| d.name == **n)) {
+        let near = inventory::suggest(unknown, all.iter().map(|d| d.name.as_str()));
+        let near: Vec<String> = near.map(str::to_string).into_iter().collect();
+        return Err(Refusal::not_found("distro", unknown, &near).help_if_none("farrier distro ls"));
+    }
+    let named = |d: &DistroView| names.contains(&d.name);
+    Ok(all.into_iter().filter(named).collect())
 }
 
 impl DistroFetch {
@@ -137,13 +184,15 @@ pub(super) fn say_unpinned(session: &Session, view: &DistroView) {
     }
 }
 
-/// All distros: of the server, or as the files and the state directory say.
+/// All distros, and the loaders last: of the server, or as the files and the state directory say.
 async fn all(session: &Session) -> Result<Vec<DistroView>, Refusal> {
     if session.has_server().await {
         return session.client.get("/v1/distros", &Pairs::new()).await;
     }
     let site = offline::load(&session.place)?.site;
-    Ok(offline::distros(&site, &session.place))
+    let mut views = offline::distros(&site, &session.place);
+    views.push(Shelf::open(&session.place.state).loaders_view());
+    Ok(views)
 }
 
 /// Fetches what one distro lacks, or `renew`s all of it.

@@ -8,7 +8,7 @@ use super::{Exit, Session, offline};
 use crate::artefacts::compose;
 use crate::inventory::{Change, EditLock};
 use crate::model::command::ReloadReport;
-use crate::model::{ArtefactSource, Code, Diagnostic, Distro, Name, Refusal};
+use crate::model::{ArtefactSource, Code, Diagnostic, Distro, DistroWay, Name, Refusal};
 
 /// Declare a distro: writes boot/NAME.toml.
 ///
@@ -130,6 +130,7 @@ impl DistroAdd {
             kernel_uefi,
             initrds,
             mirror: self.mirror.clone(),
+            way: DistroWay::default(),
         }))
     }
 }

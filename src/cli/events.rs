@@ -38,8 +38,21 @@ pub(super) const COLUMNS: &[Column<EventView>] = &[
     }),
     Column::new("PHASE", |e| e.phase.to_string()),
     Column::new("EVENT", |e| e.kind.clone()),
-    Column::new("DETAIL", |e| e.detail.clone()),
+    Column::new("DETAIL", sentence),
 ];
+
+/// What happened, and how long the step took that was over with it.
+pub(super) fn sentence(event: &EventView) -> String {
+    match &event.ended {
+        Some(ended) => format!(
+            "{} ({} took {})",
+            event.detail,
+            ended.stage,
+            time::fine(ended.milliseconds)
+        ),
+        None => event.detail.clone(),
+    }
+}
 
 impl Events {
     /// Runs it.
@@ -105,7 +118,7 @@ pub(super) fn print(session: &Session, event: &EventView) {
                 time::clock(event.time),
                 event.system,
                 event.kind,
-                event.detail
+                sentence(event)
             )
             .trim_end(),
         );

@@ -33,6 +33,7 @@ pub(super) fn sentence(refusal: &Refusal, colour: bool) -> String {
             message: refusal.message.clone(),
             spans: refusal.spans.clone(),
             help: refusal.help.clone(),
+            about: None,
         };
         return inventory::report(&[problem], colour);
     }

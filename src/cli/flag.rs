@@ -151,11 +151,27 @@ fn destroys(m: &FlagOutcome) -> String {
         [] => "only if blank".to_string(),
         list => format!("if it holds {}", list.join(" or ")),
     };
-    format!("{}, {holding}", rule(&m.disk))
+    format!("{}, {holding}", disks(&m.disk, m.second.as_ref()))
+}
+
+/// The disks that would be written, in words.
+pub(super) fn disks(first: &DiskRule, second: Option<&DiskRule>) -> String {
+    let any = DiskRule::default();
+    match second {
+        None => rule(first),
+        Some(second) if *first == any && *second == any => "both its disks".to_string(),
+        Some(second) => {
+            let named = |disk: &DiskRule| match *disk == any {
+                true => "its other disk".to_string(),
+                false => rule(disk),
+            };
+            format!("{} and {}", named(first), named(second))
+        }
+    }
 }
 
 /// A disk rule in words.
-pub(super) fn rule(disk: &DiskRule) -> String {
+fn rule(disk: &DiskRule) -> String {
     let mut words = Vec::new();
     let mut add = |what: &str, value: Option<String>| {
         if let Some(value) = value {

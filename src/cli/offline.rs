@@ -231,10 +231,9 @@ pub(super) fn render(
             system: system.name.clone(),
             epoch: ground.epoch,
         },
-        profile: &profile.name,
+        profile,
         cmdline: &rendered.cmdline,
         secure_boot: system.secure_boot,
-        allowed: profile.attempts,
     };
     let index = Shelf::open(&place.state).index();
     let bootable = Bootable::of_distro(&index, distro, next);
@@ -326,6 +325,7 @@ pub(super) fn ground(
         firmware,
         epoch: 1,
         artefacts: std::collections::BTreeMap::new(),
+        networks: Ground::networks(site, system),
     }
 }
 
@@ -342,7 +342,8 @@ pub(super) async fn secrets(place: &Place) -> Result<Option<BTreeSet<SecretName>
         .map_err(|e| Refusal::failed(chain(&e)))
 }
 
-/// The distros of a site, and what of them is in the state directory.
+/// The distros of a site, and what of them is in the state directory; the network boot loaders are
+/// not among them.
 pub(super) fn distros(site: &Site, place: &Place) -> Vec<DistroView> {
     let shelf = Shelf::open(&place.state);
     let index = shelf.index();
@@ -363,6 +364,7 @@ pub(super) fn distros(site: &Site, place: &Place) -> Vec<DistroView> {
                 .sum(),
             profiles: users.map(|p| p.name.to_string()).collect(),
             unpinned: shelf.unpinned(distro),
+            loaders: Vec::new(),
             missing,
         }
     };

@@ -5,6 +5,7 @@ use clap::Args;
 use super::client::{Pairs, segment};
 use super::selection::expand;
 use super::{Exit, Session, offline, show, time, unified, why};
+use crate::inventory;
 use crate::model::command::{DocumentView, RenderView};
 use crate::model::{Code, Firmware, Name, Refusal, Selection, Timestamp};
 
@@ -157,7 +158,12 @@ impl Render {
         let system = offline::find(&loaded.site, system)?;
         let firmware = self.arch.map(Firmware::from_code);
         let profile = self.profile.as_ref();
-        offline::render(&session.place, &loaded.site, system, profile, firmware)
+        let rendered = offline::render(&session.place, &loaded.site, system, profile, firmware);
+        rendered.map_err(|mut refusal| {
+            let (files, site) = (&loaded.files, &loaded.site);
+            refusal.problems = inventory::placed(refusal.problems, files, site, system);
+            refusal
+        })
     }
 
     /// Keeps only the document that was asked for.

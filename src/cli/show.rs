@@ -5,7 +5,7 @@ use clap::Args;
 use super::client::{Pairs, pairs, segment};
 use super::printer::Column;
 use super::selection::SelectArguments;
-use super::{Exit, Session, flag, time};
+use super::{Exit, Session, events, flag, time};
 use crate::model::view::{EventView, OriginView, ShowView, SystemView};
 use crate::model::{Code, Refusal, Selection, Timestamp};
 
@@ -156,7 +156,7 @@ fn text(view: &ShowView, phase: &str, now: Timestamp) -> String {
         line("ip", ip.to_string());
     }
     line("tags", system.tags.join(", "));
-    line("disk", flag::rule(&view.disk));
+    line("disk", flag::disks(&view.disk, view.second.as_ref()));
     if system.protected {
         line("protected", "yes".to_string());
     }
@@ -200,7 +200,7 @@ pub(super) fn event_line(event: &EventView) -> String {
         time::stamp(event.time),
         event.phase.word(),
         event.kind,
-        event.detail
+        events::sentence(event)
     )
 }
 

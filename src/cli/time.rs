@@ -71,6 +71,14 @@ pub(super) fn human(span: Duration) -> String {
     }
 }
 
+/// `4.2s`, `4m12s`: short spans with tenths.
+pub(super) fn fine(milliseconds: u64) -> String {
+    match milliseconds {
+        0..60_000 => format!("{:.1}s", milliseconds as f64 / 1000.0),
+        _ => human(Duration::from_millis(milliseconds)),
+    }
+}
+
 /// From `earlier` to `later`, nothing if the clock went backwards.
 pub(super) fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
@@ -144,6 +152,9 @@ mod tests {
         ] {
             assert_eq!(human(Duration::from_secs(seconds)), text);
         }
+        assert_eq!(fine(0), "0.0s");
+        assert_eq!(fine(4_249), "4.2s");
+        assert_eq!(fine(61_500), "1m01s");
     }
 
     #[test]

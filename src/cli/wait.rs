@@ -308,6 +308,7 @@ mod tests {
         let mut goal = Goal::new(vec![Phase::Installing]);
         goal.stand(&[at("web01", Phase::Booting)]);
         goal.pass(&EventView {
+            ended: None,
             number: 1,
             time: crate::model::Timestamp::UNIX_EPOCH,
             system: "web01".to_string(),

@@ -184,6 +184,23 @@ fn text(view: &WhyView, name: &str) -> String {
             out.push_str(&show::event_line(event));
         }
     }
+    if !view.stages.is_empty() {
+        out.push_str("steps\n");
+        for stage in &view.stages {
+            let took = stage
+                .milliseconds
+                .map_or_else(|| "under way".to_string(), time::fine);
+            let usual = stage
+                .usual_milliseconds
+                .map(|ms| format!("  usually {}", time::fine(ms)))
+                .unwrap_or_default();
+            out.push_str(&format!(
+                "  {}  {:<16} {took:<9}{usual}\n",
+                time::stamp(stage.began),
+                stage.stage
+            ));
+        }
+    }
     if let Some(expected) = &view.expected {
         out.push_str(&format!("expected\n  {expected}\n"));
     }

@@ -1,12 +1,13 @@
 //! What each boot loader would be sent: the scripts that `farrier render` prints.
 
+use super::way::way;
 use crate::boot::paths::Urls;
 use crate::loader::grub::Via;
 use crate::loader::{Script, grub, ipxe, pxelinux};
 use crate::model::command::DocumentView;
 use crate::model::{
     Action, ArtefactIndex, ArtefactRef, BootPlan, Build, BuildKey, Decision, Distro, Firmware,
-    LoaderKind, MacAddr, Name, Pinned, PlannedFile, Why,
+    LoaderKind, MacAddr, Name, Pinned, PlannedFile, Profile, ProfileKind, Way, Why,
 };
 
 /// Everything a boot script says.
@@ -21,6 +22,8 @@ pub(crate) struct Bootable {
     pub(crate) secure_boot: bool,
     /// Boots that are allowed.
     pub(crate) allowed: u32,
+    pub(crate) kind: ProfileKind,
+    pub(crate) way: Way,
 }
 
 impl Bootable {
@@ -35,6 +38,8 @@ impl Bootable {
             cmdline: pinned.cmdline.clone(),
             secure_boot: pinned.secure_boot,
             allowed: build.attempts_allowed,
+            kind: pinned.kind,
+            way: pinned.way.clone(),
         }
     }
 
@@ -45,12 +50,12 @@ impl Bootable {
         distro: &Distro,
         next: Next<'_>,
     ) -> Option<Bootable> {
-        let planned = |name: &String| {
+        let planned = |name: &str| {
             let here = index.get(&distro.name, name)?;
             Some(PlannedFile {
                 id: ArtefactRef {
                     distro: distro.name.to_string(),
-                    name: name.clone(),
+                    name: name.to_string(),
                 },
                 digest: here.digest,
                 size: here.size,
@@ -58,16 +63,22 @@ impl Bootable {
         };
         Some(Bootable {
             build: next.build,
-            profile: next.profile.clone(),
+            profile: next.profile.name.clone(),
             kernel: planned(&distro.kernel)?,
             kernel_uefi: match &distro.kernel_uefi {
                 Some(name) => Some(planned(name)?),
                 None => None,
             },
-            initrds: distro.initrds.iter().map(planned).collect::<Option<_>>()?,
+            initrds: distro
+                .initrds
+                .iter()
+                .map(|name| planned(name))
+                .collect::<Option<_>>()?,
             cmdline: next.cmdline.to_string(),
             secure_boot: next.secure_boot,
-            allowed: next.allowed,
+            allowed: next.profile.attempts,
+            kind: next.profile.kind,
+            way: way(distro, next.profile, |name| planned(name).ok_or(())).ok()?,
         })
     }
 
@@ -79,7 +90,11 @@ impl Bootable {
         mac: MacAddr,
         firmware: Option<Firmware>,
     ) -> Vec<DocumentView> {
-        let bios = self.decision(firmware.unwrap_or(Firmware::BIOS));
+        let usual = match self.way.loader(Firmware::BIOS, self.secure_boot) {
+            Ok(LoaderKind::Ipxe) => Firmware::BIOS,
+            _ => Firmware::UEFI,
+        };
+        let bios = self.decision(firmware.unwrap_or(usual));
         let uefi = firmware.unwrap_or(Firmware::UEFI);
         let via = if uefi.http { Via::Http } else { Via::Tftp };
         let scripts: [(&str, Script); 3] = [
@@ -100,16 +115,26 @@ impl Bootable {
     fn decision(&self, firmware: Firmware) -> Decision {
         let uefi = firmware.is_uefi();
         let kernel = self.kernel_uefi.as_ref().filter(|_| uefi);
+        let loader = match self.way.loader(firmware, self.secure_boot) {
+            Ok(loader) => loader,
+            Err(problem) => {
+                return Decision {
+                    system: Some(self.build.system.clone()),
+                    action: Action::LocalDisk,
+                    why: crate::boot::fit::unsupported(firmware, problem),
+                };
+            }
+        };
         let plan = BootPlan {
             build: self.build.clone(),
             profile: self.profile.clone(),
-            loader: match self.secure_boot && uefi {
-                true => LoaderKind::Grub,
-                false => LoaderKind::Ipxe,
-            },
+            loader,
             kernel: kernel.unwrap_or(&self.kernel).clone(),
             initrds: self.initrds.clone(),
             cmdline: self.cmdline.clone(),
+            kind: self.kind,
+            way: self.way.clone(),
+            resident: false,
         };
         Decision {
             system: Some(self.build.system.clone()),
@@ -127,10 +152,9 @@ impl Bootable {
 #[derive(Debug)]
 pub(crate) struct Next<'a> {
     pub(crate) build: BuildKey,
-    pub(crate) profile: &'a Name,
+    pub(crate) profile: &'a Profile,
     pub(crate) cmdline: &'a str,
     pub(crate) secure_boot: bool,
-    pub(crate) allowed: u32,
 }
 
 /// Why there are no scripts among the documents.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::Control;
 use super::pin::distro_of;
 use crate::inventory::{self, FileSet};
-use crate::model::{Name, Profile, SecretName, Site, System};
+use crate::model::{Diagnostic, Name, Profile, SecretName, Site, System};
 use crate::render::CompiledProfile;
 
 /// Beyond so many systems of one profile, the others are rendered after the site is in force, so
@@ -36,6 +36,7 @@ pub(super) fn mark_broken(
     let known = known_profiles(site, before);
     let mut left = still_pending(site, before, &known, pending);
     let mut broken: Vec<(Name, String)> = Vec::new();
+    let mut places = PLACED;
     for (name, mut systems) in to_render(site, before, &known) {
         let Some(profile) = site.profiles.get(name) else {
             continue;
@@ -52,7 +53,8 @@ pub(super) fn mark_broken(
         }
         let later = systems.split_off(systems.len().min(RENDERED_PER_PROFILE));
         left.extend(later.iter().map(|s| s.name.clone()));
-        broken.extend(of_profile(control, site, profile, &systems));
+        let found = of_profile(control, site, profile, &systems);
+        broken.extend(told(found, files, site, &mut places));
     }
     for name in &control.unreadable {
         let problem = "its latest build in the database cannot be read, so that its number and its tokens \
@@ -61,6 +63,28 @@ pub(super) fn mark_broken(
     }
     mark_all(site, broken);
     left
+}
+
+/// Problems as sentences, each with the place of the key that it is about while places may be looked up.
+fn told(
+    found: Vec<(Name, Diagnostic)>,
+    files: &FileSet,
+    site: &Site,
+    places: &mut usize,
+) -> Vec<(Name, String)> {
+    let say = |(name, problem): (Name, Diagnostic)| {
+        let system = site.systems.get(&name).filter(|_| *places > 0);
+        let problem = match (system, &problem.about) {
+            (Some(system), Some(_)) => {
+                *places -= 1;
+                let placed = inventory::placed(vec![problem.clone()], files, site, system);
+                placed.into_iter().next().unwrap_or(problem)
+            }
+            _ => problem,
+        };
+        (name, problem.to_string())
+    };
+    found.into_iter().map(say).collect()
 }
 
 fn mark_all(site: &mut Site, broken: Vec<(Name, String)>) {
@@ -159,7 +183,7 @@ impl Control {
         for system in names.iter().filter_map(|n| site.systems.get(n)) {
             by_profile.entry(&system.profile).or_default().push(system);
         }
-        let broken: Vec<(Name, String)> = tokio::task::block_in_place(|| {
+        let found: Vec<(Name, Diagnostic)> = tokio::task::block_in_place(|| {
             let profiles = by_profile.iter();
             let of = profiles.filter_map(|(name, systems)| {
                 let profile = site.profiles.get(*name)?;
@@ -168,10 +192,11 @@ impl Control {
             of.flatten().collect()
         });
         // While this is held no other revision comes into force.
-        let _turn = self.files.loaded.lock().await;
+        let turn = self.files.loaded.lock().await;
         if self.site().revision != site.revision {
             return true;
         }
+        let broken = told(found, &turn.files, &site, &mut PLACED.clone());
         if !broken.is_empty() {
             let mut marked = (*site).clone();
             mark_all(&mut marked, broken);
@@ -189,8 +214,9 @@ fn of_profile(
     site: &Site,
     profile: &Profile,
     systems: &[&Arc<System>],
-) -> Vec<(Name, String)> {
-    let all = |problem: String| {
+) -> Vec<(Name, Diagnostic)> {
+    let nothing = || Diagnostic::error("it does not render");
+    let all = |problem: Diagnostic| {
         systems
             .iter()
             .map(|s| (s.name.clone(), problem.clone()))
@@ -198,12 +224,12 @@ fn of_profile(
     };
     let distro = match distro_of(site, profile) {
         Ok(distro) => distro,
-        Err(refusal) => return all(refusal.message),
+        Err(refusal) => return all(Diagnostic::error(refusal.message)),
     };
     let compiled = match CompiledProfile::new(profile) {
         Ok(compiled) => compiled,
         Err(problems) => {
-            return all(problems.first().map_or_else(String::new, |p| p.to_string()));
+            return all(problems.into_iter().next().unwrap_or_else(nothing));
         }
     };
     let index = control.artefacts();
@@ -212,9 +238,7 @@ fn of_profile(
         .filter_map(|system| {
             let place = control.place(site, system, distro, &index, 1);
             let problems = compiled.render(system, distro, &place).err()?;
-            let first = problems
-                .first()
-                .map_or_else(|| "it does not render".into(), |p| p.to_string());
+            let first = problems.into_iter().next().unwrap_or_else(nothing);
             Some((system.name.clone(), first))
         })
         .collect()

@@ -14,13 +14,15 @@ use crate::model::view::DistroView;
 use crate::model::{BuildKey, Digest, Distro, Machine, Name, Pinned, Refusal};
 
 impl Control {
-    /// Every declared distro and what of it is on this server.
-    pub fn distros(&self) -> Vec<DistroView> {
-        self.site()
-            .distros
-            .values()
-            .map(|d| self.distro_view(d))
-            .collect()
+    /// Every declared distro and what of it is on this server; the network boot loaders last.
+    pub async fn distros(&self) -> Vec<DistroView> {
+        let site = self.site();
+        let mut views: Vec<DistroView> =
+            site.distros.values().map(|d| self.distro_view(d)).collect();
+        let shelf = self.shelf.clone();
+        let loaders = tokio::task::spawn_blocking(move || shelf.loaders_view()).await;
+        views.extend(loaders);
+        views
     }
 
     fn distro_view(&self, distro: &Distro) -> DistroView {
@@ -47,6 +49,7 @@ impl Control {
             profiles,
             missing,
             unpinned: self.shelf.unpinned(distro),
+            loaders: Vec::new(),
         }
     }
 
@@ -112,7 +115,8 @@ impl Control {
     }
 }
 
-/// Which versions of artefacts the builds under way pinned, from what is known of the machines.
+/// Which versions of artefacts the builds under way pinned, and what runs from here at every boot,
+/// from what is known of the machines.
 pub fn in_use<'a>(
     machines: impl IntoIterator<Item = &'a Machine>,
     pinned: impl Fn(&BuildKey) -> Option<&'a Pinned>,
@@ -121,9 +125,9 @@ pub fn in_use<'a>(
         .into_iter()
         .flat_map(|m| [&m.build, &m.once])
         .flatten()
-        .filter(|b| b.phase.is_active())
-        .filter_map(|b| pinned(&b.key))
-        .flat_map(Pinned::files)
+        .filter_map(|b| Some((b, pinned(&b.key)?)))
+        .filter(|(b, p)| b.phase.is_active() || p.kind.resident())
+        .flat_map(|(_, p)| p.files())
         .map(|f| f.digest)
         .collect()
 }

@@ -114,6 +114,7 @@ impl Control {
                 .clone()
                 .or_else(|| profile.map(|p| p.disk.clone()))
                 .unwrap_or_default(),
+            second: profile.and_then(|p| crate::render::second_disk(system, p)),
             may_destroy: profile.map_or_else(Vec::new, |p| p.may_destroy.clone()),
             wipe: system.wipe,
             protected: system.protected,

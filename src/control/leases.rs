@@ -10,7 +10,7 @@ use super::writer::Command;
 use super::{Control, TellError};
 use crate::dhcp::LeaseTable;
 use crate::dhcp::allocate::Reserved;
-use crate::model::{Lease, MacAddr, Timestamp};
+use crate::model::{Diagnostic, Lease, MacAddr, Site, Timestamp};
 
 /// The desk.
 #[derive(Debug, Default)]
@@ -39,6 +39,11 @@ impl Desk {
             .find(|ip| table.holder(*ip, now) == Some(mac))
     }
 
+    /// Which address this interface had last, however long ago.
+    pub fn last_of(&self, mac: MacAddr) -> Option<Ipv4Addr> {
+        self.table().addresses(mac).first().copied()
+    }
+
     /// Every lease.
     pub fn all(&self) -> Vec<Lease> {
         self.table().leases().cloned().collect()
@@ -56,6 +61,41 @@ impl Desk {
 }
 
 impl Control {
+    /// A warning for each reservation that is new, of an address that another machine has by lease.
+    pub(super) fn leased_elsewhere(&self, before: &Site, now: &Site) -> Vec<Diagnostic> {
+        let time = self.clock();
+        let table = self.leases.table();
+        let owner = |site: &Site, ip: Ipv4Addr| {
+            let system = site.by_ip.get(&ip)?;
+            let interface = system.interfaces.iter().find(|i| i.ip == Some(ip))?;
+            Some((system.name.clone(), interface.mac))
+        };
+        let mut found: Vec<(Ipv4Addr, Diagnostic)> = table
+            .leases()
+            .filter_map(|lease| {
+                let (name, mac) = owner(now, lease.ip)?;
+                let old = owner(before, lease.ip).map(|(_, mac)| mac);
+                let holder = table.holder(lease.ip, time)?;
+                if holder == mac || old == Some(mac) {
+                    return None;
+                }
+                let ip = lease.ip;
+                let who = match now.by_mac.get(&holder) {
+                    Some(system) => format!("`{}` ({holder})", system.name),
+                    None => holder.to_string(),
+                };
+                let warning = Diagnostic::warning(format!(
+                    "{ip} is leased to {who} until {:.0}: `{name}` is given an address of the pool \
+                     until then, or until that machine restarts",
+                    lease.expires
+                ));
+                Some((ip, warning.help("farrier lease ls")))
+            })
+            .collect();
+        found.sort_by_key(|(ip, _)| *ip);
+        found.into_iter().map(|(_, warning)| warning).collect()
+    }
+
     /// Makes leases durable, in one group with whatever else waits. No lease may be acknowledged
     /// before this said `Ok`. Never waits itself: if the writer is too far behind, the answer is an
     /// error, and the clients ask again.

@@ -21,13 +21,16 @@ mod pin;
 mod places;
 mod preview;
 mod recent;
+mod replace;
 pub(crate) mod revisions;
 mod secrets;
 mod select;
 mod site;
 mod snapshot;
+mod stages;
 mod start;
 mod views;
+mod way;
 mod writer;
 
 #[cfg(test)]
@@ -61,8 +64,8 @@ use crate::boot::token::fill;
 use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
-    Action, ArtefactIndex, Build, Decision, DhcpMode, Digest, Door, Event, Facts, Firmware,
-    MacAddr, Name, Record, Site, Timestamp,
+    Action, ArtefactIndex, Build, BuildKey, Decision, DhcpMode, Digest, Document, Door, Event,
+    Facts, Firmware, MacAddr, Name, Record, Site, Timestamp,
 };
 use crate::net;
 use crate::store::Store;
@@ -116,6 +119,8 @@ impl Control {
         if let Action::Boot(plan) = &mut decision.action {
             let filled = fill(plan.cmdline.as_bytes(), &self.key, &plan.build, false);
             plan.cmdline = String::from_utf8_lossy(&filled).into_owned();
+            plan.way
+                .fill(self.key.token(&plan.build, Scope::Read).reveal());
         }
         decision
     }
@@ -174,6 +179,21 @@ impl Control {
         self.snapshot.load().authorise(token, scope)
     }
 
+    /// The build or one-shot under way of the system with this interface.
+    pub fn open_build(&self, mac: MacAddr) -> Option<BuildKey> {
+        let snapshot = self.snapshot.load();
+        let system = snapshot.site.by_mac.get(&mac)?;
+        let build = snapshot.machines.get(&system.name)?.current()?;
+        build.phase.is_active().then(|| build.key.clone())
+    }
+
+    /// A document of a build, as it was pinned; none of the hand-off's.
+    pub fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {
+        let snapshot = self.snapshot.load();
+        let document = snapshot.pinned.get(build)?.documents.get(name)?;
+        (!document.secret).then(|| document.clone())
+    }
+
     /// Which hardware address holds this IP address now: by reservation, else by lease.
     ///
     /// Where another server hands out the addresses: the neighbour that answers there, if it is on
@@ -185,6 +205,10 @@ impl Control {
         if foreign && let Some(mac) = net::neighbour(ip) {
             return Some(mac);
         }
+        // A lease that is older than a reservation of its address goes before it, as in DHCP.
+        if !foreign && let Some(mac) = self.leases.holder(ip, self.clock()) {
+            return Some(mac);
+        }
         if let Some(system) = site.by_ip.get(&ip) {
             return system
                 .interfaces
@@ -192,11 +216,11 @@ impl Control {
                 .find(|i| i.ip == Some(ip))
                 .map(|i| i.mac);
         }
-        if foreign {
-            let system = site.systems.get(snapshot.bound_to(ip)?)?;
-            return system.first().map(|i| i.mac);
+        if !foreign {
+            return None;
         }
-        self.leases.holder(ip, self.clock())
+        let system = site.systems.get(snapshot.bound_to(ip)?)?;
+        system.first().map(|i| i.mac)
     }
 
     /// The address that a system's build is bound to, where another server hands them out.

@@ -1,13 +1,15 @@
 //! What a build pins when it is flagged: rendered documents and digests, so that an edit in
 //! mid-install mixes nothing and nothing can fail at three in the morning.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
+use super::way::way;
 use super::{Control, Snapshot};
 use crate::model::{
-    ArtefactIndex, ArtefactRef, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind, Refusal,
-    Site, Subnet, System,
+    ArtefactIndex, ArtefactRef, Digest, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind,
+    Refusal, Site, Subnet, System,
 };
 
 use crate::render::{self, Place};
@@ -38,7 +40,9 @@ impl Control {
                 .help(format!("farrier secret set {name}")));
         }
         let planned = |name: &str| planned(snapshot, &distro.name, name);
+        let way = way(distro, profile, planned)?;
         Ok(Pinned {
+            way,
             kind: profile.kind,
             secure_boot: system.secure_boot,
             kernel: planned(&distro.kernel)?,
@@ -57,9 +61,11 @@ impl Control {
                 .collect(),
             deadlines: profile.deadlines,
             disk: system.disk.clone().unwrap_or_else(|| profile.disk.clone()),
+            second: render::second_disk(system, profile),
             may_destroy: profile.may_destroy.clone(),
             wipe: system.wipe,
             handoff: profile.kind.installs(),
+            server: Some(place.server),
             identity: rendered.identity,
             push: rendered.push,
         })
@@ -83,28 +89,62 @@ impl Control {
         index: &ArtefactIndex,
         epoch: u32,
     ) -> Place {
-        let ip = self.ip_of(system);
-        let server = self
-            .places()
-            .toward_system(site, system)
-            .unwrap_or_else(|| std::net::SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 80));
-        let subnet = subnet(site, ip, Some(*server.ip())).cloned();
-        let firmware = self.firmware_of(system);
         let artefacts = distro
             .artefacts
             .keys()
             .filter_map(|name| Some((name.clone(), index.get(&distro.name, name)?.digest)))
             .collect();
+        self.place_at(site, system, self.near(system), artefacts, epoch)
+    }
+
+    /// The same for a machine that is at this address, as far as that is known.
+    pub(super) fn place_at(
+        &self,
+        site: &Site,
+        system: &System,
+        at: Option<Ipv4Addr>,
+        artefacts: BTreeMap<String, Digest>,
+        epoch: u32,
+    ) -> Place {
+        let server = self
+            .toward(site, at)
+            .unwrap_or_else(|| SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 80));
+        let ip = system.ip().or(at);
+        let subnet = ip
+            .and_then(|ip| site.subnet_of(ip))
+            .or_else(|| site.subnet_of(*server.ip()))
+            .or_else(|| site.subnets.first())
+            .cloned();
         Place {
             secure: self.places().secure(site, *server.ip()),
             authority: Some(self.authority.certificate().clone()),
             server,
             subnet,
             ip,
-            firmware,
+            firmware: self.firmware_of(system),
             epoch,
             artefacts,
+            networks: Place::networks(site, system),
         }
+    }
+
+    /// Where a machine at this address reaches the server; one that is nowhere yet is taken to be in
+    /// the first subnet.
+    pub(super) fn toward(&self, site: &Site, at: Option<Ipv4Addr>) -> Option<SocketAddrV4> {
+        let first = || site.subnets.first().map(|s| s.network.addr());
+        self.places().toward(site, at.or_else(first))
+    }
+
+    /// Where a system is: the address it declares, else the one it has by lease, else the one that
+    /// its build is bound to, else the one it had last.
+    pub(super) fn near(&self, system: &System) -> Option<Ipv4Addr> {
+        let now = self.clock();
+        let interfaces = || system.interfaces.iter();
+        system
+            .ip()
+            .or_else(|| interfaces().find_map(|i| self.leases.address_of(i.mac, now)))
+            .or_else(|| self.bound(&system.name))
+            .or_else(|| interfaces().find_map(|i| self.leases.last_of(i.mac)))
     }
 }
 

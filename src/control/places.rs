@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use ipnet::Ipv4Net;
 
 use crate::boot::paths::Urls;
-use crate::model::{Site, System};
+use crate::model::Site;
 
 /// One of this server's addresses on a provisioning interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,16 +74,6 @@ impl Places {
             port => port,
         };
         SocketAddrV4::new(server, port)
-    }
-
-    /// The address toward a system.
-    pub fn toward_system(&self, site: &Site, system: &System) -> Option<SocketAddrV4> {
-        self.toward(
-            site,
-            system
-                .ip()
-                .or_else(|| site.subnets.first().map(|s| s.network.addr())),
-        )
     }
 
     /// URLs as this client reaches them.

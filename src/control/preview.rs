@@ -62,8 +62,10 @@ impl Control {
         if let (true, Some(build)) = (as_it_is, under_way)
             && let Some(pinned) = snapshot.pinned.get(&build.key)
         {
-            let urls = self.places().toward_system(site, &system);
-            let urls = urls.map(|server| Urls { server });
+            let server = pinned
+                .server
+                .or_else(|| self.toward(site, self.near(&system)));
+            let urls = server.map(|server| Urls { server });
             return Ok(of_build(build, pinned, urls.as_ref(), mac, firmware));
         }
         let name = request.profile.as_ref().unwrap_or(&system.profile);
@@ -87,10 +89,9 @@ impl Control {
                 system: system.name.clone(),
                 epoch,
             },
-            profile: &profile.name,
+            profile,
             cmdline: &rendered.cmdline,
             secure_boot: system.secure_boot,
-            allowed: profile.attempts,
         };
         let bootable = Bootable::of_distro(&snapshot.artefacts, distro, next);
         let urls = Urls {

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 
 use tokio::sync::{Mutex, Notify, oneshot};
 
-use super::writer::{Command, RevisionFiles};
+use super::writer::Command;
 use super::{Control, TellError, check, revisions};
 use crate::inventory::{self, FileSet};
 use crate::model::command::ReloadReport;
 use crate::model::view::Stale;
 use crate::model::{Diagnostic, Name, Refusal, Severity, Site, Span};
-use crate::store::RevisionRow;
+use crate::store::{RevisionFiles, RevisionRow};
 
 /// Systems that cannot be used are named one by one up to this many.
 const BROKEN_NAMED: usize = 20;
@@ -169,8 +169,8 @@ impl Control {
         loaded: &mut Loaded,
     ) -> Result<ReloadReport, Refusal> {
         let revision = files.revision();
-        let before = self.site().revision;
-        if revision == before {
+        let before = self.site();
+        if revision == before.revision {
             self.files.set_stale(None);
             loaded.files = files;
             return Ok(ReloadReport {
@@ -184,7 +184,7 @@ impl Control {
             return Err(self.refuse(vec![problem]));
         }
         let parsed = tokio::task::block_in_place(|| loaded.cache.parse(&files));
-        let (errors, warnings): (Vec<_>, Vec<_>) = parsed
+        let (errors, mut warnings): (Vec<_>, Vec<_>) = parsed
             .diagnostics
             .into_iter()
             .partition(|d| d.severity == Severity::Error);
@@ -204,6 +204,10 @@ impl Control {
         self.files.set_stale(None);
         loaded.files = files;
         tracing::info!(revision = %revision.short(), author, "a new revision of the site is in force");
+        for warning in self.leased_elsewhere(&before, &self.site()) {
+            tracing::warn!("{warning}");
+            warnings.push(warning);
+        }
         Ok(ReloadReport {
             revision: revision.short(),
             changed: true,

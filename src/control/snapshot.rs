@@ -63,6 +63,7 @@ impl Snapshot {
             machine: machine.map(Arc::as_ref),
             pinned: pinned(machine.and_then(|m| m.build.as_ref())).map(Arc::as_ref),
             once_pinned: pinned(machine.and_then(|m| m.once.as_ref())).map(Arc::as_ref),
+            artefacts: &self.artefacts,
             frozen: self.site.frozen.as_deref(),
             ignore_unknown: self.site.unknown == UnknownAction::Ignore,
             now,

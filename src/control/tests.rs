@@ -1,19 +1,23 @@
 //! The waist against a real store, with a clock that the tests turn.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::writer::Command;
 use super::*;
 use crate::model::{
-    Action, ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Document, Event, EventKind,
-    Interface, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose, System, Why,
+    Action, Artefact, ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Document, Event,
+    EventKind, Interface, Name, Nature, Phase, Pinned, PlannedFile, ProfileKind, Purpose, System,
+    Way, Why,
 };
 
-struct Bench {
+mod obstacles;
+
+pub(super) struct Bench {
     dir: tempfile::TempDir,
-    seconds: Arc<AtomicI64>,
+    pub(super) seconds: Arc<AtomicI64>,
 }
 
 fn web01() -> Name {
@@ -35,7 +39,7 @@ fn facts() -> Facts {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Bench {
             dir: tempfile::tempdir().expect("a directory"),
             seconds: Arc::new(AtomicI64::new(1_800_000_000)),
@@ -43,7 +47,7 @@ impl Bench {
     }
 
     /// Opens the waist, as after a start or a crash, with one declared system.
-    async fn open(&self) -> Arc<Control> {
+    pub(super) async fn open(&self) -> Arc<Control> {
         let seconds = self.seconds.clone();
         let clock: Clock = Arc::new(move || {
             Timestamp::from_second(seconds.load(Ordering::Relaxed)).expect("a time")
@@ -61,10 +65,13 @@ impl Bench {
                 mac: mac(),
                 ip: None,
                 static_ip: false,
+                name: None,
+                ip6: None,
             }],
             profile: "debian-12".parse().expect("a name"),
             tags: Vec::new(),
             vars: serde_json::Map::new(),
+            intent: None,
             disk: None,
             wipe: false,
             protected: false,
@@ -77,17 +84,29 @@ impl Bench {
         site.systems.insert(web01(), system.clone());
         site.by_mac.insert(mac(), system);
         let (done, wait) = oneshot::channel();
-        let publish = Command::Site {
+        let new_site = Command::Site {
             site: Arc::new(site),
             revision: None,
             done,
         };
-        control.commands.send(publish).await.expect("a writer");
+        control.commands.send(new_site).await.expect("a writer");
         wait.await.expect("an answer").expect("published");
+        publish(&control, index()).await;
         control
     }
 
-    async fn flag(&self, control: &Control) -> Result<Told, TellError> {
+    async fn flag_with(&self, control: &Control, change: impl FnOnce(&mut Pinned)) {
+        let mut pinned = pinned();
+        change(&mut pinned);
+        let told = self.flag_for(control, pinned).await;
+        told.expect("flagged");
+    }
+
+    pub(super) async fn flag(&self, control: &Control) -> Result<Told, TellError> {
+        self.flag_for(control, pinned()).await
+    }
+
+    async fn flag_for(&self, control: &Control, pinned: Pinned) -> Result<Told, TellError> {
         let expires = Timestamp::from_second(self.seconds.load(Ordering::Relaxed) + 86_400);
         let event = Event {
             system: web01(),
@@ -113,7 +132,7 @@ impl Bench {
         let flag = Command::Flag {
             event,
             epoch,
-            pinned: Arc::new(pinned()),
+            pinned: Arc::new(pinned),
             done,
         };
         control.commands.send(flag).await.expect("a writer");
@@ -147,15 +166,47 @@ fn pinned() -> Pinned {
         documents: BTreeMap::from([("preseed.cfg".to_string(), Arc::new(document))]),
         deadlines: Deadlines::default(),
         disk: DiskRule::default(),
+        second: None,
         may_destroy: Vec::new(),
         wipe: false,
         handoff: true,
+        server: None,
+        way: Way::default(),
         identity: None,
         push: None,
     }
 }
 
-fn event(epoch: u32, kind: EventKind) -> Event {
+/// The kernel that is pinned, and the loaders.
+fn index() -> ArtefactIndex {
+    let mut index = ArtefactIndex::default();
+    let kernel = pinned().kernel;
+    let loaders = crate::boot::paths::LOADERS.map(|name| ArtefactRef {
+        distro: "loaders".into(),
+        name: name.into(),
+    });
+    for id in loaders.into_iter().chain([kernel.id]) {
+        index.insert(Artefact {
+            id,
+            path: PathBuf::new(),
+            digest: kernel.digest,
+            size: 1,
+            bytes: None,
+            nature: Nature::default(),
+        });
+    }
+    index
+}
+
+async fn publish(control: &Control, index: ArtefactIndex) {
+    let (done, wait) = oneshot::channel();
+    let index = Arc::new(index);
+    let artefacts = Command::Artefacts { index, done };
+    control.commands.send(artefacts).await.expect("a writer");
+    wait.await.expect("an answer");
+}
+
+pub(super) fn event(epoch: u32, kind: EventKind) -> Event {
     Event {
         system: web01(),
         epoch: Some(epoch),
@@ -314,7 +365,11 @@ async fn events_are_numbered_without_gaps_over_a_restart() {
         .tell(event(1, EventKind::InstallerEnded))
         .await
         .expect("ended");
-    let records = control.store.events(0, None, 100).await.expect("events");
+    let records = control
+        .store
+        .events(0, None, None, 100)
+        .await
+        .expect("events");
     let numbers: Vec<i64> = records.iter().map(|r| r.number).collect();
     assert_eq!(numbers, vec![1, 2, 3]);
 }
@@ -382,7 +437,11 @@ async fn who_repeats_itself_does_not_fill_the_store() {
         .tell(event(1, EventKind::InstallerEnded))
         .await
         .expect("ended");
-    let records = control.store.events(0, None, 10_000).await.expect("events");
+    let records = control
+        .store
+        .events(0, None, None, 10_000)
+        .await
+        .expect("events");
     assert!(records.len() < 120, "{} records", records.len());
     let count = |word: &str| records.iter().filter(|r| r.event.word() == word).count();
     assert_eq!(count("boot-began"), 1);

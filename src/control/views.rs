@@ -43,7 +43,7 @@ impl Control {
         let profile = snapshot.site.profile_of(&system);
         let events = self
             .store
-            .latest_events(Some(std::slice::from_ref(&system.name)), 12)
+            .latest_events(Some(std::slice::from_ref(&system.name)), None, 12)
             .await
             .unwrap_or_default();
         Ok(ShowView {
@@ -58,6 +58,7 @@ impl Control {
                 .clone()
                 .or_else(|| profile.map(|p| p.disk.clone()))
                 .unwrap_or_default(),
+            second: profile.and_then(|p| crate::render::second_disk(&system, p)),
             secure_boot: system.secure_boot,
             why: decision
                 .as_ref()
@@ -175,7 +176,7 @@ impl Control {
         if let Some(system) = &system {
             let recorded = self
                 .store
-                .latest_events(Some(std::slice::from_ref(&system.name)), 30)
+                .latest_events(Some(std::slice::from_ref(&system.name)), None, 30)
                 .await;
             seen.extend(recorded.unwrap_or_default().iter().map(event_view));
         }
@@ -207,6 +208,10 @@ impl Control {
                 Some(system) => self.expected(&snapshot, system).await,
                 None => None,
             },
+            stages: match &system {
+                Some(system) => self.stages(&snapshot, &system.name).await,
+                None => Vec::new(),
+            },
             system: system.as_ref().map(|s| self.system_view(&snapshot, s)),
             decision,
             seen,
@@ -227,27 +232,19 @@ impl Control {
         };
         let failed = |e: crate::store::StoreError| Refusal::failed(e.to_string());
         let names = systems.as_deref();
-        let records = match query.after {
-            Some(after) => self
-                .store
-                .events(after, names, limit)
-                .await
-                .map_err(failed)?,
-            None => self
-                .store
-                .latest_events(names, limit)
-                .await
-                .map_err(failed)?,
+        // Taken first: what happens meanwhile is asked for again rather than missed.
+        let last = match (query.after, query.since) {
+            (None, Some(_)) => self.store.last_event().await.map_err(failed)?,
+            (after, _) => after.unwrap_or(0),
         };
-        let cursor = records
-            .last()
-            .map(|r| r.number)
-            .or(query.after)
-            .unwrap_or(0);
-        let wanted = |r: &&Record| query.since.is_none_or(|since| r.time >= since);
+        let records = match query.after {
+            Some(after) => self.store.events(after, names, query.since, limit).await,
+            None => self.store.latest_events(names, query.since, limit).await,
+        };
+        let records = records.map_err(failed)?;
         Ok(EventPage {
-            events: records.iter().filter(wanted).map(event_view).collect(),
-            cursor,
+            events: records.iter().map(event_view).collect(),
+            cursor: records.last().map_or(last, |r| r.number),
         })
     }
 
@@ -272,7 +269,7 @@ impl Control {
         for name in &names {
             let recorded = self
                 .store
-                .latest_events(Some(std::slice::from_ref(name)), 1)
+                .latest_events(Some(std::slice::from_ref(name)), None, 1)
                 .await;
             let known = snapshot.site.systems.contains_key(name);
             if !known && recorded.map_or(true, |r| r.is_empty()) {
@@ -356,6 +353,9 @@ impl Control {
             {
                 alarms.push(format!("`{name}`, build {}: {alarm}", build.key.epoch));
             }
+            if let Some(obstacle) = self.obstacle(&snapshot, name) {
+                attention.push(obstacle);
+            }
             let waits = machine.build.as_ref().filter(|b| b.phase == Phase::Armed);
             for revocation in waits.iter().flat_map(|b| &b.revoke) {
                 if let Some(failed) = &revocation.failed {
@@ -409,6 +409,20 @@ impl Control {
             alarms,
             counters: self.counters(),
         }
+    }
+
+    /// Why a machine that was flagged would boot its own disk all the same, and the fix.
+    fn obstacle(&self, snapshot: &Snapshot, name: &Name) -> Option<String> {
+        let system = snapshot.site.systems.get(name)?;
+        let facts = self.facts_of(system, None, None)?;
+        let why = decide(&facts, &snapshot.situation(facts.mac, self.clock())).why;
+        if !why.is_obstacle() {
+            return None;
+        }
+        let fix = why.hint(Some(name)).unwrap_or_default();
+        Some(format!(
+            "`{name}` is flagged and would boot its own disk: {why}; {fix}"
+        ))
     }
 
     /// One system by name, hardware address or its disk's serial number.
@@ -478,5 +492,6 @@ pub fn event_view(record: &Record) -> EventView {
         kind: record.event.word().to_string(),
         detail: record.event.detail(),
         phase: record.phase,
+        ended: record.ended.clone(),
     }
 }

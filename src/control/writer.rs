@@ -18,12 +18,12 @@ use super::snapshot::Snapshot;
 use super::{Clock, Told};
 use crate::boot::TokenKey;
 use crate::lifecycle::deadline::after;
-use crate::lifecycle::{StepError, implied, silent, step};
+use crate::lifecycle::{StepError, implied, over, silent, step};
 use crate::model::{
     ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Pinned,
-    ProfileKind, Purpose, Record, SecretName, Site, Timestamp,
+    Purpose, Record, SecretName, Site, Timestamp,
 };
-use crate::store::{Batch, RevisionRow, SecretRow, Writer as StoreWriter};
+use crate::store::{Batch, RevisionFiles, RevisionRow, SecretRow, Writer as StoreWriter};
 
 /// Why a `tell` changed nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -39,9 +39,6 @@ pub enum TellError {
     Stopped,
 }
 
-/// Files of a site that a revision is made of: digest and bytes.
-pub(super) type RevisionFiles = Vec<(String, Arc<[u8]>)>;
-
 pub(super) enum Command {
     /// Something happened.
     Tell {
@@ -56,6 +53,12 @@ pub(super) enum Command {
         epoch: u32,
         pinned: Arc<Pinned>,
         done: oneshot::Sender<Result<Told, TellError>>,
+    },
+    /// What a build pins, made again for another place.
+    Repin {
+        key: BuildKey,
+        pinned: Arc<Pinned>,
+        done: oneshot::Sender<Result<(), TellError>>,
     },
     /// Leases to make durable.
     Leases {
@@ -240,6 +243,17 @@ impl Writer {
                     let _receiver_gone = done.send(stored.and(told.map_err(Into::into)));
                 }));
             }
+            Command::Repin { key, pinned, done } => {
+                // A build that is gone meanwhile is served nothing anyway.
+                if group.next.pinned.contains_key(&key) {
+                    group.batch.pins.push((key.clone(), pinned.clone()));
+                    group.next.pinned.insert(key, pinned);
+                    group.changed = true;
+                }
+                group.waiting.push(Box::new(move |stored| {
+                    let _receiver_gone = done.send(stored);
+                }));
+            }
             Command::Leases { leases, done } => {
                 group.batch.leases.extend(leases);
                 group.waiting.push(Box::new(move |stored| {
@@ -338,13 +352,12 @@ impl Writer {
             .and_then(|b| group.next.pinned.get(&b.key))
             .map_or_else(Deadlines::default, |p| p.deadlines);
         let mut now_is = step(&system, was, last, &kind, &deadlines, now)?;
-        let kernel = |build: &Build| {
-            let pinned = group.next.pinned.get(&build.key);
-            build.purpose == Purpose::Once && pinned.is_some_and(|p| p.kind == ProfileKind::Kernel)
-        };
-        now_is = now_is.map(|next| match kernel(&next) {
-            true => silent(was, next, &kind, now),
-            false => next,
+        now_is = now_is.map(|next| {
+            let pinned = group.next.pinned.get(&next.key);
+            match pinned.is_some_and(|p| p.kind.silent()) {
+                true => silent(was, next, &kind, now),
+                false => next,
+            }
         });
         let build = now_is
             .clone()
@@ -359,6 +372,7 @@ impl Writer {
             let build = was.cloned().unwrap_or(build);
             return Ok(Told { build });
         }
+        let ended = now_is.as_ref().and_then(|next| over(was, next, now));
         group.last_event += 1;
         group.batch.records.push(Record {
             number: group.last_event,
@@ -367,6 +381,7 @@ impl Writer {
             epoch: Some(build.key.epoch),
             phase: build.phase,
             event: kind,
+            ended,
         });
         group.changed = true;
         if now_is.is_some() {

@@ -4,9 +4,12 @@ use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::quirks::{self, Effect};
-use super::request::{Class, Request};
+use super::request::Request;
+use crate::boot::fit::loader;
 use crate::boot::paths::{self, Urls};
-use crate::model::{Action, Arch, ClientStage, Decision, Facts, Firmware, LoaderKind};
+use crate::model::{
+    Action, Arch, BootPlan, ClientStage, Decision, Facts, Firmware, LoaderKind, ProfileKind,
+};
 
 /// Where a boot client finds its next program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,22 +26,8 @@ pub struct Boot {
     pub terminate_names: bool,
     /// The client is an iPXE that is being sent to another iPXE.
     pub chained: bool,
-}
-
-/// What there is to load, by chain and architecture. Arm's 32-bit and other firmware has none.
-const LOADERS: [(LoaderKind, Arch, &str); 4] = [
-    (LoaderKind::Ipxe, Arch::X86Bios, paths::IPXE_BIOS),
-    (LoaderKind::Ipxe, Arch::X64Uefi, paths::IPXE_UEFI),
-    (LoaderKind::Ipxe, Arch::Arm64Uefi, paths::IPXE_ARM64),
-    (LoaderKind::Grub, Arch::X64Uefi, paths::SHIM),
-];
-
-/// The loader for this firmware, if there is one.
-pub fn loader(kind: LoaderKind, arch: Arch) -> Option<&'static str> {
-    LOADERS
-        .iter()
-        .find(|(k, a, _)| (*k, *a) == (kind, arch))
-        .map(|(_, _, name)| *name)
+    /// Where Proxmox's installer posts what it is, to be answered: option 250.
+    pub answers: Option<String>,
 }
 
 /// Where the answer comes from.
@@ -56,8 +45,7 @@ pub struct Origin<'a> {
 
 /// The boot data for this client, or none: an address is all it gets.
 ///
-/// None for programs that are not boot clients, whatever the decision: Debian's installer takes a
-/// DHCP file name with `://` in it for its preseed URL.
+/// None for programs that are not boot clients, save the installers that are told something by DHCP.
 pub fn boot(
     request: &Request<'_>,
     facts: &Facts,
@@ -75,83 +63,121 @@ pub fn boot(
     // What is advertised is served: a loader that is not on this server is none.
     let here = |kind| loader(kind, firmware.arch).filter(|name| from.loaders.contains(name));
     let name = here(plan.loader);
+    if plan.loader == LoaderKind::Own && matches!(facts.stage, ClientStage::Rom | ClientStage::Ipxe)
+    {
+        return own(plan, &urls, request, firmware, from, effect);
+    }
     match facts.stage {
         ClientStage::Ipxe => {
-            let capable = request.ipxe.is_none_or(|i| i.http);
             match here(LoaderKind::Ipxe) {
-                // A ROM's iPXE without HTTP cannot fetch the script: it is given ours, once.
-                Some(name) if !capable && !from.chained => {
-                    Some(by_tftp(name, from, ipxe_class(from), None, effect, true))
+                // It cannot fetch the script: it is given ours, once.
+                Some(name) if effect.better_ipxe && !from.chained => {
+                    Some(by_tftp(name, from, effect, true))
                 }
                 _ => Some(Boot {
                     file: Some(urls.ipxe(facts.mac).into()),
                     tftp: None,
-                    class: ipxe_class(from),
-                    vendor_options: None,
-                    terminate_names: effect.terminate_names,
+                    class: effect.class(from.proxy),
+                    vendor_options: effect.vendor_options().map(Cow::Borrowed),
+                    terminate_names: effect.terminate_names(),
                     chained: false,
+                    answers: None,
                 }),
             }
         }
-        ClientStage::Rom if firmware.arch == Arch::RaspberryPi => Some(Boot {
+        // A Raspberry Pi, by its REQUEST too, which has no class of its own.
+        ClientStage::Rom if effect.own_names || firmware.arch == Arch::RaspberryPi => Some(Boot {
             file: None,
             tftp: Some(*from.server.ip()),
-            class: Some("PXEClient"),
-            vendor_options: effect.vendor_options.map(Cow::Borrowed),
-            terminate_names: effect.terminate_names,
+            class: Some(effect.class(from.proxy).unwrap_or("PXEClient")),
+            vendor_options: effect.vendor_options().map(Cow::Borrowed),
+            terminate_names: effect.terminate_names(),
             chained: false,
+            answers: None,
         }),
         ClientStage::Rom if firmware.http => Some(Boot {
             file: Some(urls.loader(name?).into()),
             tftp: None,
-            class: Some("HTTPClient"),
-            vendor_options: None,
-            terminate_names: effect.terminate_names,
+            class: effect.class(from.proxy),
+            vendor_options: effect.vendor_options().map(Cow::Borrowed),
+            terminate_names: effect.terminate_names(),
             chained: false,
+            answers: None,
         }),
-        ClientStage::Rom => {
-            // UEFI: no option 43, as any tag from 6 to 10 in it makes EDK2 ask for PXE 1.0's boot
-            // server discovery, and menus are broken in many (dnsmasq answers those on 4011 only).
-            let vendor = effect
-                .vendor_options
-                .or((firmware.arch == Arch::X86Bios).then_some(quirks::USE_THIS_OFFER));
-            let class = Some(class_word(request));
-            Some(by_tftp(name?, from, class, vendor, effect, false))
-        }
-        ClientStage::Grub | ClientStage::Pxelinux | ClientStage::Os => None,
+        ClientStage::Rom => Some(by_tftp(name?, from, effect, false)),
+        ClientStage::Os => installer(plan, &urls, from),
+        ClientStage::Grub | ClientStage::Pxelinux | ClientStage::Own => None,
     }
 }
 
-fn by_tftp(
-    name: &'static str,
+/// What an installer's own DHCP client is told. Most are told nothing: Debian's takes a file name
+/// with `://` in it for the URL of its answers.
+fn installer(plan: &BootPlan, urls: &Urls, from: Origin<'_>) -> Option<Boot> {
+    let nothing = Boot {
+        file: None,
+        tftp: None,
+        class: None,
+        vendor_options: None,
+        terminate_names: false,
+        chained: false,
+        answers: None,
+    };
+    match plan.kind {
+        // autoinstall(8): the file name that says so, and the server to ask by HTTP.
+        ProfileKind::Openbsd => Some(Boot {
+            file: Some(AUTO_INSTALL.into()),
+            tftp: Some(*from.server.ip()),
+            ..nothing
+        }),
+        // proxmox-fetch-answer reads it out of dhclient's lease.
+        ProfileKind::Proxmox => Some(Boot {
+            answers: Some(urls.mine(plan.kind.permitting_answer()?)),
+            ..nothing
+        }),
+        _ => None,
+    }
+}
+
+/// What OpenBSD's installer takes for the order to install without questions.
+const AUTO_INSTALL: &str = "auto_install";
+
+/// The distro's own boot program. An iPXE gets it by TFTP too: it asks for its files there.
+fn own(
+    plan: &BootPlan,
+    urls: &Urls,
+    request: &Request<'_>,
+    firmware: Firmware,
     from: Origin<'_>,
-    class: Option<&'static str>,
-    vendor_options: Option<&'static [u8]>,
     effect: Effect,
-    chained: bool,
-) -> Boot {
+) -> Option<Boot> {
+    let own = plan.way.own.as_ref()?;
+    let uefi = firmware.is_uefi();
+    let program = if uefi { &own.uefi } else { &own.bios };
+    let name = &program.as_ref()?.id.name;
+    let by_http = firmware.http && request.ipxe.is_none();
+    let path = match by_http {
+        true => urls.own(name),
+        false => paths::own_path(name),
+    };
+    Some(Boot {
+        file: Some(path.into()),
+        tftp: (!by_http).then_some(*from.server.ip()),
+        class: effect.class(from.proxy),
+        vendor_options: effect.vendor_options().map(Cow::Borrowed),
+        terminate_names: effect.terminate_names(),
+        chained: false,
+        answers: None,
+    })
+}
+
+fn by_tftp(name: &'static str, from: Origin<'_>, effect: Effect, chained: bool) -> Boot {
     Boot {
         file: Some(name.into()),
         tftp: Some(*from.server.ip()),
-        class,
-        vendor_options: vendor_options.map(Cow::Borrowed),
-        terminate_names: effect.terminate_names,
+        class: effect.class(from.proxy),
+        vendor_options: effect.vendor_options().map(Cow::Borrowed),
+        terminate_names: effect.terminate_names(),
         chained,
-    }
-}
-
-/// iPXE takes an offer without an address only if it says `PXEClient`; with an address and that
-/// word it would go on to port 4011 or wait for a proxy (src/net/udp/dhcp.c, dhcp_discovery_rx).
-fn ipxe_class(from: Origin<'_>) -> Option<&'static str> {
-    from.proxy.then_some("PXEClient")
-}
-
-/// The class is given back as it was asked for; EDK2 compares the first nine or ten bytes.
-fn class_word(request: &Request<'_>) -> &'static str {
-    let raw = request.raw_class.as_deref().unwrap_or_default();
-    match request.class {
-        Class::Http => "HTTPClient",
-        _ if raw.starts_with(b"HW-Client") => "HW-Client",
-        _ => "PXEClient",
+        answers: None,
     }
 }

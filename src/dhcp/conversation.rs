@@ -86,6 +86,16 @@ pub enum Silence {
     /// Reserved addresses cannot be given back.
     #[error("its address is reserved for it and stays so")]
     Reserved,
+    /// Its reserved address is leased to another machine still, and there is no pool to wait in.
+    #[error(
+        "its reserved address is leased to another machine still (`farrier lease ls` names it), and its subnet has no pool"
+    )]
+    Taken,
+    /// Someone else's reservation is newer than its lease.
+    #[error(
+        "its address is reserved for another machine by now; it has it until its lease ends, and another one when it restarts"
+    )]
+    Superseded,
     /// The owner of a reserved address found it in use.
     #[error("it found its reserved address in use by another machine")]
     Conflict,
@@ -141,9 +151,12 @@ pub fn answer<'a>(
         request.kind,
         MessageType::Discover | MessageType::Request | MessageType::Inform
     );
-    // The address of a declared operating system depends on no decision.
-    let decision =
-        (wanted && (system.is_none() || facts.stage != ClientStage::Os)).then(|| ask(&facts));
+    // The address of a declared operating system depends on no decision. What a few installers are
+    // told besides does; of theirs only a boot counts.
+    let declared_os = system.is_some() && facts.stage == ClientStage::Os;
+    let asks = !declared_os || site.profiles.values().any(|p| p.kind.told_by_dhcp());
+    let counts = |d: &Decision| !declared_os || matches!(d.action, Action::Boot(_));
+    let decision = (wanted && asks).then(|| ask(&facts)).filter(counts);
     let ignored = decision
         .as_ref()
         .is_some_and(|d| d.action == Action::Ignore);
@@ -195,6 +208,7 @@ impl<'a> Turn<'a, '_, '_> {
         }
         let Some(subnet) = self.pool(self.request.requested) else {
             return Outcome::Silent(match self.subnets().next() {
+                Some(_) if self.declared().is_some() => Silence::Taken,
                 Some(_) => Silence::NoAddress(Refusal::NoPool),
                 None => Silence::NoSubnet,
             });
@@ -239,7 +253,7 @@ impl<'a> Turn<'a, '_, '_> {
         if *self.source.ip() != self.request.giaddr.unwrap_or(ip) {
             return Outcome::Silent(Silence::NotOwner);
         }
-        if self.site.by_ip.contains_key(&ip) {
+        if self.site.by_ip.contains_key(&ip) && !self.table.is_holder(self.request.mac, ip) {
             return Outcome::Silent(Silence::Reserved);
         }
         match self.table.release(self.request.mac, ip, self.now) {
@@ -258,8 +272,9 @@ impl<'a> Turn<'a, '_, '_> {
         {
             return Outcome::Silent(Silence::OtherServer);
         }
-        if let Some((reserved, _)) = self.reservation()
+        if let Some((reserved, _)) = self.declared()
             && reserved == ip
+            && !self.table.is_holder(request.mac, ip)
         {
             self.table.conflict(request.mac, ip, self.now);
             return Outcome::Silent(Silence::Conflict);
@@ -270,8 +285,19 @@ impl<'a> Turn<'a, '_, '_> {
         }
     }
 
-    /// The address declared for this interface, if it is on this link.
+    /// The address declared for this interface, if it is on this link and nobody else's now: what
+    /// was leased to another machine before it was reserved is that machine's until its lease ends,
+    /// or it restarts and takes another (as with Kea). Until then the owner is given a pool address.
     pub(super) fn reservation(&self) -> Option<(Ipv4Addr, &'a Subnet)> {
+        let (ip, subnet) = self.declared()?;
+        let holder = self.table.holder(ip, self.now);
+        holder
+            .is_none_or(|mac| mac == self.request.mac)
+            .then_some((ip, subnet))
+    }
+
+    /// The address declared for this interface, if it is on this link.
+    fn declared(&self) -> Option<(Ipv4Addr, &'a Subnet)> {
         let ip = self.system?.interface(self.request.mac)?.ip?;
         let subnet = self.subnets().find(|s| s.network.contains(&ip))?;
         Some((ip, subnet))

@@ -24,19 +24,14 @@ pub fn facts(request: &Request<'_>, door: Door) -> Facts {
     }
 }
 
-/// What the codes say, corrected by what is known of this maker. The class decides whether it
-/// boots by HTTP: firmware exists that sends an HTTP code with `PXEClient`.
+/// What the codes say, corrected by what is known of this client.
 fn firmware(request: &Request<'_>) -> Option<Firmware> {
-    let mut firmware = Firmware::from_code(request.arch?);
-    match request.class {
-        Class::Http => firmware.http = true,
-        Class::Pxe => firmware.http = false,
-        Class::UBoot | Class::Other => {}
-    }
-    if let Some(arch) = quirks::effect(request).arch {
-        firmware.arch = arch;
-    }
-    Some(firmware)
+    let said = Firmware::from_code(request.arch?);
+    let effect = quirks::effect(request);
+    Some(Firmware {
+        arch: effect.arch.unwrap_or(said.arch),
+        http: effect.http.unwrap_or(said.http),
+    })
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::quirks;
 use super::request::Request;
 use crate::model::{ClientStage, Facts, MacAddr, Timestamp};
 
@@ -56,11 +57,11 @@ impl Recent {
         );
     }
 
-    /// The facts of a REQUEST: those of its DISCOVER where the client forgot to repeat them.
-    /// Raspberry Pis leave option 60 out of the REQUEST (raspberrypi/rpi-eeprom#82). Keyed by
-    /// address and transaction: the same machine's operating system uses another.
+    /// The facts of a REQUEST: those of its DISCOVER where the client forgot to repeat them (the
+    /// quirk `class-left-out`). Keyed by address and transaction: the same machine's operating
+    /// system uses another.
     pub fn complete(&self, request: &Request<'_>, facts: Facts, now: Timestamp) -> Facts {
-        if facts.stage != ClientStage::Os || request.raw_class.is_some() {
+        if facts.stage != ClientStage::Os || !quirks::effect(request).recall {
             return facts;
         }
         match self.clients.get(&request.mac) {

@@ -7,6 +7,7 @@ use dhcproto::v4::{MessageType, OptionCode};
 use ipnet::Ipv4Net;
 
 use super::boot::Boot;
+use super::quirks;
 use super::request::{IPXE_OPTIONS, Request};
 use crate::model::{MacAddr, Subnet};
 
@@ -92,6 +93,8 @@ const MINIMUM: usize = 576;
 const MAXIMUM: usize = 1500;
 /// IP and UDP headers.
 const HEADERS: usize = 28;
+/// What the Proxmox installer's dhclient calls `proxmox-auto-installer-manifest-url`.
+const PROXMOX_ANSWERS: u8 = 250;
 /// `no-pxedhcp` (sub-option 176) = 1: iPXE need not wait two seconds for a proxy on every DHCP.
 const NO_PROXY: &[u8] = &[0xb0, 1, 1];
 
@@ -99,6 +102,7 @@ const NO_PROXY: &[u8] = &[0xb0, 1, 1];
 pub fn compose<'a>(request: &'a Request<'_>, parts: Parts<'a>) -> Reply<'a> {
     let mut options: Vec<(OptionCode, Value<'a>)> = Vec::with_capacity(24);
     let mut add = |code: OptionCode, value: Value<'a>| options.push((code, value));
+    let effect = quirks::effect(request);
     let identifier = request.relay_says.server.unwrap_or(parts.server);
     add(OptionCode::ServerIdentifier, Value::Address(identifier));
     if let Some(lease) = parts.lease {
@@ -119,7 +123,7 @@ pub fn compose<'a>(request: &'a Request<'_>, parts: Parts<'a>) -> Reply<'a> {
         if let Some(class) = boot.class {
             add(OptionCode::ClassIdentifier, Value::Text(class));
         }
-        if let Some(uuid) = request.uuid.as_deref() {
+        if let Some(uuid) = request.uuid.as_deref().filter(|_| effect.echo_machine_id) {
             add(
                 OptionCode::ClientMachineIdentifier,
                 Value::Bytes(uuid.into()),
@@ -140,7 +144,7 @@ pub fn compose<'a>(request: &'a Request<'_>, parts: Parts<'a>) -> Reply<'a> {
             add(OptionCode::BootfileName, name);
         }
     }
-    if request.ipxe.is_some() && !parts.proxy && parts.kind != MessageType::Nak {
+    if effect.no_proxy_wait && !parts.proxy && parts.kind != MessageType::Nak {
         add(
             OptionCode::Unknown(IPXE_OPTIONS),
             Value::Bytes(NO_PROXY.into()),
@@ -166,6 +170,12 @@ pub fn compose<'a>(request: &'a Request<'_>, parts: Parts<'a>) -> Reply<'a> {
         if !subnet.ntp.is_empty() {
             add(OptionCode::NtpServers, Value::Addresses(&subnet.ntp));
         }
+    }
+    if let Some(url) = parts.boot.as_ref().and_then(|b| b.answers.clone()) {
+        add(
+            OptionCode::Unknown(PROXMOX_ANSWERS),
+            Value::Name(url, false),
+        );
     }
     if let Some(id) = request.client_id.as_deref() {
         add(OptionCode::ClientIdentifier, Value::Bytes(id.into()));

@@ -96,7 +96,12 @@ fn pooled<'a>(turn: &mut Turn<'a, '_, '_>, state: State, wanted: Option<Ipv4Addr
             let reply = turn.reply(MessageType::Ack, ip, subnet);
             Outcome::Commit(granted, reply)
         }
-        Err(None) if state == State::Renewing => Outcome::Silent(Silence::NoRecord),
+        Err(None) if state == State::Renewing => {
+            Outcome::Silent(match turn.table.is_holder(request.mac, ip) {
+                true => Silence::Superseded,
+                false => Silence::NoRecord,
+            })
+        }
         Err(_) => nak(turn),
     }
 }

@@ -64,6 +64,9 @@ pub(crate) struct Rig {
     pub(crate) now: Timestamp,
     /// What flagged machines boot with; none: nothing is flagged.
     pub(crate) flagged: Option<LoaderKind>,
+    /// What is flagged, and how it is started.
+    pub(crate) kind: ProfileKind,
+    pub(crate) way: Way,
     pub(crate) asked: Cell<usize>,
     pub(crate) source: SocketAddrV4,
 }
@@ -104,6 +107,8 @@ impl Rig {
             table: LeaseTable::default(),
             now: Timestamp::from_second(1_700_000_000).expect("a time"),
             flagged: None,
+            kind: ProfileKind::Preseed,
+            way: Way::default(),
             asked: Cell::new(0),
             source: SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68),
         };
@@ -117,6 +122,8 @@ impl Rig {
             mac: mac.parse().expect("a mac"),
             ip: ip.map(Ipv4Addr::from),
             static_ip: false,
+            name: None,
+            ip6: None,
         };
         let system = Arc::new(System {
             name: name.parse().expect("a name"),
@@ -124,6 +131,7 @@ impl Rig {
             profile: "debian-12".parse().expect("a name"),
             tags: Vec::new(),
             vars: serde_json::Map::new(),
+            intent: None,
             disk: None,
             wipe: false,
             protected: false,
@@ -166,6 +174,9 @@ impl Rig {
                 },
                 initrds: Vec::new(),
                 cmdline: String::new(),
+                kind: self.kind,
+                way: self.way.clone(),
+                resident: false,
             })),
             _ => Action::LocalDisk,
         };

@@ -42,12 +42,44 @@ pub enum AssignmentError {
 }
 
 /// Keys that are always text, though a value like `525400123456` would read as a number.
-const TEXT: [&str; 12] = [
-    "mac", "ip", "profile", "serial", "wwn", "path", "model", "user", "redfish", "ipmi", "wol",
+const TEXT: [&str; 32] = [
+    "mac",
+    "ip",
+    "profile",
+    "serial",
+    "wwn",
+    "path",
+    "model",
+    "user",
+    "redfish",
+    "ipmi",
+    "wol",
     "hook",
+    "language",
+    "keyboard",
+    "timezone",
+    "layout",
+    "raid",
+    "second",
+    "filesystem",
+    "swap",
+    "encrypt",
+    "ipv6",
+    "mode",
+    "link",
+    "router",
+    "password",
+    "shell",
+    "url",
+    "key",
+    "suite",
+    "name",
+    "ip6",
 ];
 /// Keys that are lists of text; commas separate what is typed.
-const LISTS: [&str; 3] = ["tags", "macs", "ssh_keys"];
+const LISTS: [&str; 4] = ["tags", "macs", "ssh_keys", "packages"];
+/// Likewise, within tables.
+const INNER_LISTS: [&str; 4] = ["ssh_keys", "groups", "interfaces", "components"];
 
 impl FromStr for Assignment {
     type Err = AssignmentError;
@@ -162,7 +194,11 @@ fn value(key: &str, within: Option<&str>, text: &str) -> Value {
     if within == Some("vars") {
         return parsed.unwrap_or_else(|| text.into());
     }
-    if LISTS.contains(&key) && within.is_none() {
+    let lists: &[&str] = match within {
+        None => &LISTS,
+        Some(_) => &INNER_LISTS,
+    };
+    if lists.contains(&key) {
         return match parsed {
             Some(list @ Value::Array(_)) => list,
             Some(Value::String(one)) => Value::Array(Array::from_iter([one.into_value()])),

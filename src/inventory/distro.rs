@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 use super::field::{Field, Section};
 use super::settings::{one_of, url};
 use super::suggest::instead;
+use super::way;
 use crate::model::{ArtefactSource, Diagnostic, Distro, Mirror, Name, Severity};
 
 /// What can make artefacts on this host.
@@ -29,14 +30,17 @@ pub(super) fn distro(
     mirrors: Option<&BTreeMap<String, Mirror>>,
 ) -> Option<Read> {
     let errors = root.page.errors();
-    root.only(&[
+    let mut keys = vec![
         "kernel",
         "kernel_uefi",
         "initrds",
         "mirror",
         "artefact",
+        "files",
         "vars",
-    ]);
+    ];
+    keys.extend(way::KEYS);
+    root.only(&keys);
     let mut artefacts = BTreeMap::new();
     if let Some(section) = root.section("artefact", "[artefact]") {
         for field in section.fields() {
@@ -45,10 +49,14 @@ pub(super) fn distro(
             }
         }
     }
-    let declared: Vec<String> = match root.section("artefact", "[artefact]") {
+    let mut declared: Vec<String> = match root.section("artefact", "[artefact]") {
         Some(section) => section.fields().map(|f| f.key.to_string()).collect(),
         None => Vec::new(),
     };
+    for (name, source) in way::files(root) {
+        declared.push(name.clone());
+        artefacts.entry(name).or_insert(source);
+    }
     let named = |field: &Field<'_>| -> Option<String> {
         let name = field.text()?;
         if !declared.iter().any(|d| d == name) {
@@ -84,8 +92,11 @@ pub(super) fn distro(
         .get("vars")
         .filter(|f| f.section("[vars]").is_some())
         .and_then(|f| f.json());
+    let mut way = way::distro(root, &named);
+    way.inside = inside(root);
     let distro = Distro {
         name,
+        way,
         artefacts,
         kernel_uefi: root.get("kernel_uefi").and_then(|f| named(&f)),
         initrds: initrds.iter().filter_map(named).collect(),
@@ -97,6 +108,21 @@ pub(super) fn distro(
         _ => Map::new(),
     };
     (root.page.errors() == errors).then_some(Read { distro, vars })
+}
+
+/// The artefacts that are put into an archive, each under its path there.
+fn inside(root: &Section<'_>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let Some(section) = root.section("artefact", "[artefact]") else {
+        return found;
+    };
+    for field in section.fields().filter(|f| f.is_table()) {
+        let table = field.section(format!("[artefact.{}]", field.key));
+        if let Some(path) = table.and_then(|t| t.get("inside")?.by("a path", relative)) {
+            found.insert(field.key.to_string(), path);
+        }
+    }
+    found
 }
 
 fn mirror(field: &Field<'_>, mirrors: Option<&BTreeMap<String, Mirror>>) -> Option<String> {
@@ -127,7 +153,7 @@ fn artefact(field: &Field<'_>) -> Option<ArtefactSource> {
         );
         return None;
     }
-    section.only(&["deb", "path", "url", "file", "sha256", "builder"]);
+    section.only(&["deb", "path", "url", "file", "sha256", "builder", "inside"]);
     let origins = ["deb", "url", "file", "builder"];
     let given: Vec<&str> = origins
         .into_iter()
@@ -182,7 +208,9 @@ fn artefact(field: &Field<'_>) -> Option<ArtefactSource> {
             let field = section.get("url")?;
             let url = field.by("a URL", url)?;
             let sha256 = sha256();
-            if sha256.is_none() && !section.table.contains_key("sha256") {
+            // a placeholder is no place to download anything from
+            let open = !crate::model::distro::is_placeholder(&url);
+            if open && sha256.is_none() && !section.table.contains_key("sha256") {
                 let mut warning = Diagnostic::error(format!(
                     "the artefact `{name}` has no `sha256`: whatever is downloaded first is believed"
                 ));

@@ -19,7 +19,7 @@ fn the_example_site_is_sound() {
     let profile = site.profile_of(system).expect("a profile");
     assert_eq!(profile.kind, ProfileKind::Preseed);
     assert_eq!(profile.distro.as_deref(), Some("debian-12"));
-    assert!(profile.vars.contains_key("timezone"), "inherited from base");
+    assert!(profile.vars.contains_key("console"), "inherited from base");
     assert!(site.mirrors.contains_key("debian"));
     let names: Vec<&Name> = site.systems.keys().collect();
     for name in names {

@@ -11,8 +11,8 @@ use super::profile::{Handover, Layer};
 use super::suggest::instead;
 use super::value::merge;
 use crate::model::{
-    Agent, AgentPlan, AgentSpec, Answer, Deadlines, Diagnostic, Handoff, Name, Profile,
-    ProfileKind, Span,
+    Agent, AgentPlan, AgentSpec, Answer, Deadlines, Delivery, Diagnostic, Handoff, Name, Partial,
+    Profile, ProfileKind, Span,
 };
 
 /// How long a hand-off may run if nothing is said.
@@ -42,6 +42,8 @@ pub(super) struct Library<'a> {
     /// Distro files that exist, sound or not.
     pub(super) distro_names: &'a BTreeSet<Name>,
     pub(super) vars: &'a Map<String, Json>,
+    /// The weakest intent: that of `[defaults]`.
+    pub(super) intent: &'a Partial,
 }
 
 impl Library<'_> {
@@ -151,7 +153,7 @@ impl Library<'_> {
                 format!("the profile `{name}` has no `kind`"),
                 place.clone(),
                 "in this file",
-                "add `kind = \"preseed\"`, `\"fai\"`, `\"live\"`, `\"kernel\"` or `\"base\"`",
+                "add `kind = \"preseed\"`, or another of those in docs/profiles.md",
             );
         }
         let kind = kind.unwrap_or(ProfileKind::Base);
@@ -178,10 +180,14 @@ impl Library<'_> {
                 .find_map(|l| l.may_destroy.clone())
                 .unwrap_or_else(|| vec!["blank".to_string(), "linux".to_string()]),
             vars: self.vars.clone(),
+            intent: self.intent.clone(),
+            asked: self.intent.leaves(),
+            ignores: BTreeSet::new(),
             handoff: Handoff::None,
             deadlines: deadlines(layers().collect()),
             attempts: layers().find_map(|l| l.attempts).unwrap_or(ATTEMPTS),
             retry_after_write: layers().find_map(|l| l.retry_after_write).unwrap_or(false),
+            delivery: Delivery::default(),
         };
         if let Some((distro, place)) = &distro {
             match self.distros.get(distro) {
@@ -198,7 +204,18 @@ impl Library<'_> {
         let mut answers: BTreeMap<String, super::profile::Placed<Answer>> = BTreeMap::new();
         for (_, folder) in chain {
             profile.vars = merge(&profile.vars, &folder.layer.vars);
+            profile.intent = folder.layer.intent.over(&profile.intent);
+            profile.ignores.extend(folder.layer.ignores.iter().cloned());
+            // What a base says are defaults that nobody asked for.
+            if folder.layer.kind != Some(ProfileKind::Base) {
+                profile.asked.extend(folder.layer.intent.leaves());
+            }
             answers.extend(folder.layer.answers.clone());
+            let delivery = &folder.layer.delivery;
+            profile.delivery.overlay.extend(delivery.overlay.clone());
+            if !delivery.modules.is_empty() {
+                profile.delivery.modules = delivery.modules.clone();
+            }
             for (path, bytes) in &folder.files {
                 profile.files.insert(path.clone(), bytes.clone());
                 profile.executable.remove(path);

@@ -20,7 +20,7 @@ use super::settings::{Settings, settings};
 use super::system::{Defaults, Ground, defaults};
 use super::systems::{SystemsFile, read_all};
 use super::text::{Page, Source};
-use crate::model::{Diagnostic, Distro, Mirror, Name, Severity, Site, Span};
+use crate::model::{Diagnostic, Distro, Mirror, Name, Partial, Severity, Site, Span};
 
 /// Diagnostics beyond this many are only counted: a file of another format has one per line.
 const MAX_DIAGNOSTICS: usize = 1000;
@@ -72,6 +72,7 @@ pub(super) fn parse_with(files: &FileSet, cache: &mut Cache, keep: bool) -> Pars
         distros: &distros,
         distro_names: &distro_names,
         vars: &Map::new(),
+        intent: &Partial::default(),
     };
     let kinds = folders
         .keys()
@@ -88,6 +89,7 @@ pub(super) fn parse_with(files: &FileSet, cache: &mut Cache, keep: bool) -> Pars
         }
     }
     library.vars = &own.vars;
+    library.intent = &own.intent;
     let profiles = library.resolve(&mut problems);
     let ground = Ground {
         defaults: &own,

@@ -21,8 +21,10 @@ mod files;
 #[cfg(test)]
 mod golden;
 mod inherit;
+mod intent;
 mod load;
 mod origin;
+mod places;
 mod profile;
 mod quick;
 mod read;
@@ -41,6 +43,7 @@ mod systems;
 mod text;
 mod value;
 mod watch;
+mod way;
 mod write;
 
 pub use assign::{Assignment, AssignmentError};
@@ -49,6 +52,7 @@ pub use edit::{Change, Edit, EditError};
 pub use files::{FileSet, Manifest, ManifestEntry, RebuildError, SourceFile};
 pub use load::{Parsed, parse};
 pub use origin::{BUILT_IN, Origin, origins};
+pub use places::placed;
 pub use read::{MAX_FILE, MAX_FILES, MAX_SYSTEMS_FILE, MAX_TOTAL, ReadError, read};
 pub use report::report;
 pub use request::{apply, edits};

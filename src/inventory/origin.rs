@@ -9,9 +9,10 @@ use super::disk;
 use super::field::{Field, Section};
 use super::files::FileSet;
 use super::inherit::Library;
+use super::intent;
 use super::load::{read_folders, with_root};
 use super::text::{Page, Source};
-use crate::model::{Name, Profile, Site, System};
+use crate::model::{Intent, Name, Partial, Profile, Site, System};
 
 /// One resolved value and where it was written.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -58,6 +59,7 @@ pub fn origins(files: &FileSet, site: &Site, name: &str) -> Vec<Origin> {
             for field in root.fields().filter(|f| f.key != "inherit") {
                 match field.key {
                     "vars" => flatten_field(&field, "vars", layer),
+                    key if intent::KEYS.contains(&key) => flatten_field(&field, key, layer),
                     key => flatten_field(&field, &format!("profile.{key}"), layer),
                 }
             }
@@ -75,6 +77,7 @@ fn chain(files: &FileSet, profile: &Name) -> Vec<Name> {
         distros: &BTreeMap::new(),
         distro_names: &BTreeSet::new(),
         vars: &Map::new(),
+        intent: &Partial::default(),
     };
     let chain = library.chain(profile, &mut Vec::new()).unwrap_or_default();
     chain.into_iter().map(|(name, _)| name.clone()).collect()
@@ -212,6 +215,16 @@ impl Layers {
                 self.values.retain(|key, _| !is_rule(key));
             }
         }
+        // So are lists of tables, however they are written.
+        for whole in ["storage.second", "storage.tang", "storage.volumes"] {
+            let is_part = |key: &str| {
+                let rest = key.strip_prefix(whole);
+                rest.is_some_and(|r| r.is_empty() || r.starts_with('.'))
+            };
+            if layer.iter().any(|o| is_part(&o.key)) {
+                self.values.retain(|key, _| !is_part(key));
+            }
+        }
         for origin in layer {
             // Among vars a value may replace a table, or a table a value.
             if origin.key.starts_with("vars.") {
@@ -250,6 +263,23 @@ impl Layers {
             "profile.disk.may_destroy",
             profile.may_destroy.clone().into(),
         );
+        if profile.kind.installs() {
+            let Intent {
+                locale,
+                storage,
+                network,
+                ..
+            } = Intent::default();
+            say("locale.language", locale.language.into());
+            say("locale.keyboard", locale.keyboard.into());
+            say("locale.timezone", locale.timezone.into());
+            say("storage.layout", storage.layout.word().into());
+            say("storage.raid", storage.raid.word().into());
+            say("storage.filesystem", storage.filesystem.word().into());
+            say("storage.swap", format!("{}MiB", storage.swap_mib).into());
+            say("storage.encrypt", storage.encrypt.word().into());
+            say("network.ipv6", network.ipv6.word().into());
+        }
         let deadlines = &profile.deadlines;
         say("profile.deadline.boot", seconds(deadlines.boot));
         say("profile.deadline.install", seconds(deadlines.install));
@@ -282,10 +312,10 @@ mod tests {
     #[test]
     fn each_value_names_its_file_and_line() {
         let files = FileSet::default()
-            .with("systems.toml", &b"[defaults]\nprofile = \"p\"\nprotected = true\nvars = { role = \"any\", ntp = \"a\" }\ndisk = { min_size = \"8G\" }\n\n[system.web01]\nmac = \"52:54:00:00:00:01\"\nvars.role = \"web\"\ndisk.serial = \"S3\"\n"[..])
+            .with("systems.toml", &b"[defaults]\nprofile = \"p\"\nprotected = true\nvars = { role = \"any\", ntp = \"a\" }\ndisk = { min_size = \"8G\" }\nstorage.filesystem = \"xfs\"\n\n[system.web01]\nmac = \"52:54:00:00:00:01\"\nvars.role = \"web\"\ndisk.serial = \"S3\"\nstorage.raid = \"none\"\nstorage.volumes = [{ mount = \"/\", size = \"rest\" }]\nstorage.second = { path = \"/dev/vdb\" }\n"[..])
             .with("boot/d.toml", &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\"\n[vars]\nntp = \"b\"\nsuite = \"bookworm\""[..])
-            .with("profiles/base/profile.toml", &b"kind = \"base\"\n[vars]\nntp = \"c\"\nzone = \"UTC\"\n[deadline]\nboot = \"5m\""[..])
-            .with("profiles/p/profile.toml", &b"kind = \"fai\"\ndistro = \"d\"\ninherit = \"base\"\n[vars]\nzone = { name = \"CET\" }\n[disk]\npath = \"/dev/sda\"\nmay_destroy = [\"any\"]"[..]);
+            .with("profiles/base/profile.toml", &b"kind = \"base\"\n[vars]\nntp = \"c\"\nzone = \"UTC\"\n[deadline]\nboot = \"5m\"\n[locale]\ntimezone = \"Europe/Berlin\""[..])
+            .with("profiles/p/profile.toml", &b"kind = \"fai\"\ndistro = \"d\"\ninherit = \"base\"\n[vars]\nzone = { name = \"CET\" }\n[disk]\npath = \"/dev/sda\"\nmay_destroy = [\"any\"]\n[storage]\nlayout = \"lvm\"\nsecond = { serial = \"X\" }\n[[storage.volumes]]\nmount = \"/srv\"\nsize = \"1G\""[..]);
         let parsed = parse(&files);
         let site = parsed.site.expect("sound");
         let shown: Vec<String> = origins(&files, &site, "web01")
@@ -293,8 +323,12 @@ mod tests {
             .map(|o| format!("{} = {} ({}:{})", o.key, o.value, o.file, o.line))
             .collect();
         let want = [
-            "disk.serial = \"S3\" (systems.toml:10)",
-            "mac = \"52:54:00:00:00:01\" (systems.toml:8)",
+            "disk.serial = \"S3\" (systems.toml:11)",
+            "locale.keyboard = \"us\" (built in:0)",
+            "locale.language = \"en_US.UTF-8\" (built in:0)",
+            "locale.timezone = \"Europe/Berlin\" (profiles/base/profile.toml:8)",
+            "mac = \"52:54:00:00:00:01\" (systems.toml:9)",
+            "network.ipv6 = \"off\" (built in:0)",
             "profile = \"p\" (systems.toml:2)",
             "profile.attempts = 2 (built in:0)",
             "profile.deadline.boot = \"5m\" (profiles/base/profile.toml:6)",
@@ -307,8 +341,15 @@ mod tests {
             "profile.retry_after_write = false (built in:0)",
             "protected = true (systems.toml:3)",
             "secure_boot = false (built in:0)",
+            "storage.encrypt = \"none\" (built in:0)",
+            "storage.filesystem = \"xfs\" (systems.toml:6)",
+            "storage.layout = \"lvm\" (profiles/p/profile.toml:10)",
+            "storage.raid = \"none\" (systems.toml:12)",
+            "storage.second.path = \"/dev/vdb\" (systems.toml:14)",
+            "storage.swap = \"1024MiB\" (built in:0)",
+            "storage.volumes = [{\"mount\":\"/\",\"size\":\"rest\"}] (systems.toml:13)",
             "vars.ntp = \"c\" (profiles/base/profile.toml:3)",
-            "vars.role = \"web\" (systems.toml:9)",
+            "vars.role = \"web\" (systems.toml:10)",
             "vars.suite = \"bookworm\" (boot/d.toml:6)",
             "vars.zone.name = \"CET\" (profiles/p/profile.toml:5)",
             "wipe = false (built in:0)",

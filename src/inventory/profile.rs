@@ -9,8 +9,10 @@ use super::agent::{self, Named};
 use super::disk;
 use super::distro::{is_plain, relative};
 use super::field::{Field, Section};
+use super::intent::{self, partial};
 use super::settings::one_of;
-use crate::model::{Agent, Answer, DiskRule, Name, ProfileKind, Span};
+use super::way;
+use crate::model::{Agent, Answer, Delivery, DiskRule, Name, Partial, ProfileKind, Span};
 
 /// A value and where it was written.
 pub(super) type Placed<T> = (T, Span);
@@ -35,8 +37,11 @@ pub(super) struct Layer {
     pub(super) disk: Option<DiskRule>,
     pub(super) may_destroy: Option<Vec<String>>,
     pub(super) vars: Map<String, Json>,
+    pub(super) intent: Partial,
+    pub(super) ignores: Vec<String>,
     pub(super) attempts: Option<u32>,
     pub(super) retry_after_write: Option<bool>,
+    pub(super) delivery: Delivery,
 }
 
 /// Who finishes the machine on first boot.
@@ -47,20 +52,12 @@ pub(super) enum Handover {
     Agent(Agent),
 }
 
-const KINDS: [(&str, ProfileKind); 5] = [
-    ("preseed", ProfileKind::Preseed),
-    ("fai", ProfileKind::Fai),
-    ("live", ProfileKind::Live),
-    ("kernel", ProfileKind::Kernel),
-    ("base", ProfileKind::Base),
-];
-
 /// The most boots of an installer that one flag may allow.
 const MAX_ATTEMPTS: i64 = 20;
 
 /// Reads one profile.toml.
 pub(super) fn layer(root: &Section<'_>) -> Layer {
-    root.only(&[
+    let own = [
         "kind",
         "distro",
         "inherit",
@@ -72,9 +69,15 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         "vars",
         "attempts",
         "retry_after_write",
-    ]);
+        "overlay",
+        "module",
+        "ignores",
+    ];
+    root.only(&[own.as_slice(), &intent::KEYS].concat());
     let mut layer = Layer {
-        kind: root.get("kind").and_then(|f| one_of(&f, &KINDS)),
+        kind: root
+            .get("kind")
+            .and_then(|f| one_of(&f, &ProfileKind::WORDS)),
         distro: named(root, "distro"),
         inherit: named(root, "inherit"),
         cmdline: root
@@ -82,6 +85,8 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
             .and_then(|f| f.lines())
             .map(str::to_string),
         retry_after_write: root.boolean("retry_after_write"),
+        intent: partial(root),
+        ignores: root.get("ignores").map(|f| ignores(&f)).unwrap_or_default(),
         ..Layer::default()
     };
     let attempts = root
@@ -96,6 +101,7 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
             }
         }
     }
+    layer.delivery = way::delivery(root);
     if let Some(section) = root.section("handoff", "[handoff]") {
         handoff(&section, &mut layer);
     }
@@ -122,6 +128,23 @@ pub(super) fn layer(root: &Section<'_>) -> Layer {
         layer.vars = vars;
     }
     layer
+}
+
+/// Keys of the intent that the profile's author knows it does not heed.
+fn ignores(field: &Field<'_>) -> Vec<String> {
+    let key = |field: &Field<'_>| -> Option<String> {
+        let key = field.word()?;
+        if !intent::is_key(key) {
+            field.error(
+                format!("`{key}` is nothing that a profile could leave unheeded"),
+                "not a key of the intent",
+                Some("write keys such as `storage.raid` or `locale`".to_string()),
+            );
+            return None;
+        }
+        Some(key.to_string())
+    };
+    field.elements().iter().filter_map(key).collect()
 }
 
 fn named(root: &Section<'_>, key: &str) -> Option<Placed<Name>> {

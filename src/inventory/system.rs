@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
 use super::disk::disk;
 use super::field::{Field, Section};
+use super::intent::{self, partial};
 use super::subnet::may_reserve;
 use super::suggest::instead;
-use crate::model::{Diagnostic, DiskRule, Interface, MacAddr, Name, ProfileKind, Subnet, System};
+use crate::model::{
+    Diagnostic, DiskRule, Interface, MacAddr, Name, Partial, ProfileKind, Subnet, System,
+};
 
 /// The keys of a system.
-pub(super) const KEYS: [&str; 14] = [
+pub(super) const KEYS: [&str; 20] = [
     "mac",
     "macs",
     "interface",
@@ -27,9 +31,15 @@ pub(super) const KEYS: [&str; 14] = [
     "protected",
     "secure_boot",
     "ssh_keys",
+    "packages",
+    "locale",
+    "storage",
+    "network",
+    "users",
+    "repository",
 ];
 /// The keys of `[defaults]`.
-const DEFAULT_KEYS: [&str; 8] = [
+const DEFAULT_KEYS: [&str; 14] = [
     "profile",
     "tags",
     "vars",
@@ -38,6 +48,12 @@ const DEFAULT_KEYS: [&str; 8] = [
     "protected",
     "secure_boot",
     "static_ip",
+    "packages",
+    "locale",
+    "storage",
+    "network",
+    "users",
+    "repository",
 ];
 const BMC_KEYS: [&str; 6] = ["redfish", "ipmi", "wol", "hook", "user", "password"];
 
@@ -54,6 +70,8 @@ pub(super) struct Defaults {
     pub(super) tags: Vec<String>,
     /// Weaker than any profile's, so they are merged there.
     pub(super) vars: Map<String, Json>,
+    /// Likewise weaker than any profile's.
+    pub(super) intent: Partial,
     pub(super) ssh_keys: Vec<String>,
     pub(super) disk: Option<DiskRule>,
     pub(super) protected: bool,
@@ -93,6 +111,7 @@ pub(super) fn defaults(
         disk: section
             .get("disk")
             .and_then(|f| disk(&f, "`disk` of [defaults]")),
+        intent: partial(section),
         protected: section.boolean("protected").unwrap_or(false),
         secure_boot: section.boolean("secure_boot").unwrap_or(false),
         static_ip: section.boolean("static_ip").unwrap_or(false),
@@ -128,6 +147,7 @@ pub(super) fn system(field: &Field<'_>, ground: &Ground<'_>) -> Option<System> {
             defaults.profile.clone()
         }
     };
+    let said = partial(&section);
     let name = name?;
     Some(System {
         // Without a profile it is faulty, and nobody will look for this one.
@@ -142,6 +162,7 @@ pub(super) fn system(field: &Field<'_>, ground: &Ground<'_>) -> Option<System> {
             .get("vars")
             .and_then(|f| vars(&f))
             .unwrap_or_default(),
+        intent: (!said.is_empty()).then(|| Arc::new(said)),
         disk: match section.get("disk") {
             Some(field) => disk(&field, &format!("`disk` of [system.{written}]")),
             None => defaults.disk.clone(),
@@ -231,6 +252,8 @@ fn interfaces(section: &Section<'_>, written: &str, ground: &Ground<'_>) -> Vec<
                     mac,
                     ip,
                     static_ip: wanted && ip.is_some(),
+                    name: None,
+                    ip6: None,
                 }
             })
         };
@@ -265,6 +288,8 @@ fn interfaces(section: &Section<'_>, written: &str, ground: &Ground<'_>) -> Vec<
             Some("write at least one".to_string()),
         );
     }
+    // A vector begins with room for four, and nearly every system has one.
+    interfaces.shrink_to_fit();
     interfaces
 }
 
@@ -273,7 +298,7 @@ fn interface(
     is_static: Option<bool>,
     ground: &Ground<'_>,
 ) -> Option<Interface> {
-    table.only(&["mac", "ip", "static_ip"]);
+    table.only(&["mac", "ip", "static_ip", "name", "ip6"]);
     let ip = table.get("ip").and_then(|f| reserved(&f, ground));
     let own = table.boolean("static_ip");
     if own == Some(true) && !table.table.contains_key("ip") {
@@ -296,6 +321,8 @@ fn interface(
         mac: mac.parsed("a MAC address")?,
         ip,
         static_ip: wanted && ip.is_some(),
+        name: table.get("name").and_then(|f| intent::interface_name(&f)),
+        ip6: table.get("ip6").and_then(|f| intent::prefix6(&f)),
     })
 }
 
@@ -360,7 +387,7 @@ fn vars(field: &Field<'_>) -> Option<Map<String, Json>> {
     }
 }
 
-fn ssh_keys(field: &Field<'_>) -> Vec<String> {
+pub(super) fn ssh_keys(field: &Field<'_>) -> Vec<String> {
     let key = |field: &Field<'_>| -> Option<String> {
         let key = field.word()?.trim();
         let mut parts = key.split_whitespace();

@@ -146,7 +146,9 @@ fn parse_line(line: &str) -> Result<ReportedDisk, String> {
         }
     }
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.:+@".contains(c);
-    if !disk.path.starts_with("/dev/") || !disk.path.chars().all(plain) {
+    let device = ["/dev/", "/vmfs/devices/disks/"];
+    let device = device.iter().any(|dir| disk.path.starts_with(dir));
+    if !device || !disk.path.chars().all(plain) {
         return Err(format!(
             "the line `{}` of the disk report has no usable `path=`",
             printable(line, 120)
@@ -232,20 +234,9 @@ pub fn choose<'a>(
     wipe: bool,
     found: &'a [ReportedDisk],
 ) -> Result<&'a ReportedDisk, String> {
-    if found.is_empty() {
-        return Err("the machine reports no disk at all".to_string());
-    }
-    let usable = |disk: &&ReportedDisk| disk.excluded().is_none() && disk.matches(rule);
-    let matching: Vec<&ReportedDisk> = found.iter().filter(usable).collect();
+    let matching = usable(rule, found)?;
     let disk = match matching.as_slice() {
         [disk] => *disk,
-        [] => {
-            return Err(format!(
-                "no disk matches {}; the machine has: {}",
-                rule_words(rule),
-                list(found.iter())
-            ));
-        }
         several => {
             return Err(format!(
                 "{} disks match {}; name one by `disk = {{ serial = \"..\" }}`: {}",
@@ -255,13 +246,86 @@ pub fn choose<'a>(
             ));
         }
     };
+    may_be_written(disk, may_destroy, wipe)?;
+    Ok(disk)
+}
+
+/// The two disks that may be written, of a machine whose disks mirror each other: the one pair of
+/// which one matches the first rule and the other the second.
+///
+/// # Errors
+/// As [`choose`], of either disk.
+pub fn choose_two<'a>(
+    rule: &DiskRule,
+    second: &DiskRule,
+    may_destroy: &[String],
+    wipe: bool,
+    found: &'a [ReportedDisk],
+) -> Result<[&'a ReportedDisk; 2], String> {
+    let (firsts, seconds) = (usable(rule, found)?, usable(second, found)?);
+    let mut pairs: Vec<[&ReportedDisk; 2]> = Vec::new();
+    for first in &firsts {
+        for other in seconds.iter().filter(|d| d.path != first.path) {
+            let same = |p: &&[&ReportedDisk; 2]| p[0].path == other.path && p[1].path == first.path;
+            if !pairs.iter().any(|p| same(&p)) {
+                pairs.push([first, other]);
+            }
+        }
+    }
+    let pair = match pairs.as_slice() {
+        [pair] => *pair,
+        [] => {
+            return Err(format!(
+                "two disks are to mirror each other, and only {} matches {} and {}; the machine has: {}",
+                firsts.first().map_or("none", |d| d.path.as_str()),
+                rule_words(rule),
+                rule_words(second),
+                list(found.iter())
+            ));
+        }
+        several => {
+            return Err(format!(
+                "{} pairs of disks match {} and {}; name them by `disk = {{ serial = \"..\" }}` and \
+                 `storage.second = {{ serial = \"..\" }}`: {}",
+                several.len(),
+                rule_words(rule),
+                rule_words(second),
+                list(found.iter())
+            ));
+        }
+    };
+    for disk in pair {
+        may_be_written(disk, may_destroy, wipe)?;
+    }
+    Ok(pair)
+}
+
+/// The disks that match a rule and are ever written, at least one.
+fn usable<'a>(rule: &DiskRule, found: &'a [ReportedDisk]) -> Result<Vec<&'a ReportedDisk>, String> {
+    if found.is_empty() {
+        return Err("the machine reports no disk at all".to_string());
+    }
+    let usable = |disk: &&ReportedDisk| disk.excluded().is_none() && disk.matches(rule);
+    let matching: Vec<&ReportedDisk> = found.iter().filter(usable).collect();
+    if matching.is_empty() {
+        return Err(format!(
+            "no disk matches {}; the machine has: {}",
+            rule_words(rule),
+            list(found.iter())
+        ));
+    }
+    Ok(matching)
+}
+
+/// Whether what a disk holds may be destroyed.
+fn may_be_written(disk: &ReportedDisk, may_destroy: &[String], wipe: bool) -> Result<(), String> {
     let allowed = |word: &str| {
         may_destroy
             .iter()
             .any(|a| a.trim().eq_ignore_ascii_case(word))
     };
     if allowed("any") {
-        return Ok(disk);
+        return Ok(());
     }
     for word in &disk.contents {
         let lower = word.to_ascii_lowercase();
@@ -284,7 +348,7 @@ pub fn choose<'a>(
             disk.line()
         ));
     }
-    Ok(disk)
+    Ok(())
 }
 
 fn list<'a>(disks: impl Iterator<Item = &'a ReportedDisk>) -> String {

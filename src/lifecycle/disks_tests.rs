@@ -168,3 +168,38 @@ fn a_bad_report_is_refused_with_its_line() {
     let odd = parse("path=/dev/sda size=1 junk serial=%zz%4 model=%c3").expect("read");
     assert_eq!(odd[0].serial, "%zz%4");
 }
+
+#[test]
+fn two_disks_that_mirror_each_other_are_one_pair() {
+    let two = |text: &str, first: &str, second: &str| {
+        let found = parse(text).expect("a report");
+        choose_two(
+            &rule(first),
+            &rule(second),
+            &["linux".to_string()],
+            false,
+            &found,
+        )
+        .map(|pair| pair.map(|disk| disk.path.clone()).join(" "))
+    };
+    let disks = "path=/dev/vda size=21474836480 serial=A contents=linux_raid_member\npath=/dev/vdb size=21474836480 serial=B\n";
+    for (first, second, chosen) in [
+        ("", "", "/dev/vda /dev/vdb"),
+        ("serial=B", "", "/dev/vdb /dev/vda"),
+        ("serial=A", "serial=B", "/dev/vda /dev/vdb"),
+        ("", "serial=A", "/dev/vdb /dev/vda"),
+    ] {
+        assert_eq!(
+            two(disks, first, second).as_deref(),
+            Ok(chosen),
+            "{first}, {second}"
+        );
+    }
+    let three = format!("{disks}path=/dev/vdc size=21474836480 serial=C contents=ntfs\n");
+    assert!(two(&three, "serial=A", "").is_err_and(|e| e.starts_with("2 pairs of disks match")));
+    assert!(two(&three, "serial=A", "serial=C").is_err_and(|e| e.contains("holds `ntfs`")));
+    assert!(
+        two(&three, "serial=A", "serial=A").is_err_and(|e| e.contains("only /dev/vda matches"))
+    );
+    assert!(two(&three, "serial=A", "serial=D").is_err_and(|e| e.contains("no disk matches")));
+}

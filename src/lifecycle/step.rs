@@ -78,6 +78,9 @@ pub enum StepError {
 /// a ROM asks twice and tries each interface.
 pub(super) const SAME_BOOT: Duration = Duration::from_secs(8);
 
+/// Steps of a build that are kept apart. Installers have a few dozen; who reports more is not believed.
+const STAGES: u32 = 500;
+
 /// What becomes of the build `was` when `event` happens. `None` as a result means that the event is
 /// worth recording but changes nothing.
 ///
@@ -114,6 +117,11 @@ pub fn step(
             build.ended = (!phase.is_active()).then_some(now);
         }
         change(&mut build);
+        if build.stage != was.stage || phase != was.phase {
+            build.stages = build.stages.saturating_add(1);
+            let begun = build.phase.is_active() && build.stage.is_some();
+            build.stage_since = begun.then_some(now);
+        }
         Ok(Some(build))
     };
     let ends = |phase: Phase, stage: &str, reason: &str| {
@@ -182,7 +190,9 @@ pub fn step(
             Booting | Installing => ends(Failed, "disk", reason),
             _ => refused("writing a disk"),
         },
+        EventKind::Warned { .. } => Ok(None),
         EventKind::Progress { stage, .. } => match was.phase {
+            _ if was.stages >= STAGES && was.stage.as_ref() != Some(stage) => Ok(None),
             Booting if !once => moved(Installing, &|b| said(b, stage)),
             Installing | Configuring => moved(was.phase, &|b| said(b, stage)),
             _ => Ok(None),
@@ -369,6 +379,8 @@ fn flag(
         revision: *revision,
         phase: Phase::Armed,
         stage: None,
+        stage_since: None,
+        stages: 0,
         reason: None,
         flagged: now,
         started: None,
@@ -471,6 +483,7 @@ fn script_served(
         build.since = now;
         build.deadline = next_deadline(Phase::Booting, deadlines, now);
         build.stage = None;
+        build.stage_since = None;
         build.observed = None;
         build.handoff_asked = false;
     }

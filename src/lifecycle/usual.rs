@@ -38,11 +38,14 @@ pub fn usual(beginnings: &[Beginning]) -> BTreeMap<&'static str, Duration> {
     }
     lasted
         .into_iter()
-        .map(|(phase, mut all)| {
-            all.sort_unstable();
-            (phase, all[all.len() / 2])
-        })
+        .filter_map(|(phase, all)| Some((phase, median(all)?)))
         .collect()
+}
+
+/// The middle one.
+pub(super) fn median(mut all: Vec<Duration>) -> Option<Duration> {
+    all.sort_unstable();
+    all.get(all.len() / 2).copied()
 }
 
 #[cfg(test)]

@@ -47,13 +47,14 @@ pub fn own_disk(reason: &Reason) -> String {
     out
 }
 
-/// `grub/grub.cfg`, the same for every machine: goes on to the machine's own.
-pub fn generic(urls: &Urls) -> String {
+/// `grub/grub.cfg`, the same for every machine: goes on to the machine's own, on the way that it came.
+pub fn generic(urls: &Urls, via: Via) -> String {
     let server = urls.server.ip();
+    let own = place(urls, via, "grub/grub.cfg-$net_default_mac");
     format!(
         "# Farrier: goes on to the configuration of this machine
 for try in {TRIES}; do
-  configfile (tftp,{server})/grub/grub.cfg-$net_default_mac
+  configfile {own}
   echo \"Farrier: no answer from {server} for $net_default_mac (try $try)\"
   sleep 3
 done
@@ -101,6 +102,7 @@ fn boot(
     firmware: Firmware,
     via: Via,
 ) -> Result<String, Unwritable> {
+    text::linux_only(plan, LOADER)?;
     let file = |file: &PlannedFile| {
         text::path(&artefact_path(&file.id, &file.digest), LOADER).map(|p| place(urls, via, &p))
     };
@@ -113,13 +115,20 @@ fn boot(
     let mut words = vec![command.to_string(), file(&plan.kernel)?];
     words.extend(cmdline(&plan.cmdline)?);
     let linux = words.join(" ");
-    let start = if plan.initrds.is_empty() {
+    // A Linux's modules are more RAM disks.
+    let modules = plan.way.modules.iter().map(|module| {
+        let path = text::path(&text::content_path(&module.content), LOADER)?;
+        Ok(place(urls, via, &path))
+    });
+    let initrds: Result<Vec<String>, Unwritable> =
+        plan.initrds.iter().map(file).chain(modules).collect();
+    let initrds = initrds?;
+    let start = if initrds.is_empty() {
         "    boot".to_string()
     } else {
-        let initrds: Result<Vec<_>, _> = plan.initrds.iter().map(file).collect();
         format!(
             "    if initrd {}; then\n      boot\n    fi",
-            initrds?.join(" ")
+            initrds.join(" ")
         )
     };
     let headline = headline(decision, plan);

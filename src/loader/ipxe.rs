@@ -7,7 +7,7 @@
 
 use super::{Reason, Script, Unwritable, headline, script as choose, text};
 use crate::boot::paths::Urls;
-use crate::model::{BootPlan, Decision, MacAddr};
+use crate::model::{BootPlan, Content, Decision, MacAddr, Module, PlannedFile, Start};
 
 const LOADER: &str = "iPXE";
 
@@ -62,13 +62,25 @@ fn boot(
     urls: &Urls,
     mac: MacAddr,
 ) -> Result<String, Unwritable> {
-    let name = |file: &crate::model::PlannedFile| text::path(&file.id.name, LOADER);
-    let url = |file: &crate::model::PlannedFile| text::path(&urls.artefact(file), LOADER);
+    let way = &plan.way;
+    if way.start == Start::Own {
+        let what = way.start.word();
+        return Err(Unwritable::Start {
+            loader: LOADER,
+            what,
+        });
+    }
+    let name = |file: &PlannedFile| text::path(&file.id.name, LOADER);
+    let url = |file: &PlannedFile| text::path(&urls.artefact(file), LOADER);
     let mut words = Vec::new();
-    if !plan.cmdline.split(' ').any(|w| w.starts_with("initrd=")) {
+    let named = plan.cmdline.split(' ').any(|w| w.starts_with("initrd="));
+    if way.start == Start::Linux && !named {
         // An EFI stub without LoadFile2 (before Linux 5.8) finds its initrd by this word only.
         for initrd in &plan.initrds {
             words.push(format!("initrd={}", name(initrd)?));
+        }
+        for module in &way.modules {
+            words.push(format!("initrd={}", text::path(&module.name, LOADER)?));
         }
     }
     words.extend(cmdline(&plan.cmdline)?);
@@ -85,7 +97,10 @@ fn boot(
     out.push_str(&format!(
         "kernel --name {} {}{}{} || goto failed\n",
         name(&plan.kernel)?,
-        url(&plan.kernel)?,
+        text::path(
+            &urls.artefact_at(&plan.kernel, way.kernel_path.as_deref()),
+            LOADER
+        )?,
         if words.is_empty() { "" } else { " " },
         words.join(" ")
     ));
@@ -95,6 +110,9 @@ fn boot(
             name(initrd)?,
             url(initrd)?
         ));
+    }
+    for module in &way.modules {
+        out.push_str(&line_of(module, way.start, urls)?);
     }
     let again = urls.ipxe(mac);
     let system = &plan.build.system;
@@ -115,6 +133,22 @@ sleep 3
 {OWN_DISK}"
     ));
     Ok(out)
+}
+
+/// The line that loads one module. For a multiboot kernel its arguments follow its URL; wimboot finds
+/// it by name: on BIOS the argument, on UEFI iPXE's own name for it.
+fn line_of(module: &Module<Content>, start: Start, urls: &Urls) -> Result<String, Unwritable> {
+    let name = text::path(&module.name, LOADER)?;
+    let path = module.path.as_deref();
+    let url = text::path(&text::content_url(urls, &module.content, path), LOADER)?;
+    let (command, arguments) = match start {
+        Start::Multiboot => ("module", cmdline(&module.arguments)?),
+        Start::Wimboot => ("initrd", vec![name.clone()]),
+        Start::Linux | Start::Efi | Start::Own => ("initrd", Vec::new()),
+    };
+    let mut words = vec![format!("{command} --name {name} {url}")];
+    words.extend(arguments);
+    Ok(format!("{} || goto failed\n", words.join(" ")))
 }
 
 fn cmdline(line: &str) -> Result<Vec<String>, Unwritable> {
@@ -161,7 +195,7 @@ set farrier-nic:int32 0
 :nic
 isset ${{net${{farrier-nic}}/mac}} || goto slept
 isset ${{net${{farrier-nic}}/ip}} || dhcp net${{farrier-nic}} || goto next
-chain --autofree {base}/ipxe/${{net${{farrier-nic}}/mac:hexhyp}} ||
+chain --autofree {base}/ipxe/${{net${{farrier-nic}}/mac:hexhyp}}?platform=${{platform}}&arch=${{buildarch}} ||
 isset ${{farrier-answered}} && exit 1 ||
 :next
 inc farrier-nic

@@ -37,6 +37,14 @@ pub enum Unwritable {
         /// Which loader.
         loader: &'static str,
     },
+    /// The kernel is no Linux.
+    #[error("{loader} starts Linux only, and this is {what}")]
+    Start {
+        /// Which loader.
+        loader: &'static str,
+        /// What it is.
+        what: &'static str,
+    },
 }
 
 /// What a script says on the screen before the machine boots its own disk.

@@ -29,6 +29,7 @@ pub fn own_disk(reason: &Reason) -> String {
 }
 
 fn boot(decision: &Decision, plan: &BootPlan) -> Result<String, Unwritable> {
+    text::linux_only(plan, LOADER)?;
     let file = |file: &PlannedFile| {
         text::path(&artefact_path(&file.id, &file.digest), LOADER).map(|p| format!("/{p}"))
     };
@@ -41,9 +42,15 @@ fn boot(decision: &Decision, plan: &BootPlan) -> Result<String, Unwritable> {
         headline(decision, plan),
         file(&plan.kernel)?
     );
-    if !plan.initrds.is_empty() {
-        let initrds: Result<Vec<_>, _> = plan.initrds.iter().map(file).collect();
-        out.push_str(&format!("  INITRD {}\n", initrds?.join(",")));
+    // A Linux's modules are more RAM disks.
+    let modules = plan.way.modules.iter().map(|module| {
+        text::path(&text::content_path(&module.content), LOADER).map(|p| format!("/{p}"))
+    });
+    let initrds: Result<Vec<String>, Unwritable> =
+        plan.initrds.iter().map(file).chain(modules).collect();
+    let initrds = initrds?;
+    if !initrds.is_empty() {
+        out.push_str(&format!("  INITRD {}\n", initrds.join(",")));
     }
     let cmdline = plan.cmdline.trim();
     if !cmdline.is_empty() {

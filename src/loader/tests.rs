@@ -1,7 +1,8 @@
 use super::*;
 use crate::boot::paths::Urls;
 use crate::model::{
-    ArtefactRef, BuildKey, Digest, Firmware, LoaderKind, MacAddr, PlannedFile, Why,
+    ArtefactRef, BuildKey, Digest, Firmware, LoaderKind, MacAddr, PlannedFile, ProfileKind, Way,
+    Why,
 };
 
 fn urls() -> Urls {
@@ -36,6 +37,9 @@ fn boots(cmdline: &str, initrds: &[&str]) -> Decision {
             kernel: file("linux"),
             initrds: initrds.iter().map(|n| file(n)).collect(),
             cmdline: cmdline.into(),
+            kind: ProfileKind::Preseed,
+            way: Way::default(),
+            resident: false,
         })),
         why: Why::Flagged {
             epoch: 3,

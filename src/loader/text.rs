@@ -1,7 +1,9 @@
 //! What may stand in a loader's script.
 
 use super::{Reason, Unwritable};
+use crate::boot::paths::{Urls, artefact_path, document_path};
 use crate::model::event::printable;
+use crate::model::{BootPlan, Content, Start};
 
 /// Text for the screen, in characters that no loader acts upon: quotes and backticks go, everything
 /// else that is special becomes a comma or a question mark.
@@ -38,6 +40,33 @@ pub(super) fn path(text: &str, loader: &'static str) -> Result<String, Unwritabl
             place: "a file name",
             found: printable(text, 80),
             loader,
+        }),
+    }
+}
+
+/// The path of what a module is, on HTTP (after a slash) and on TFTP.
+pub(super) fn content_path(content: &Content) -> String {
+    match content {
+        Content::File(file) => artefact_path(&file.id, &file.digest),
+        Content::Document { token, name } => document_path(token, name),
+    }
+}
+
+/// The URL of what a module is.
+pub(super) fn content_url(urls: &Urls, content: &Content, path: Option<&str>) -> String {
+    match content {
+        Content::File(file) => urls.artefact_at(file, path),
+        Content::Document { token, name } => urls.document(token, name),
+    }
+}
+
+/// Refuses a plan that is no Linux's.
+pub(super) fn linux_only(plan: &BootPlan, loader: &'static str) -> Result<(), Unwritable> {
+    match plan.way.start {
+        Start::Linux => Ok(()),
+        other => Err(Unwritable::Start {
+            loader,
+            what: other.word(),
         }),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Digest;
+use super::{Digest, Processor};
 
 /// Names one artefact: a distro (or `loaders`) and a file name.
 #[derive(
@@ -30,6 +30,17 @@ pub struct Artefact {
     pub size: u64,
     /// Contents, for the small files that TFTP serves from memory (network boot loaders).
     pub bytes: Option<Arc<[u8]>>,
+    /// What its bytes say of it.
+    pub nature: Nature,
+}
+
+/// What a boot file is, as far as a decision depends on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Nature {
+    /// The processor it is made for, if it says so.
+    pub processor: Option<Processor>,
+    /// A loader that can fetch by HTTP.
+    pub http: bool,
 }
 
 /// All artefacts present: the closed table that requests are looked up in. No request ever becomes

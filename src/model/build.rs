@@ -40,6 +40,12 @@ pub struct Build {
     pub phase: Phase,
     /// The last step heard of, or where it failed or stalled.
     pub stage: Option<Stage>,
+    /// When that step began, if it is under way.
+    #[serde(default)]
+    pub stage_since: Option<Timestamp>,
+    /// How many steps there were so far: there is an end to what is recorded of them.
+    #[serde(default)]
+    pub stages: u32,
     /// Why it failed, stalled or is held, in a sentence.
     pub reason: Option<String>,
     /// When it was flagged.

@@ -131,6 +131,9 @@ pub struct FlagOutcome {
     pub last_disk: Option<String>,
     /// Which disk would be written.
     pub disk: DiskRule,
+    /// Which other disk, if the two are to mirror each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<DiskRule>,
     /// What may be on it (`blank`, `linux`, `any`...).
     pub may_destroy: Vec<String>,
     /// The system says `wipe = true`: whatever else is on it too, save what other machines may be

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArtefactRef, BuildKey, Digest, Name, Phase, Timestamp};
+use super::artefact::LOADERS;
+use super::{ArtefactRef, BuildKey, Digest, Name, Phase, ProfileKind, Timestamp, Way};
 
 /// The answer of `decide`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,14 @@ pub struct BootPlan {
     pub initrds: Vec<PlannedFile>,
     /// Kernel command line, rendered, with the build's tokens filled in.
     pub cmdline: String,
+    /// What is installed or run.
+    pub kind: ProfileKind,
+    /// How it is started, where that is not Linux's usual way.
+    #[serde(default)]
+    pub way: Way,
+    /// Nothing is flagged: this is how the system that is there runs.
+    #[serde(default)]
+    pub resident: bool,
 }
 
 /// A kernel or initrd as the build pinned it.
@@ -65,6 +74,8 @@ pub enum LoaderKind {
     Ipxe,
     /// shim and the distribution's signed GRUB, for Secure Boot.
     Grub,
+    /// The distro's own boot program, which reads its own configuration.
+    Own,
 }
 
 /// The reason as data; its [`fmt::Display`] is the sentence people read.
@@ -140,11 +151,15 @@ pub enum Why {
         /// Of which distro.
         distro: String,
     },
-    /// Its firmware cannot run what the profile has.
+    /// Its firmware cannot boot what the build has, or there is nothing to boot it with.
     UnsupportedFirmware {
-        /// Its word.
+        /// Its word, and whether it boots by HTTP.
         firmware: String,
+        /// Why not, in a sentence.
+        lack: String,
     },
+    /// What it runs is on no disk: this server boots it every time.
+    Resident,
 }
 
 impl fmt::Display for Why {
@@ -191,17 +206,30 @@ impl fmt::Display for Why {
                 write!(f, "it was cut off while `{disk}` was being written")
             }
             Why::AttemptsSpent { allowed } => write!(f, "its {allowed} boots are spent"),
+            Why::MissingArtefact { name, distro } if distro == LOADERS => {
+                write!(f, "the boot loader `{name}` is not on this server")
+            }
             Why::MissingArtefact { name, distro } => {
                 write!(f, "`{name}` of distro `{distro}` is not on this server")
             }
-            Why::UnsupportedFirmware { firmware } => {
-                write!(f, "its profile has nothing for {firmware} firmware")
+            Why::UnsupportedFirmware { firmware, lack } => {
+                write!(f, "its firmware ({firmware}) cannot boot this: {lack}")
             }
+            Why::Resident => write!(f, "it runs from this server at every boot"),
         }
     }
 }
 
 impl Why {
+    /// Whether something is wrong that a person must mend: the machine was flagged and cannot be
+    /// booted.
+    pub fn is_obstacle(&self) -> bool {
+        matches!(
+            self,
+            Why::MissingArtefact { .. } | Why::UnsupportedFirmware { .. }
+        )
+    }
+
     /// What an operator would type next, if there is something.
     pub fn hint(&self, system: Option<&Name>) -> Option<String> {
         let name = system.map_or("NAME", |n| n.as_str());
@@ -217,6 +245,7 @@ impl Why {
                 Some(format!("farrier why {name}; then farrier rebuild {name}"))
             }
             Why::MissingArtefact { distro, .. } => Some(format!("farrier distro fetch {distro}")),
+            Why::UnsupportedFirmware { .. } => Some(format!("farrier show {name}")),
             Why::Revoking {
                 failed: Some(_), ..
             } => Some("farrier doctor".to_string()),

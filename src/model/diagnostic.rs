@@ -25,6 +25,9 @@ pub struct Diagnostic {
     pub spans: Vec<Span>,
     /// The fix.
     pub help: Option<String>,
+    /// The key of the site that it is about, if whoever found it could not know where that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 /// A place in a file.
@@ -52,6 +55,7 @@ impl Diagnostic {
             message: message.into(),
             spans: Vec::new(),
             help: None,
+            about: None,
         }
     }
 
@@ -67,6 +71,13 @@ impl Diagnostic {
     #[must_use]
     pub fn at(mut self, span: Span) -> Self {
         self.spans.push(span);
+        self
+    }
+
+    /// Adds the key it is about.
+    #[must_use]
+    pub fn about(mut self, key: impl Into<String>) -> Self {
+        self.about = Some(key.into());
         self
     }
 

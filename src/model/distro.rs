@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Name;
+use super::{DistroWay, Name};
 
 /// One file of `boot/`: where kernel, initrds and loaders come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Distro {
     pub initrds: Vec<String>,
     /// The mirror an installer of this distro uses.
     pub mirror: Option<String>,
+    /// How it is started, where that is not Linux's usual way.
+    pub way: DistroWay,
 }
 
 /// Where an artefact is obtained.
@@ -50,4 +52,30 @@ pub enum ArtefactSource {
         /// Which builder.
         builder: String,
     },
+}
+
+/// Whether a URL's host can never exist (RFC 2606: `.example`): declarations ship with such, because
+/// nobody may hand the files out but their makers.
+pub fn is_placeholder(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.split(['/', ':', '?', '#']).next().unwrap_or("");
+    host == "example" || host.ends_with(".example")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hosts_that_cannot_exist() {
+        for (url, want) in [
+            ("http://mirror.example/esxi/b.b00", true),
+            ("https://files.mirror.example:8443/x", true),
+            ("http://mirror.example", true),
+            ("http://mirror.example.org/x", false),
+            ("http://10.77.0.2/mirror.example/x", false),
+        ] {
+            assert_eq!(is_placeholder(url), want, "{url}");
+        }
+    }
 }

@@ -147,9 +147,9 @@ pub enum EventKind {
         /// What it says of itself.
         detail: String,
     },
-    /// The machine listed its disks and was permitted to write one.
+    /// The machine listed its disks and was permitted to write one, or two that mirror each other.
     WritePermitted {
-        /// The device path.
+        /// The device path; of two, both with a comma between.
         disk: String,
         /// What was on it.
         contents: String,
@@ -164,6 +164,13 @@ pub enum EventKind {
         /// The step.
         stage: Stage,
         /// More.
+        detail: String,
+    },
+    /// The installer says that something went wrong, and goes on.
+    Warned {
+        /// The step.
+        stage: Stage,
+        /// What.
         detail: String,
     },
     /// The installer asked where its hand-off is.
@@ -234,6 +241,7 @@ impl EventKind {
             EventKind::WritePermitted { .. } => "write-permitted",
             EventKind::WriteRefused { .. } => "write-refused",
             EventKind::Progress { .. } => "progress",
+            EventKind::Warned { .. } => "warned",
             EventKind::AddressBound { .. } => "address-bound",
             EventKind::Seen { .. } => "seen",
             EventKind::HandoffAsked => "handoff-asked",
@@ -293,6 +301,7 @@ impl EventKind {
             EventKind::WriteRefused { reason } => printable(reason, 500),
             EventKind::Progress { stage, detail } if detail.is_empty() => stage.to_string(),
             EventKind::Progress { stage, detail } => format!("{stage}: {}", printable(detail, 200)),
+            EventKind::Warned { stage, detail } => format!("{stage}: {}", printable(detail, 300)),
             EventKind::AddressBound { ip, .. } => format!("its tokens work from {ip} only"),
             EventKind::Seen { stage, detail, by } => {
                 format!("{stage} ({by}: {})", printable(detail, 200))
@@ -384,4 +393,16 @@ pub struct Record {
     pub phase: super::Phase,
     /// What.
     pub event: EventKind,
+    /// The step that was over with it, and how long it took.
+    #[serde(default)]
+    pub ended: Option<StageEnd>,
+}
+
+/// A step of a build that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageEnd {
+    /// Which.
+    pub stage: Stage,
+    /// How long it took.
+    pub milliseconds: u64,
 }

@@ -49,6 +49,8 @@ pub enum ClientStage {
     Grub,
     /// PXELINUX, or another reader of `pxelinux.cfg`.
     Pxelinux,
+    /// The distro's own boot program.
+    Own,
     /// An operating system or installer: not a boot client.
     Os,
 }

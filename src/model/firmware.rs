@@ -23,6 +23,45 @@ pub enum Arch {
     Other(u16),
 }
 
+/// A family of processors: what a kernel is made for, and what firmware can start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Processor {
+    /// 32- and 64-bit x86: one kernel file may serve both.
+    X86,
+    /// 32-bit ARM.
+    Arm32,
+    /// 64-bit ARM.
+    Arm64,
+    /// 64-bit RISC-V.
+    RiscV64,
+}
+
+impl Processor {
+    /// The word people read.
+    pub fn word(self) -> &'static str {
+        match self {
+            Processor::X86 => "x86",
+            Processor::Arm32 => "arm32",
+            Processor::Arm64 => "arm64",
+            Processor::RiscV64 => "riscv64",
+        }
+    }
+}
+
+impl Arch {
+    /// The processors that this firmware runs on, where the code tells: a Raspberry Pi's may be
+    /// either ARM.
+    pub fn processor(self) -> Option<Processor> {
+        match self {
+            Arch::X86Bios | Arch::X86Uefi | Arch::X64Uefi => Some(Processor::X86),
+            Arch::Arm32Uefi => Some(Processor::Arm32),
+            Arch::Arm64Uefi => Some(Processor::Arm64),
+            Arch::RaspberryPi | Arch::Other(_) => None,
+        }
+    }
+}
+
 /// An architecture and whether its firmware asked for HTTP boot (vendor class `HTTPClient`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Firmware {

@@ -1,11 +1,12 @@
 //! A machine: a system plus what is known of it.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, Deadlines, Identity, Name, PlannedFile, ProfileKind};
+use super::{Build, Deadlines, Identity, Name, PlannedFile, ProfileKind, Way};
 
 /// What is known of a declared system: its builds. A system without an entry was never flagged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,9 @@ pub struct Pinned {
     pub deadlines: Deadlines,
     /// Which disk may be written.
     pub disk: super::DiskRule,
+    /// Which other disk may be, of a machine whose disks mirror each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<super::DiskRule>,
     /// What may be on a disk that is overwritten.
     pub may_destroy: Vec<String>,
     /// The operator's word that the disk may be overwritten whatever the profile allows, save what
@@ -81,6 +85,13 @@ pub struct Pinned {
     pub wipe: bool,
     /// First boot hands over to an agent; otherwise the first report makes it Ready.
     pub handoff: bool,
+    /// This server as the documents say that the machine reaches it. A machine without an address of
+    /// its own may boot in another subnet than they were made for.
+    #[serde(default)]
+    pub server: Option<SocketAddrV4>,
+    /// How it is started, where that is not Linux's usual way.
+    #[serde(default)]
+    pub way: Way,
     /// What the agent's server will know the machine by.
     #[serde(default)]
     pub identity: Option<Identity>,

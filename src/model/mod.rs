@@ -11,6 +11,7 @@ pub mod distro;
 pub mod event;
 pub mod facts;
 pub mod firmware;
+pub mod intent;
 pub mod lease;
 pub mod logs;
 pub mod mac;
@@ -25,9 +26,10 @@ pub mod site;
 pub mod subnet;
 pub mod system;
 pub mod view;
+pub mod way;
 
 pub use agent::{Agent, AgentPlan, AgentSpec, Identity, Revocation};
-pub use artefact::{Artefact, ArtefactIndex, ArtefactRef};
+pub use artefact::{Artefact, ArtefactIndex, ArtefactRef, Nature};
 pub use build::{Build, BuildKey, MachineId, Purpose};
 pub use command::{EditRequest, FlagReport, FlagRequest, Selection};
 pub use decision::{Action, BootPlan, Decision, LoaderKind, PlannedFile, Why};
@@ -36,7 +38,8 @@ pub use digest::Digest;
 pub use distro::{ArtefactSource, Distro};
 pub use event::{Event, EventKind, Record};
 pub use facts::{ClientStage, Door, Facts};
-pub use firmware::{Arch, Firmware};
+pub use firmware::{Arch, Firmware, Processor};
+pub use intent::{Intent, Partial};
 pub use lease::{Lease, LeaseState};
 pub use logs::{LogEntry, LogLine};
 pub use mac::MacAddr;
@@ -50,6 +53,7 @@ pub use secret::SecretName;
 pub use site::{AgentServers, DhcpMode, Keep, Mirror, Server, Site, UnknownAction};
 pub use subnet::{AddressRange, Subnet};
 pub use system::{DiskRule, Interface, System};
+pub use way::{Content, Delivery, DistroWay, Family, Module, Own, Start, Way};
 
 /// A point in time, always passed in, never read in words or thought.
 pub use jiff::Timestamp;

@@ -1,10 +1,12 @@
 //! A system: a machine as its owner declared it in `systems.toml`.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
+use ipnet::Ipv6Net;
 use serde::{Deserialize, Serialize};
 
-use super::{MacAddr, Name};
+use super::{MacAddr, Name, Partial};
 
 /// One declared machine. Values are resolved: defaults are already applied.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +21,9 @@ pub struct System {
     pub tags: Vec<String>,
     /// Values for templates, before the profile's are merged in.
     pub vars: serde_json::Map<String, serde_json::Value>,
+    /// What its entry says of the machine it should be, over what its profile says; none if nothing,
+    /// which costs nothing.
+    pub intent: Option<Arc<Partial>>,
     /// Which disk may be written; none means the profile's rule.
     pub disk: Option<DiskRule>,
     /// The disk may be written though it holds something the profile does not allow to destroy.
@@ -45,6 +50,12 @@ pub struct Interface {
     pub ip: Option<Ipv4Addr>,
     /// The installed system is given this address statically instead of by DHCP.
     pub static_ip: bool,
+    /// Its name in the installed system; none leaves it to the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Box<str>>,
+    /// An IPv6 address for the installed system, with the length of the prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip6: Option<Box<Ipv6Net>>,
 }
 
 /// Which disk an installer may write. Exactly one disk must match.

@@ -99,6 +99,9 @@ pub struct ShowView {
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// Which disk may be written: the system's rule, else the profile's.
     pub disk: super::DiskRule,
+    /// Which other disk, if the two are to mirror each other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<super::DiskRule>,
     /// Boots through shim and signed GRUB.
     pub secure_boot: bool,
     /// What it would be told if it asked now.
@@ -145,6 +148,23 @@ pub struct EventView {
     pub detail: String,
     /// The phase after it.
     pub phase: Phase,
+    /// The step that was over with it, and how long it took.
+    #[serde(default)]
+    pub ended: Option<super::event::StageEnd>,
+}
+
+/// A step of a build as `why` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageView {
+    /// Its word: `partition`, `extract`...
+    pub stage: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// How long it took; none while it is under way.
+    pub milliseconds: Option<u64>,
+    /// How long it usually takes: the median of earlier builds of the same profile, and firmware if
+    /// there were any.
+    pub usual_milliseconds: Option<u64>,
 }
 
 /// What `why` prints.
@@ -166,6 +186,9 @@ pub struct WhyView {
     pub conversation: Vec<StepView>,
     /// The latest recorded events, oldest first.
     pub seen: Vec<EventView>,
+    /// The steps of its latest build, oldest first.
+    #[serde(default)]
+    pub stages: Vec<StageView>,
     /// What is expected next, and by when.
     pub expected: Option<String>,
 }
@@ -238,6 +261,28 @@ pub struct DistroView {
     /// The SHA-256 of what came from a URL that declares none, by artefact.
     #[serde(default)]
     pub unpinned: std::collections::BTreeMap<String, String>,
+    /// Of `loaders`, each of them; of a distro none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loaders: Vec<LoaderView>,
+}
+
+/// A network boot loader as `distro ls` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoaderView {
+    /// The name it is served under.
+    pub name: String,
+    /// `iPXE`, `shim` or `GRUB`.
+    pub program: String,
+    /// Which machines begin with it.
+    pub firmware: String,
+    /// `host` (of this host's packages), `fetched` or `missing`.
+    pub state: String,
+    /// The file of this host, or the package it was fetched from.
+    pub origin: Option<String>,
+    /// It can fetch by HTTP.
+    pub http: bool,
+    /// What brings it here, if it is missing.
+    pub fix: Option<String>,
 }
 
 /// A secret as `secret ls` prints it. Its value is never printed.

@@ -1,4 +1,5 @@
-//! Hands for the network: interfaces, DHCP sockets, ARP entries, raw frames, pings, network time.
+//! Hands for the network: interfaces, DHCP sockets, ARP entries, raw frames, pings, network time,
+//! and files that the kernel sends by itself.
 //!
 //! The only room with unsafe code, and only where the operating system has no safe call for it.
 
@@ -7,14 +8,17 @@ mod batch;
 mod clock;
 mod frame;
 mod interface;
+mod outlet;
 mod ping;
 mod probe;
+mod resident;
 mod socket;
 
 pub use arp::neighbour;
 pub use batch::{BATCH, Datagram, Inbox, Outgoing, send};
 pub use clock::clock_synchronised;
 pub use interface::{Interface, interfaces};
+pub use outlet::{Lane, Outlet, PIECE, in_memory};
 pub use ping::{Prober, ping};
 pub use probe::{OtherServer, probe_dhcp};
 pub use socket::{BindError, DhcpSocket, Sharing};

@@ -157,6 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::print_stdout, reason = "a test that cannot run says so")]
     fn the_loopback_answers_and_a_documentation_address_does_not() {
         if socket().is_err() {
             println!("skipped: raw sockets need CAP_NET_RAW");

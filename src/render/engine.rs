@@ -17,6 +17,7 @@ use minijinja::{
 use super::Format;
 use super::filters;
 use super::formats::Refused;
+use super::intent;
 use super::secret;
 
 /// Steps a template may take: about 50 ms.
@@ -60,6 +61,7 @@ impl Engine {
         }
         environment.remove_global("debug");
         filters::add(&mut environment, format);
+        intent::register(&mut environment);
         environment.set_loader(move |name| match files.get(name) {
             None => Ok(None),
             Some(bytes) => match std::str::from_utf8(bytes) {

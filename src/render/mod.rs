@@ -8,10 +8,12 @@
 //! is escaped otherwise than in JSON), `handoff` (what the first boot does), `docs/profiles.md`.
 
 mod compiled;
+pub mod cpio;
 mod engine;
 mod filters;
 mod formats;
 mod handoff;
+mod intent;
 mod lint;
 mod merge;
 mod pack;
@@ -22,6 +24,7 @@ mod trouble;
 
 pub use compiled::{CompiledProfile, Rendered, render};
 pub use formats::Format;
+pub use intent::{intent, second_disk};
 pub use merge::variables;
 pub use place::{Place, fqdn};
 pub use secret::{release, secrets_in};

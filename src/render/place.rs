@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use minijinja::Value;
 
+use super::handoff;
+use super::intent::{self, Reads, Table, Wanted};
 use super::secret;
 
 use crate::boot::Scope;
-use crate::boot::paths::Urls;
+use crate::boot::paths::{SecureUrls, Urls};
 use crate::model::{
-    ArtefactRef, Digest, Distro, Firmware, PlannedFile, Profile, ProfileKind, Subnet, System,
+    ArtefactRef, Diagnostic, Digest, Distro, Firmware, PlannedFile, Profile, Site, Subnet, System,
 };
 
 /// Where a machine reaches this server, and what is known of it besides its entry.
@@ -34,40 +37,75 @@ pub struct Place {
     pub epoch: u32,
     /// Digests of the distro's artefacts that are on this server.
     pub artefacts: BTreeMap<String, Digest>,
+    /// The networks of the machine's other addresses, by address.
+    pub networks: BTreeMap<Ipv4Addr, Ipv4Net>,
+}
+
+impl Place {
+    /// The networks of a system's other addresses than its first interface's.
+    pub fn networks(site: &Site, system: &System) -> BTreeMap<Ipv4Addr, Ipv4Net> {
+        let others = system.interfaces.iter().skip(1).filter_map(|i| i.ip);
+        others
+            .filter_map(|ip| Some((ip, site.subnet_of(ip)?.network)))
+            .collect()
+    }
+}
+
+/// What a system is rendered from besides its place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Inputs<'a> {
+    pub(super) system: &'a System,
+    pub(super) profile: &'a Profile,
+    pub(super) distro: &'a Distro,
+    pub(super) vars: &'a serde_json::Map<String, serde_json::Value>,
+    pub(super) wanted: &'a Wanted,
 }
 
 /// Every name a template can use. `docs/profiles.md` lists what each means. `released` says whether
-/// the document may hold secrets.
+/// the document may hold secrets; `intent` is what [`intent_of`] gives.
 pub(super) fn context(
-    system: &System,
-    profile: &Profile,
-    distro: &Distro,
+    inputs: &Inputs<'_>,
     place: &Place,
-    vars: &serde_json::Map<String, serde_json::Value>,
     released: bool,
+    reads: &Reads,
+    intent: &intent::Values,
 ) -> Value {
+    let Inputs {
+        system,
+        profile,
+        distro,
+        vars,
+        ..
+    } = *inputs;
     let urls = Urls {
         server: place.server,
     };
-    map([
-        ("system", of_system(system, place)),
-        ("vars", secret::vars(vars, released)),
-        (
+    let secure = SecureUrls {
+        server: place.secure,
+    };
+    let authority = place.authority.as_deref().unwrap_or(handoff::NO_AUTHORITY);
+    let context = Table::new(reads)
+        .has("system", of_system(system, place, reads))
+        .has("vars", secret::vars(vars, released))
+        .has(
             "profile",
             map([
                 ("name", text(&profile.name)),
-                ("kind", Value::from(kind(profile.kind))),
+                ("kind", Value::from(profile.kind.word())),
             ]),
-        ),
-        ("build", map([("epoch", Value::from(place.epoch))])),
-        (
+        )
+        .has("build", map([("epoch", Value::from(place.epoch))]))
+        .has(
             "server",
             map([
                 ("address", text(&place.server.ip().to_string())),
                 ("url", text(&urls.base())),
+                ("secure_url", text(&secure.base())),
+                ("secure_port", Value::from(place.secure.port())),
+                ("authority", text(authority.trim_end())),
             ]),
-        ),
-        (
+        )
+        .has(
             "url",
             map([
                 (
@@ -75,6 +113,10 @@ pub(super) fn context(
                     text(&urls.documents(Scope::Read.placeholder())),
                 ),
                 ("report", text(&urls.report(Scope::Report.placeholder()))),
+                (
+                    "secure_report",
+                    text(&secure.report(Scope::Report.placeholder())),
+                ),
                 ("artefact", artefacts(distro, place, &urls)),
                 (
                     "mirror",
@@ -84,8 +126,37 @@ pub(super) fn context(
                         .map_or_else(|| Value::from(()), |name| text(&urls.mirror(name))),
                 ),
             ]),
-        ),
-    ])
+        );
+    intent.add_to(context).done()
+}
+
+/// The intent as every document of a system sees it; `reads` learns what of it templates read.
+///
+/// # Errors
+/// What it says that does not go together with the system.
+pub(super) fn intent_of(
+    inputs: &Inputs<'_>,
+    place: &Place,
+    reads: &Reads,
+) -> Result<intent::Values, Vec<Diagnostic>> {
+    let system = inputs.system;
+    let mut networks = place.networks.clone();
+    if let (Some(ip), Some(subnet)) = (booting_ip(system, place), &place.subnet) {
+        networks.insert(ip, subnet.network);
+    }
+    let ground = intent::Ground {
+        system,
+        profile: inputs.profile,
+        wanted: inputs.wanted,
+        ip: booting_ip(system, place),
+        networks: &networks,
+    };
+    intent::values(&ground, reads)
+}
+
+/// The address of the interface that the machine is installed through, as far as it is known.
+fn booting_ip(system: &System, place: &Place) -> Option<Ipv4Addr> {
+    place.ip.or_else(|| system.ip())
 }
 
 /// A system's full name: as declared if that has dots, else with its subnet's domain.
@@ -106,12 +177,12 @@ fn host_and_domain<'a>(system: &'a System, subnet: Option<&'a Subnet>) -> (&'a s
     }
 }
 
-fn of_system(system: &System, place: &Place) -> Value {
+fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
     let subnet = place.subnet.as_ref();
     let name = system.name.as_str();
     let (hostname, domain) = host_and_domain(system, subnet);
     let fqdn = fqdn(system, subnet);
-    let ip = place.ip.or_else(|| system.ip());
+    let ip = booting_ip(system, place);
     let network = subnet.map(|s| s.network);
     // as DHCP: without a name server an installer stops at a question
     let dns: Vec<Ipv4Addr> = match subnet {
@@ -121,40 +192,35 @@ fn of_system(system: &System, place: &Place) -> Value {
     let addresses = |all: &[Ipv4Addr]| all.iter().map(|a| text(&a.to_string())).collect::<Value>();
     let macs = system.interfaces.iter().map(|i| text(&i.mac.to_string()));
     let interfaces = system.interfaces.iter().map(|i| {
-        map([
-            ("mac", text(&i.mac.to_string())),
-            ("ip", optional(i.ip)),
-            ("static", Value::from(i.static_ip)),
-        ])
+        Table::new(reads)
+            .has("mac", text(&i.mac.to_string()))
+            .has("ip", optional(i.ip))
+            .says("static", i.static_ip, ["static_ip"])
+            .done()
     });
-    map([
-        ("name", text(name)),
-        ("hostname", text(hostname)),
-        ("fqdn", text(&fqdn)),
-        ("domain", text(domain)),
-        ("mac", optional(system.first().map(|i| i.mac))),
-        ("macs", macs.collect()),
-        ("ip", optional(ip)),
-        (
-            "prefix",
-            network.map_or(Value::from(()), |n| Value::from(n.prefix_len())),
-        ),
-        ("netmask", optional(network.map(|n| n.netmask()))),
-        ("router", optional(subnet.and_then(|s| s.router))),
-        ("dns", addresses(&dns)),
-        ("ntp", addresses(subnet.map_or(&[], |s| s.ntp.as_slice()))),
-        (
-            "static",
-            Value::from(ip.is_some() && system.first().is_some_and(|i| i.static_ip)),
-        ),
-        (
-            "ssh_keys",
-            system.ssh_keys.iter().map(|k| text(k)).collect(),
-        ),
-        ("tags", system.tags.iter().map(|t| text(t)).collect()),
-        ("firmware", Value::from(firmware(place.firmware))),
-        ("interfaces", interfaces.collect()),
-    ])
+    let fixed = ip.is_some() && system.first().is_some_and(|i| i.static_ip);
+    let prefix = network.map_or(Value::from(()), |n| Value::from(n.prefix_len()));
+    let keys: Value = system.ssh_keys.iter().map(|k| text(k)).collect();
+    let tags: Value = system.tags.iter().map(|t| text(t)).collect();
+    Table::new(reads)
+        .has("name", text(name))
+        .has("hostname", text(hostname))
+        .has("fqdn", text(&fqdn))
+        .has("domain", text(domain))
+        .has("mac", optional(system.first().map(|i| i.mac)))
+        .has("macs", macs.collect::<Value>())
+        .has("ip", optional(ip))
+        .has("prefix", prefix)
+        .has("netmask", optional(network.map(|n| n.netmask())))
+        .has("router", optional(subnet.and_then(|s| s.router)))
+        .has("dns", addresses(&dns))
+        .has("ntp", addresses(subnet.map_or(&[], |s| s.ntp.as_slice())))
+        .says("static", fixed, ["static_ip"])
+        .has("ssh_keys", keys)
+        .has("tags", tags)
+        .has("firmware", firmware(place.firmware))
+        .has("interfaces", interfaces.collect::<Value>())
+        .done()
 }
 
 /// Every artefact's URL by its name. One that is not fetched yet has a URL that nothing answers, so
@@ -183,16 +249,6 @@ fn firmware(firmware: Option<Firmware>) -> &'static str {
         Some(f) if f.is_uefi() => "uefi",
         Some(f) if f.word() == "bios" => "bios",
         _ => "unknown",
-    }
-}
-
-fn kind(kind: ProfileKind) -> &'static str {
-    match kind {
-        ProfileKind::Preseed => "preseed",
-        ProfileKind::Fai => "fai",
-        ProfileKind::Live => "live",
-        ProfileKind::Kernel => "kernel",
-        ProfileKind::Base => "base",
     }
 }
 

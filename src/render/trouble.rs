@@ -6,6 +6,7 @@ use minijinja::{Error, ErrorKind, Value};
 use crate::model::{Diagnostic, Span};
 
 use super::formats::Refused;
+use super::intent::Unsupported;
 
 /// Where templates are looked up for their text, and how their files are called in messages.
 pub(super) struct Sources<'a> {
@@ -54,10 +55,18 @@ pub(super) fn diagnose(
         text: shown.to_string(),
         label: String::new(),
     });
-    match help {
+    let diagnostic = match help {
         Some(help) => diagnostic.help(help),
         None => diagnostic,
+    };
+    match unsupported(error).and_then(|u| u.key.as_ref()) {
+        Some(key) => diagnostic.about(key),
+        None => diagnostic,
     }
+}
+
+fn unsupported(error: &Error) -> Option<&Unsupported> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// An include wraps what went wrong inside it.
@@ -81,6 +90,9 @@ fn explain(
     context: Option<&Value>,
 ) -> (String, Option<String>) {
     let detail = error.detail().unwrap_or_default();
+    if let Some(unsupported) = unsupported(error) {
+        return (unsupported.sentence.clone(), None);
+    }
     match error.kind() {
         ErrorKind::UndefinedError => undefined(paths, context),
         ErrorKind::OutOfFuel => (

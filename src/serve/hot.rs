@@ -1,7 +1,9 @@
-//! Boot artefacts in memory: read once, checked against their digest, shared by every transfer.
+//! Boot artefacts at hand: read once, checked against their digest, shared by every transfer.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -21,12 +23,29 @@ pub struct Hot {
 struct Shelf {
     turn: u64,
     used: u64,
-    held: HashMap<Digest, Held>,
+    held: HashMap<Key, Held>,
 }
+
+type Key = (Digest, Form);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Form {
+    Bytes,
+    File,
+}
+
+#[derive(Debug, Clone)]
+enum Contents {
+    Bytes(Bytes),
+    File(Arc<File>, Stamp),
+}
+
+/// What changes when a file does.
+type Stamp = (u64, i64, i64);
 
 #[derive(Debug)]
 struct Held {
-    contents: Arc<OnceCell<Bytes>>,
+    contents: Arc<OnceCell<Contents>>,
     size: u64,
     turn: u64,
 }
@@ -49,78 +68,118 @@ impl Hot {
         if let Some(bytes) = &artefact.bytes {
             return Ok(Some(Bytes::from_owner(bytes.clone())));
         }
+        match self.held(artefact, Form::Bytes).await? {
+            Some(Contents::Bytes(bytes)) => Ok(Some(bytes)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The same as an open file, which the kernel sends without a copy; it takes none of the budget.
+    /// A file that was changed since it was checked is checked again.
+    ///
+    /// # Errors
+    /// As [`Hot::get`].
+    pub async fn file(&self, artefact: &Artefact) -> io::Result<Option<Arc<File>>> {
+        for _ in 0..2 {
+            match self.held(artefact, Form::File).await? {
+                Some(Contents::File(file, checked)) if stamp(&file.metadata()?) == checked => {
+                    return Ok(Some(file));
+                }
+                Some(_) => self.forget((artefact.digest, Form::File)),
+                None => break,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn held(&self, artefact: &Artefact, form: Form) -> io::Result<Option<Contents>> {
         if artefact.size > self.budget / 2 {
             return Ok(None);
         }
-        let contents = self.place(artefact);
+        let contents = self.place(artefact, form);
         let read = contents.get_or_try_init(|| async {
             let (path, digest) = (artefact.path.clone(), artefact.digest);
-            tokio::task::spawn_blocking(move || read_checked(&path, digest))
+            tokio::task::spawn_blocking(move || read_checked(&path, digest, form))
                 .await
                 .map_err(io::Error::other)?
         });
         match read.await {
-            Ok(bytes) => Ok(Some(bytes.clone())),
+            Ok(contents) => Ok(Some(contents.clone())),
             Err(error) => {
-                self.forget(artefact.digest);
+                self.forget((artefact.digest, form));
                 Err(error)
             }
         }
     }
 
-    fn place(&self, artefact: &Artefact) -> Arc<OnceCell<Bytes>> {
+    fn place(&self, artefact: &Artefact, form: Form) -> Arc<OnceCell<Contents>> {
+        let key = (artefact.digest, form);
+        let size = match form {
+            Form::Bytes => artefact.size,
+            Form::File => 0,
+        };
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
         shelf.turn += 1;
         let turn = shelf.turn;
-        if let Some(held) = shelf.held.get_mut(&artefact.digest) {
+        if let Some(held) = shelf.held.get_mut(&key) {
             held.turn = turn;
             return held.contents.clone();
         }
-        while shelf.used + artefact.size > self.budget {
+        while shelf.used + size > self.budget {
             let oldest = shelf.held.iter().min_by_key(|(_, h)| h.turn);
-            let Some(digest) = oldest.map(|(d, _)| *d) else {
+            let Some(oldest) = oldest.map(|(key, _)| *key) else {
                 break;
             };
-            shelf.remove(digest);
+            shelf.remove(oldest);
         }
         let contents = Arc::new(OnceCell::new());
         let held = Held {
             contents: contents.clone(),
-            size: artefact.size,
+            size,
             turn,
         };
-        shelf.used += artefact.size;
-        shelf.held.insert(artefact.digest, held);
+        shelf.used += size;
+        shelf.held.insert(key, held);
         contents
     }
 
-    fn forget(&self, digest: Digest) {
+    fn forget(&self, key: Key) {
         let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        shelf.remove(digest);
+        shelf.remove(key);
     }
 }
 
 impl Shelf {
-    fn remove(&mut self, digest: Digest) {
-        if let Some(held) = self.held.remove(&digest) {
+    fn remove(&mut self, key: Key) {
+        if let Some(held) = self.held.remove(&key) {
             self.used -= held.size;
         }
     }
 }
 
-fn read_checked(path: &std::path::Path, digest: Digest) -> io::Result<Bytes> {
-    let bytes = std::fs::read(path)?;
+fn read_checked(path: &std::path::Path, digest: Digest, form: Form) -> io::Result<Contents> {
+    let mut file = File::open(path)?;
+    let before = stamp(&file.metadata()?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
     if Digest::of(&bytes) != digest {
         let sentence = format!("`{}` is not what was fetched", path.display());
         return Err(io::Error::new(io::ErrorKind::InvalidData, sentence));
     }
-    Ok(Bytes::from(bytes))
+    Ok(match form {
+        Form::Bytes => Contents::Bytes(Bytes::from(bytes)),
+        Form::File => Contents::File(Arc::new(file), before),
+    })
+}
+
+fn stamp(of: &Metadata) -> Stamp {
+    (of.len(), of.ctime(), of.ctime_nsec())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ArtefactRef;
+    use crate::model::{ArtefactRef, Nature};
 
     fn artefact(dir: &std::path::Path, name: &str, contents: &[u8]) -> Artefact {
         let path = dir.join(name);
@@ -134,6 +193,7 @@ mod tests {
             digest: Digest::of(contents),
             size: contents.len() as u64,
             bytes: None,
+            nature: Nature::default(),
         }
     }
 
@@ -150,10 +210,29 @@ mod tests {
         {
             let shelf = hot.shelf.lock().expect("a lock");
             assert_eq!((shelf.used, shelf.held.len()), (80, 2));
-            assert!(shelf.held.contains_key(&files[3].digest));
+            assert!(shelf.held.contains_key(&(files[3].digest, Form::Bytes)));
         }
         let large = artefact(dir.path(), "large", &[9; 51]);
         assert!(hot.get(&large).await.expect("no error").is_none());
+    }
+
+    #[tokio::test]
+    async fn an_open_file_is_checked_again_when_it_changed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let kept = artefact(dir.path(), "f", b"kernel");
+        let hot = Hot::new(100);
+        let read = |file: Arc<File>| {
+            let mut got = [0; 6];
+            std::os::unix::fs::FileExt::read_exact_at(&*file, &mut got, 0).expect("bytes");
+            got
+        };
+        let file = hot.file(&kept).await.expect("read").expect("held");
+        assert_eq!(&read(file), b"kernel");
+        std::fs::write(&kept.path, b"KERNEL").expect("written");
+        assert!(hot.file(&kept).await.is_err());
+        std::fs::write(&kept.path, b"kernel").expect("written");
+        let file = hot.file(&kept).await.expect("read").expect("held");
+        assert_eq!(&read(file), b"kernel");
     }
 
     #[tokio::test]

@@ -1,7 +1,5 @@
 //! Boot scripts, whichever door they leave by: ask, write, and say so before the machine gets it.
 
-use std::net::Ipv4Addr;
-
 use crate::boot::paths::Urls;
 use crate::control::TellError;
 use crate::lifecycle::StepError;
@@ -54,9 +52,8 @@ impl Language {
 pub struct Written {
     language: Language,
     decision: Decision,
-    who: String,
-    /// To whom.
-    to: Option<Ipv4Addr>,
+    facts: Facts,
+    urls: Urls,
     /// What would be sent.
     pub script: Script,
 }
@@ -71,8 +68,8 @@ pub fn write(waist: &dyn Waist, facts: &Facts, urls: &Urls, language: Language) 
     Written {
         language,
         decision,
-        who: facts.mac.to_string(),
-        to: facts.ip,
+        facts: facts.clone(),
+        urls: *urls,
         script,
     }
 }
@@ -91,7 +88,7 @@ impl Written {
     /// The event that must be durable before this script leaves, if there is one.
     fn due(&self) -> Option<Event> {
         match &self.decision.action {
-            Action::Boot(plan) if self.script.boots => Some(Event {
+            Action::Boot(plan) if self.script.boots && !plan.resident => Some(Event {
                 system: plan.build.system.clone(),
                 epoch: Some(plan.build.epoch),
                 kind: EventKind::ScriptServed,
@@ -103,28 +100,58 @@ impl Written {
     /// Says that the script is about to be served, and returns the text to send: the script's own
     /// once that is durable, else the own disk's with the reason.
     pub async fn served(self, waist: &dyn Waist) -> String {
-        match self.due() {
-            Some(event) => match self.tell(waist, event).await {
-                Ok(()) => self.script.text,
-                Err(error) => self.language.own_disk(&self.refused(&error)),
-            },
-            None => {
-                if let Some(system) = &self.decision.system {
-                    waist.note(Event {
-                        system: system.clone(),
-                        epoch: None,
-                        kind: EventKind::LocalServed,
-                    });
-                }
-                self.script.text
+        // no script is as long
+        self.served_within(waist, usize::MAX)
+            .await
+            .unwrap_or_default()
+    }
+
+    /// The same, unless the script has become longer than was announced: then nothing is told and
+    /// nothing is sent.
+    pub async fn served_within(self, waist: &dyn Waist, most: usize) -> Option<String> {
+        let Some(event) = self.due() else {
+            if let (Some(system), false) = (&self.decision.system, self.script.boots) {
+                waist.note(Event {
+                    system: system.clone(),
+                    epoch: None,
+                    kind: EventKind::LocalServed,
+                });
             }
+            return Some(self.script.text);
+        };
+        let written = match self.settled(waist).await {
+            Ok(Some(anew)) => anew,
+            Ok(None) => self,
+            Err(why) => return Some(self.language.own_disk(&self.refused(why))),
+        };
+        if !written.script.boots || written.script.text.len() > most {
+            return (written.script.text.len() <= most).then_some(written.script.text);
         }
+        Some(match written.tell(waist, event).await {
+            Ok(()) => written.script.text,
+            Err(error) => {
+                let why = match &error {
+                    TellError::Refused(StepError::OwnDisk { why, .. }) => why.to_string(),
+                    error => error.to_string(),
+                };
+                written.language.own_disk(&written.refused(why))
+            }
+        })
+    }
+
+    /// Makes what the build pinned fit the machine's place; the script anew, if that changed it.
+    async fn settled(&self, waist: &dyn Waist) -> Result<Option<Written>, String> {
+        let (Action::Boot(plan), Some(at)) = (&self.decision.action, self.facts.ip) else {
+            return Ok(None);
+        };
+        let changed = waist.settle(at, &plan.build).await?;
+        Ok(changed.then(|| write(waist, &self.facts, &self.urls, self.language)))
     }
 
     /// Bound before it is served: the script holds the build's tokens.
     async fn tell(&self, waist: &dyn Waist, served: Event) -> Result<(), TellError> {
         let epoch = served.epoch.unwrap_or_default();
-        if let Some(ip) = self.to
+        if let Some(ip) = self.facts.ip
             && let Some(binding) = waist.binding(ip, &served.system, epoch)
         {
             waist.tell(binding).await?;
@@ -132,13 +159,10 @@ impl Written {
         waist.tell(served).await.map(|_| ())
     }
 
-    fn refused(&self, error: &TellError) -> Reason {
-        tracing::warn!(machine.name = ?self.decision.system, %error, "a boot script was withheld");
-        let mut reason = Reason::of(&self.decision, &self.who);
-        reason.why = match error {
-            TellError::Refused(StepError::OwnDisk { why, .. }) => why.to_string(),
-            error => error.to_string(),
-        };
+    fn refused(&self, why: String) -> Reason {
+        tracing::warn!(machine.name = ?self.decision.system, why, "a boot script was withheld");
+        let mut reason = Reason::of(&self.decision, &self.facts.mac.to_string());
+        reason.why = why;
         let name = self.decision.system.as_ref();
         reason.hint = name.map(|name| format!("farrier why {name}"));
         reason

@@ -18,6 +18,9 @@ use crate::model::{
 /// A `tell` under way.
 pub type Telling<'a> = Pin<Box<dyn Future<Output = Result<Told, TellError>> + Send + 'a>>;
 
+/// A build's documents on their way to fit.
+pub type Settling<'a> = Pin<Box<dyn Future<Output = Result<bool, String>> + Send + 'a>>;
+
 /// A log on its way into the store.
 pub type Keeping<'a> = Pin<Box<dyn Future<Output = Result<(), TellError>> + Send + 'a>>;
 
@@ -33,6 +36,8 @@ pub trait Waist: Send + Sync + 'static {
     fn ask(&self, facts: &Facts) -> Decision;
     /// See [`Control::tell`].
     fn tell(&self, event: Event) -> Telling<'_>;
+    /// See [`Control::settle`].
+    fn settle<'a>(&'a self, at: Ipv4Addr, build: &'a BuildKey) -> Settling<'a>;
     /// See [`Control::note`].
     fn note(&self, event: Event);
     /// See [`Control::observe`].
@@ -43,6 +48,10 @@ pub trait Waist: Send + Sync + 'static {
     fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a>;
     /// See [`Control::authorise`].
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
+    /// See [`Control::open_build`].
+    fn open_build(&self, mac: MacAddr) -> Option<BuildKey>;
+    /// See [`Control::document`].
+    fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>>;
     /// See [`Control::holder`].
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr>;
     /// See [`Control::bound`].
@@ -137,6 +146,10 @@ impl Waist for Control {
         Box::pin(Control::tell(self, event))
     }
 
+    fn settle<'a>(&'a self, at: Ipv4Addr, build: &'a BuildKey) -> Settling<'a> {
+        Box::pin(Control::settle(self, at, build))
+    }
+
     fn note(&self, event: Event) {
         Control::note(self, event);
     }
@@ -155,6 +168,14 @@ impl Waist for Control {
 
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
         Control::authorise(self, token, scope)
+    }
+
+    fn open_build(&self, mac: MacAddr) -> Option<BuildKey> {
+        Control::open_build(self, mac)
+    }
+
+    fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {
+        Control::document(self, build, name)
     }
 
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {

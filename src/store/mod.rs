@@ -21,7 +21,7 @@ use sqlx::{ConnectOptions, Connection};
 
 pub use read::{Known, Secrets, secret_names};
 pub use rows::{RevisionRow, SecretRow};
-pub use writer::{Batch, Writer};
+pub use writer::{Batch, RevisionFiles, Writer};
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::rows::{self, RevisionRow, SecretRow, column, unreadable};
 use super::{Store, StoreError};
 use crate::lifecycle::usual::Beginning;
+use crate::model::event::StageEnd;
 use crate::model::{
     Build, BuildKey, EventKind, Firmware, Lease, Machine, Name, Pinned, Purpose, Record,
     SecretName, Timestamp,
@@ -146,14 +147,12 @@ impl Store {
             .iter()
             .filter_map(|row| readable(rows::secret(row)))
             .collect();
-        known.last_event = sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM events")
-            .fetch_one(&self.pool)
-            .await
-            .map_err(refused("reading events"))?;
+        known.last_event = self.last_event().await?;
         Ok(known)
     }
 
-    /// Events after number `after`, oldest first, at most `limit`; of these systems if named.
+    /// Events after number `after`, oldest first, at most `limit`; of these systems if named, and not
+    /// earlier than `since`.
     ///
     /// # Errors
     /// If the database refuses, or holds something unreadable.
@@ -161,53 +160,63 @@ impl Store {
         &self,
         after: i64,
         systems: Option<&[Name]>,
+        since: Option<Timestamp>,
         limit: i64,
     ) -> Result<Vec<Record>, StoreError> {
-        let rows = match systems {
-            Some(systems) => {
-                sqlx::query(
-                    "SELECT * FROM events WHERE number > ?2
-                       AND system IN (SELECT value FROM json_each(?1)) ORDER BY number LIMIT ?3",
-                )
-                .bind(names(systems))
-                .bind(after)
-                .bind(limit)
-                .fetch_all(&self.pool)
-                .await
-            }
-            None => {
-                sqlx::query("SELECT * FROM events WHERE number > ? ORDER BY number LIMIT ?")
+        let since = since.map_or(i64::MIN, rows::micros);
+        let rows =
+            match systems {
+                Some(systems) => {
+                    sqlx::query(
+                        "SELECT * FROM events WHERE number > ?2 AND time >= ?3
+                       AND system IN (SELECT value FROM json_each(?1)) ORDER BY number LIMIT ?4",
+                    )
+                    .bind(names(systems))
                     .bind(after)
+                    .bind(since)
                     .bind(limit)
                     .fetch_all(&self.pool)
                     .await
-            }
-        };
+                }
+                None => sqlx::query(
+                    "SELECT * FROM events WHERE number > ? AND time >= ? ORDER BY number LIMIT ?",
+                )
+                .bind(after)
+                .bind(since)
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await,
+            };
         records(rows)
     }
 
-    /// The newest `limit` events of these systems (or of all), oldest first.
+    /// The newest `limit` events of these systems (or of all) that are not earlier than `since`,
+    /// oldest first.
     ///
     /// # Errors
     /// If the database refuses, or holds something unreadable.
     pub async fn latest_events(
         &self,
         systems: Option<&[Name]>,
+        since: Option<Timestamp>,
         limit: i64,
     ) -> Result<Vec<Record>, StoreError> {
+        let since = since.map_or(i64::MIN, rows::micros);
         let rows = match systems {
             Some(systems) => {
                 sqlx::query(
                     "SELECT * FROM events WHERE system IN (SELECT value FROM json_each(?))
-                     ORDER BY number DESC LIMIT ?",
+                       AND time >= ? ORDER BY number DESC LIMIT ?",
                 )
                 .bind(names(systems))
+                .bind(since)
                 .bind(limit)
                 .fetch_all(&self.pool)
                 .await
             }
             None => {
-                sqlx::query("SELECT * FROM events ORDER BY number DESC LIMIT ?")
+                sqlx::query("SELECT * FROM events WHERE time >= ? ORDER BY number DESC LIMIT ?")
+                    .bind(since)
                     .bind(limit)
                     .fetch_all(&self.pool)
                     .await
@@ -216,6 +225,17 @@ impl Store {
         let mut records = records(rows)?;
         records.reverse();
         Ok(records)
+    }
+
+    /// The number of the newest event.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn last_event(&self) -> Result<i64, StoreError> {
+        sqlx::query_scalar("SELECT coalesce(max(number), 0) FROM events")
+            .fetch_one(&self.pool)
+            .await
+            .map_err(refused("reading events"))
     }
 
     /// The ssh host keys that a system's first boot last reported.
@@ -282,6 +302,61 @@ impl Store {
                     phase: phase.parse().map_err(|e| unreadable("a phase", e))?,
                     at: rows::time("an event", column(row, "began")?)?,
                 })
+            })
+            .collect()
+    }
+
+    /// Steps of the latest successful builds of a profile, and how long each took: of machines with
+    /// this firmware, if it is known.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds something unreadable.
+    pub async fn stage_ends(
+        &self,
+        profile: &Name,
+        firmware: Option<Firmware>,
+    ) -> Result<Vec<StageEnd>, StoreError> {
+        let firmware = firmware
+            .map(|f| serde_json::to_string(&f))
+            .transpose()
+            .map_err(|e| unreadable("a firmware", e))?;
+        let ends: Vec<String> = sqlx::query_scalar(
+            "SELECT e.ended FROM builds b JOIN events e ON e.system = b.system AND e.epoch = b.epoch
+             WHERE b.purpose = 'install' AND b.phase = 'ready' AND e.ended IS NOT NULL
+               AND json_extract(b.build, '$.profile') = ?1
+               AND (?2 IS NULL OR json_extract(b.build, '$.firmware') = json(?2))
+             ORDER BY e.number DESC LIMIT 2000",
+        )
+        .bind(profile.as_str().to_string())
+        .bind(firmware)
+        .fetch_all(&self.pool)
+        .await
+        .map_err(refused("reading how long steps last"))?;
+        ends.iter().map(|json| rows::stage_end(json)).collect()
+    }
+
+    /// The steps of one build that are over, with the time each ended at, oldest first.
+    ///
+    /// # Errors
+    /// If the database refuses, or holds something unreadable.
+    pub async fn stages_of(
+        &self,
+        build: &BuildKey,
+    ) -> Result<Vec<(Timestamp, StageEnd)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT time, ended FROM events
+             WHERE system = ? AND epoch = ? AND ended IS NOT NULL ORDER BY number",
+        )
+        .bind(build.system.as_str().to_string())
+        .bind(i64::from(build.epoch))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(refused("reading the steps of a build"))?;
+        rows.iter()
+            .map(|row| {
+                let ended: String = column(row, "ended")?;
+                let time = rows::time("an event", column(row, "time")?)?;
+                Ok((time, rows::stage_end(&ended)?))
             })
             .collect()
     }

@@ -7,6 +7,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::StoreError;
+use crate::model::event::StageEnd;
 use crate::model::{Build, EventKind, Lease, LeaseState, Record, SecretName, Timestamp};
 
 /// A revision of the site as stored.
@@ -68,6 +69,7 @@ pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
     let system: String = column(row, "system")?;
     let phase: String = column(row, "phase")?;
     let epoch: Option<i64> = column(row, "epoch")?;
+    let ended: Option<String> = column(row, "ended")?;
     Ok(Record {
         number: column(row, "number")?,
         time: time("an event", column(row, "time")?)?,
@@ -77,7 +79,12 @@ pub(super) fn record(row: &SqliteRow) -> Result<Record, StoreError> {
         epoch: epoch.and_then(|e| u32::try_from(e).ok()),
         phase: phase.parse().map_err(|e| unreadable("a phase", e))?,
         event,
+        ended: ended.as_deref().map(stage_end).transpose()?,
     })
+}
+
+pub(super) fn stage_end(json: &str) -> Result<StageEnd, StoreError> {
+    serde_json::from_str(json).map_err(|e| unreadable("a step", e))
 }
 
 pub(super) fn lease(row: &SqliteRow) -> Result<Lease, StoreError> {

@@ -8,7 +8,7 @@ use super::*;
 use crate::model::{
     ArtefactRef, Build, BuildKey, Deadlines, Digest, DiskRule, Document, EventKind, Firmware, Keep,
     Lease, LeaseState, LogEntry, MacAddr, Name, Phase, Pinned, PlannedFile, ProfileKind, Purpose,
-    Record, SecretName, Timestamp,
+    Record, SecretName, Timestamp, Way,
 };
 
 fn name(text: &str) -> Name {
@@ -27,6 +27,8 @@ fn build(system: &str, epoch: u32, purpose: Purpose) -> Build {
         revision: Digest::of(b"site"),
         phase: Phase::Armed,
         stage: None,
+        stage_since: None,
+        stages: 0,
         reason: None,
         flagged: now,
         started: None,
@@ -82,9 +84,12 @@ fn pinned() -> Pinned {
         documents: [("config.tar.gz".to_string(), Arc::new(document))].into(),
         deadlines: Deadlines::default(),
         disk: DiskRule::default(),
+        second: None,
         may_destroy: vec!["blank".to_string()],
         wipe: false,
         handoff: true,
+        server: None,
+        way: Way::default(),
         identity: None,
         push: None,
     }
@@ -120,6 +125,7 @@ async fn what_is_committed_is_known_after_a_restart() {
         event: EventKind::Cancelled {
             actor: "root".into(),
         },
+        ended: None,
     };
     let batch = Batch {
         builds: vec![
@@ -190,16 +196,19 @@ async fn what_is_committed_is_known_after_a_restart() {
     assert_eq!(known.last_event, 1);
     assert_eq!(
         store
-            .events(0, Some(&[name("web01")]), 10)
+            .events(0, Some(&[name("web01")]), None, 10)
             .await
             .expect("events"),
         vec![record.clone()]
     );
     assert_eq!(
-        store.latest_events(None, 10).await.expect("events"),
+        store.latest_events(None, None, 10).await.expect("events"),
         vec![record]
     );
-    assert_eq!(store.events(1, None, 10).await.expect("events"), vec![]);
+    assert_eq!(
+        store.events(1, None, None, 10).await.expect("events"),
+        vec![]
+    );
     assert_eq!(
         store
             .last_revision()
@@ -230,6 +239,7 @@ async fn a_group_is_stored_whole_or_not_at_all() {
         epoch: None,
         phase: Phase::Idle,
         event: EventKind::ScriptServed,
+        ended: None,
     };
     let twice = Batch {
         builds: vec![build("web01", 1, Purpose::Install)],
@@ -263,6 +273,7 @@ fn record(number: i64, system: &str, epoch: u32, phase: Phase) -> Record {
         epoch: Some(epoch),
         phase,
         event: EventKind::LocalServed,
+        ended: None,
     }
 }
 
@@ -304,7 +315,14 @@ async fn one_row_that_cannot_be_read_hides_no_other() {
     assert_eq!(names, ["web02", "web03"]);
     let pins: Vec<&str> = known.pins.iter().map(|(k, _)| k.system.as_str()).collect();
     assert_eq!(pins, ["web01", "web03"]);
-    assert_eq!(store.latest_events(None, 9).await.expect("events").len(), 1);
+    assert_eq!(
+        store
+            .latest_events(None, None, 9)
+            .await
+            .expect("events")
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -349,10 +367,21 @@ async fn events_of_several_systems_are_chosen_before_they_are_counted() {
     writer.commit(&batch).await.expect("commit");
     let both = [name("a"), name("b")];
     let numbers = |records: Vec<Record>| records.iter().map(|r| r.number).collect::<Vec<_>>();
-    let latest = store.latest_events(Some(&both), 3).await.expect("events");
+    let latest = store
+        .latest_events(Some(&both), None, 3)
+        .await
+        .expect("events");
     assert_eq!(numbers(latest), [2, 3, 4]);
-    let after = store.events(1, Some(&both), 2).await.expect("events");
+    let after = store.events(1, Some(&both), None, 2).await.expect("events");
     assert_eq!(numbers(after), [2, 3]);
+    let late = store.events(0, Some(&both), Some(at(3)), 2).await;
+    assert_eq!(
+        numbers(late.expect("events")),
+        [3, 4],
+        "what is too early does not count"
+    );
+    let late = store.latest_events(None, Some(at(99)), 9).await;
+    assert_eq!(numbers(late.expect("events")), [99, 100]);
 }
 
 #[tokio::test]

@@ -22,8 +22,11 @@ pub struct Batch {
     pub secrets: Vec<(SecretName, Option<std::sync::Arc<SecretRow>>)>,
     /// Revisions of the site that came into force, with the files that may not be stored yet
     /// (digest, bytes).
-    pub revisions: Vec<(RevisionRow, Vec<(String, std::sync::Arc<[u8]>)>)>,
+    pub revisions: Vec<(RevisionRow, RevisionFiles)>,
 }
+
+/// Files of a revision: digest and bytes.
+pub type RevisionFiles = Vec<(String, std::sync::Arc<[u8]>)>;
 
 impl Batch {
     /// Whether there is nothing but leases in it: a rack that powers on.
@@ -161,8 +164,11 @@ async fn secret(
 
 async fn record(tx: &mut SqliteConnection, record: &Record) -> Result<(), StoreError> {
     let json = serde_json::to_string(&record.event).map_err(|e| unreadable("an event", e))?;
+    let ended = record.ended.as_ref().map(serde_json::to_string);
+    let ended = ended.transpose().map_err(|e| unreadable("a step", e))?;
     sqlx::query(
-        "INSERT INTO events (number, time, system, epoch, phase, kind, event) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events (number, time, system, epoch, phase, kind, event, ended)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(record.number)
     .bind(micros(record.time))
@@ -171,6 +177,7 @@ async fn record(tx: &mut SqliteConnection, record: &Record) -> Result<(), StoreE
     .bind(record.phase.word())
     .bind(record.event.word())
     .bind(json)
+    .bind(ended)
     .execute(tx)
     .await
     .map_err(refused("an event"))?;

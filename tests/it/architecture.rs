@@ -88,10 +88,10 @@ const EVERYTHING: &[&str] = &[
     "web",
 ];
 
-/// What of `boot` its siblings may use: names that are shared, the decision, and whether a build may
-/// boot (which the state machine and the decision must see alike).
+/// What of `boot` its siblings may use: names that are shared, the decision, whether a build may
+/// boot (which the state machine and the decision must see alike), and which loader is whose.
 const SHARED_BOOT: &[&str] = &[
-    "paths", "token", "Scope", "Token", "TokenKey", "decide", "fill",
+    "paths", "fit", "token", "Scope", "Token", "TokenKey", "decide", "fill",
 ];
 
 /// Crates that live in one room only.

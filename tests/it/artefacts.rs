@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use farrier::artefacts::{ArtefactError, Outcome, Progress, Renew, Shelf, Step, silent};
-use farrier::model::{ArtefactSource, Digest, Distro};
+use farrier::model::{ArtefactSource, Digest, Distro, DistroWay};
+
+pub(crate) mod filled;
 
 use crate::upstream::{Act, Script, Upstream, answer, answer_claiming};
 
@@ -21,6 +23,7 @@ fn distro(name: &str, artefacts: &[(&str, ArtefactSource)]) -> Distro {
         kernel_uefi: None,
         initrds: Vec::new(),
         mirror: None,
+        way: DistroWay::default(),
     }
 }
 

@@ -374,7 +374,7 @@ fn a_served_site_is_listed_and_edited_live() {
             "rm web04 --yes",
             "ls web04",
             "status -o name",
-            "distro ls",
+            "distro ls debian-12 rescue",
             "lease ls -o json",
             "why 52:54:00:00:00:99",
             "why web01 --arch 7",

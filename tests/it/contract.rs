@@ -64,7 +64,7 @@ fn what_is_advertised_is_served() -> Result<(), RackError> {
             report: None,
             handoff: None,
         };
-        walk.from_power_on()?;
+        walk.power_on()?;
         if flagged.installs {
             walk.first_boot()?;
         }
@@ -86,7 +86,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn from_power_on(&mut self) -> Result<(), RackError> {
+    fn power_on(&mut self) -> Result<(), RackError> {
         let Flagged { firmware, mac, .. } = self.flagged;
         let asks = |kind| {
             Message::new(kind, *mac)
@@ -97,6 +97,8 @@ impl Walk<'_> {
         match rom.text(67) {
             Some(loader) => self.advertised(&rom, &loader),
             // what is not on this host must not be advertised, and is not served either
+            // Debian's signed GRUB has no HTTP: such firmware is left to go on to PXE
+            None if firmware.word == "secure-http" => {}
             None => {
                 assert_eq!(firmware.word, "arm64", "no loader\n{}", self.evidence());
                 let name = LOADERS.iter().find(|l| l.contains("arm64")).expect("one");
@@ -113,6 +115,10 @@ impl Walk<'_> {
                 "shim, by HTTP",
             );
             self.look_for(Name::Tftp("grub/grub.cfg".into()), "GRUB");
+            for found in ["grub", "loader"] {
+                let url = format!("{base}/{found}/grub.cfg");
+                self.look_for(Name::Http(url), "GRUB, by HTTP");
+            }
             let own = format!("grub/grub.cfg-01-{}", mac.dashed());
             self.look_for(Name::Http(format!("{base}/{own}")), "GRUB, by HTTP");
             self.look_for(Name::Tftp(own), "GRUB");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use farrier::artefacts::{Outcome, Progress, Renew, Shelf, Step};
-use farrier::model::{ArtefactSource, Distro};
+use farrier::model::{ArtefactSource, Distro, DistroWay};
 
 fn distro() -> Distro {
     let built = || ArtefactSource::Built {
@@ -19,6 +19,7 @@ fn distro() -> Distro {
         kernel_uefi: None,
         initrds: vec!["initrd.img".into()],
         mirror: None,
+        way: DistroWay::default(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use farrier::boot::Scope;
 use farrier::model::{Artefact, EventKind, Phase, PlannedFile};
 use farrier::serve::Hot;
-use farrier::serve::http::{Limits, MachinePlane, Running, accept, router};
+use farrier::serve::http::{Limits, MachinePlane, Mirrors, Running, accept, router};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
@@ -15,9 +15,12 @@ use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
 mod agents;
 mod bounds;
+mod crowd;
 mod foreign;
 mod handoff;
+mod kinds;
 mod mirrored;
+mod status;
 mod superseded;
 
 struct Door {
@@ -56,6 +59,14 @@ async fn open(limits: Limits) -> Door {
 }
 
 async fn open_on(limits: Limits, waist: impl Fn(Vec<Artefact>) -> Arc<Standin>) -> Door {
+    open_with(limits, waist, Arc::new(mirrored::OneFile)).await
+}
+
+async fn open_with(
+    limits: Limits,
+    waist: impl Fn(Vec<Artefact>) -> Arc<Standin>,
+    mirrors: Arc<dyn Mirrors>,
+) -> Door {
     let dir = tempfile::tempdir().expect("a directory");
     let large: Vec<u8> = (0..3_000_000u32).map(|i| (i >> 3) as u8).collect();
     let kernel = artefact(dir.path(), "debian-12", "linux", &large);
@@ -66,7 +77,7 @@ async fn open_on(limits: Limits, waist: impl Fn(Vec<Artefact>) -> Arc<Standin>) 
     let plane = Arc::new(MachinePlane {
         waist: waist.clone(),
         hot: Arc::new(Hot::new(4_000_000)),
-        mirrors: Arc::new(mirrored::OneFile),
+        mirrors,
     });
     let secure = handoff::open(plane.clone(), dir.path(), &limits).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use farrier::boot::paths::Urls;
+use farrier::loader::grub::Via;
 use farrier::loader::{Script, grub, ipxe, pxelinux};
 use farrier::model::{
-    Action, ArtefactRef, BootPlan, BuildKey, Decision, Digest, Firmware, LoaderKind, MacAddr,
-    Phase, PlannedFile, Why,
+    Action, ArtefactRef, BootPlan, BuildKey, Content, Decision, Digest, Firmware, LoaderKind,
+    MacAddr, Module, Phase, PlannedFile, ProfileKind, Start, Way, Why,
 };
 
 fn urls() -> Urls {
@@ -41,6 +42,9 @@ fn boots(profile: &str, kernel: &str, initrds: &[&str], cmdline: &str) -> Decisi
             kernel: file(profile, kernel),
             initrds: initrds.iter().map(|n| file(profile, n)).collect(),
             cmdline: cmdline.into(),
+            kind: ProfileKind::Preseed,
+            way: Way::default(),
+            resident: false,
         })),
         why: Why::Flagged {
             epoch: 3,
@@ -71,6 +75,104 @@ fn check(name: &str, text: &str) {
     assert_eq!(golden, text, "{name}; UPDATE_GOLDEN=1 writes it anew");
 }
 
+fn module(file: &str, arguments: &str, path: Option<&str>) -> Module<Content> {
+    Module {
+        content: Content::File(self::file("d", file)),
+        name: file.into(),
+        arguments: arguments.into(),
+        path: path.map(str::to_string),
+    }
+}
+
+fn document(name: &str, arguments: &str) -> Module<Content> {
+    Module {
+        content: Content::Document {
+            token: "FARRIER-READ-TOKEN----------------------".into(),
+            name: name.into(),
+        },
+        name: name.into(),
+        arguments: arguments.into(),
+        path: None,
+    }
+}
+
+/// A plan that is started otherwise than Linux is.
+fn by(kernel: &str, initrds: &[&str], cmdline: &str, way: Way) -> Decision {
+    let mut decision = boots("d", kernel, initrds, cmdline);
+    if let Action::Boot(plan) = &mut decision.action {
+        plan.way = way;
+    }
+    decision
+}
+
+fn ways() -> [(&'static str, Decision); 4] {
+    let starts = |start, kernel_path: Option<&str>, modules| Way {
+        start,
+        kernel_path: kernel_path.map(str::to_string),
+        modules,
+        ..Way::default()
+    };
+    let unix = "platform/i86pc/kernel/amd64/unix";
+    let archive = "platform/i86pc/amd64/boot_archive";
+    let multiboot = vec![
+        module("boot_archive", "type=rootfs name=ramdisk", Some(archive)),
+        document("answers.json", "type=file name=answers.json"),
+    ];
+    let windows = vec![module("boot.wim", "", None), document("winpeshl.ini", "")];
+    [
+        (
+            "overlay",
+            by(
+                "linux",
+                &["initrd.gz"],
+                "quiet",
+                starts(Start::Linux, None, vec![document("overlay.cpio", "")]),
+            ),
+        ),
+        (
+            "multiboot",
+            by(
+                "unix",
+                &[],
+                "-B console=ttya,smartos=true",
+                starts(Start::Multiboot, Some(unix), multiboot),
+            ),
+        ),
+        (
+            "wimboot",
+            by("wimboot", &[], "", starts(Start::Wimboot, None, windows)),
+        ),
+        (
+            "efi",
+            by(
+                "mboot.efi",
+                &[],
+                "-c http://10.77.0.1/b/T/boot.cfg",
+                starts(Start::Efi, None, Vec::new()),
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn what_grub_and_pxelinux_cannot_start_they_say() {
+    for (name, decision) in ways() {
+        let grub = grub::config(&decision, &urls(), mac(), Firmware::UEFI, grub::Via::Tftp);
+        let pxelinux = pxelinux::config(&decision, mac());
+        let linux = name == "overlay";
+        assert_eq!((grub.boots, pxelinux.boots), (linux, linux), "{name}");
+        let document = "b/FARRIER-READ-TOKEN----------------------/overlay.cpio";
+        for text in [grub.text, pxelinux.text] {
+            if linux {
+                assert!(text.contains(document), "{text}");
+            } else {
+                assert!(text.contains("starts Linux only, and this is"), "{text}");
+                assert!(!text.contains("/a/"), "{text}");
+            }
+        }
+    }
+}
+
 fn scripts() -> Vec<(String, Script)> {
     let installs = boots(
         "debian-12",
@@ -87,6 +189,20 @@ fn scripts() -> Vec<(String, Script)> {
         },
     );
     let held = own_disk(Some("web01"), Why::AttemptsSpent { allowed: 2 });
+    let missing = own_disk(
+        Some("web01"),
+        Why::MissingArtefact {
+            name: "linux".into(),
+            distro: "debian-12".into(),
+        },
+    );
+    let arm64 = own_disk(
+        Some("web01"),
+        Why::UnsupportedFirmware {
+            firmware: "arm64-uefi".into(),
+            lack: "`linux` of distro `debian-12` is for x86".into(),
+        },
+    );
     let unknown = own_disk(None, Why::Unknown);
     let mut out = Vec::new();
     for (name, decision) in [
@@ -95,6 +211,8 @@ fn scripts() -> Vec<(String, Script)> {
         ("memtest", memtest),
         ("ready", ready),
         ("held", held),
+        ("missing", missing),
+        ("arm64", arm64),
         ("unknown", unknown),
     ] {
         let mut add = |file: String, script| out.push((file, script));
@@ -102,7 +220,7 @@ fn scripts() -> Vec<(String, Script)> {
             format!("{name}.ipxe"),
             ipxe::script(&decision, &urls(), mac()),
         );
-        for (via, suffix) in [(grub::Via::Tftp, "tftp"), (grub::Via::Http, "http")] {
+        for (via, suffix) in [(Via::Tftp, "tftp"), (Via::Http, "http")] {
             let config = grub::config(&decision, &urls(), mac(), Firmware::UEFI, via);
             add(format!("{name}.{suffix}.grub"), config);
         }
@@ -111,13 +229,24 @@ fn scripts() -> Vec<(String, Script)> {
             pxelinux::config(&decision, mac()),
         );
     }
+    for (name, decision) in ways() {
+        out.push((
+            format!("{name}.ipxe"),
+            ipxe::script(&decision, &urls(), mac()),
+        ));
+    }
     let generic = |text| Script { text, boots: false };
     out.push(("autoexec.ipxe".into(), generic(ipxe::autoexec(&urls()))));
     out.push((
         "ask-platform.ipxe".into(),
         generic(ipxe::ask_platform(&urls(), mac())),
     ));
-    out.push(("generic.grub".into(), generic(grub::generic(&urls()))));
+    for (name, via) in [
+        ("generic.grub", Via::Tftp),
+        ("generic-http.grub", Via::Http),
+    ] {
+        out.push((name.into(), generic(grub::generic(&urls(), via))));
+    }
     out
 }
 

@@ -4,6 +4,7 @@ mod apt;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ use futures_lite::StreamExt;
 use tokio::sync::Notify;
 
 use crate::upstream::{Act, Asked, Script, Upstream, answer, answer_claiming};
+
+/// Who asks, where it does not matter who.
+pub(crate) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A cache of one mirror, `m`, that asks again for everything that may change.
 fn cache(state: &Path, upstream: &str) -> Cache {
@@ -59,7 +63,7 @@ async fn read(found: Found) -> io::Result<Vec<u8>> {
 
 async fn get(cache: &Cache, path: &str) -> Result<Vec<u8>, String> {
     let found = cache
-        .get("m", path, false)
+        .get(CLIENT, "m", path, false)
         .await
         .map_err(|e| e.to_string())?;
     read(found).await.map_err(|e| e.to_string())
@@ -67,7 +71,10 @@ async fn get(cache: &Cache, path: &str) -> Result<Vec<u8>, String> {
 
 async fn is_cached(cache: &Cache, path: &str) -> bool {
     // a look never starts a transfer, so what is not on disk is not a file
-    matches!(cache.get("m", path, true).await, Ok(Found::File { .. }))
+    matches!(
+        cache.get(CLIENT, "m", path, true).await,
+        Ok(Found::File { .. })
+    )
 }
 
 fn temporary(state: &Path) -> usize {
@@ -95,7 +102,7 @@ async fn many_readers_share_one_transfer_and_none_waits_for_its_end() {
     for _ in 0..50 {
         let (cache, begun, gate) = (cache.clone(), begun.clone(), gate.clone());
         readers.spawn(async move {
-            let found = cache.get("m", path, false).await.expect("found");
+            let found = cache.get(CLIENT, "m", path, false).await.expect("found");
             let Found::Growing {
                 mut bytes,
                 size,
@@ -223,7 +230,7 @@ async fn what_may_change_is_asked_again_and_what_may_not_is_not() {
     let index_asked = counts()[1];
     all([two, two, one]).await;
     assert_eq!(counts()[1], index_asked, "until it changes once more");
-    let found = cache.get("m", package, false).await.expect("kept");
+    let found = cache.get(CLIENT, "m", package, false).await.expect("kept");
     let Found::File {
         etag,
         last_modified,
@@ -262,7 +269,7 @@ async fn with_upstream_down_old_copies_are_served_and_the_rest_is_an_error() {
     for n in 1..=2 {
         assert_eq!(
             cache
-                .get("m", "none", false)
+                .get(CLIENT, "m", "none", false)
                 .await
                 .expect_err("nothing to serve"),
             Missing::NotFound
@@ -313,7 +320,7 @@ async fn a_removed_file_goes_and_a_cut_answer_does_not_spoil_the_old_one() {
     step.store(2, Ordering::SeqCst);
     assert_eq!(
         cache
-            .get("m", path, false)
+            .get(CLIENT, "m", path, false)
             .await
             .expect_err("nothing to serve"),
         Missing::NotFound
@@ -344,7 +351,7 @@ async fn redirects_stay_within_http_and_listings_are_not_shown() {
     );
     for path in ["dists", "pool/file_1.deb"] {
         let missing = cache
-            .get("m", path, false)
+            .get(CLIENT, "m", path, false)
             .await
             .expect_err("nothing to serve");
         assert_eq!(missing, Missing::NotFound, "{path}");
@@ -354,7 +361,7 @@ async fn redirects_stay_within_http_and_listings_are_not_shown() {
     let asked = upstream.asked().len();
     for path in ["../x", "a/%2e%2e/x", "dists/", "", "a//b", "a?x=1", "a%00"] {
         let missing = cache
-            .get("m", path, false)
+            .get(CLIENT, "m", path, false)
             .await
             .expect_err("nothing to serve");
         assert_eq!(missing, Missing::NotFound, "{path}");
@@ -362,7 +369,7 @@ async fn redirects_stay_within_http_and_listings_are_not_shown() {
     assert_eq!(upstream.asked().len(), asked, "tricks stay here");
     assert_eq!(
         cache
-            .get("nosuch", "x", false)
+            .get(CLIENT, "nosuch", "x", false)
             .await
             .expect_err("nothing to serve"),
         Missing::NotFound

@@ -13,12 +13,12 @@ use farrier::control::{Authorised, TellError, Told};
 use farrier::lifecycle::{scope_open, step};
 use farrier::model::{
     Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, DhcpMode, Digest,
-    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Phase,
-    Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp,
+    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Nature,
+    Phase, Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp, Way,
 };
 use farrier::render::release;
 use farrier::serve::Waist;
-use farrier::serve::waist::{Keeping, Telling};
+use farrier::serve::waist::{Keeping, Settling, Telling};
 use zeroize::Zeroizing;
 
 pub(crate) struct Standin {
@@ -63,10 +63,13 @@ fn system(last: u8) -> Arc<System> {
             mac: mac(last),
             ip: Some(ip(last)),
             static_ip: false,
+            name: None,
+            ip6: None,
         }],
         profile: "debian-12".parse().expect("a name"),
         tags: Vec::new(),
         vars: serde_json::Map::new(),
+        intent: None,
         disk: None,
         wipe: false,
         protected: false,
@@ -95,6 +98,7 @@ pub(crate) fn artefact(
         digest: Digest::of(contents),
         size: contents.len() as u64,
         bytes: (distro == "loaders").then(|| Arc::from(contents)),
+        nature: Nature::default(),
     }
 }
 
@@ -210,9 +214,12 @@ impl Standin {
             documents: documents(),
             deadlines: Deadlines::default(),
             disk: DiskRule::default(),
+            second: None,
             may_destroy: vec!["linux".into()],
             wipe: false,
             handoff: true,
+            server: None,
+            way: Way::default(),
             identity: None,
             push: None,
         };
@@ -333,6 +340,7 @@ impl Waist for Standin {
             machine,
             pinned: pinned.map(Arc::as_ref),
             once_pinned: None,
+            artefacts: &self.index,
             frozen: None,
             ignore_unknown: false,
             now: now(),
@@ -346,6 +354,10 @@ impl Waist for Standin {
             tokio::task::yield_now().await;
             told
         })
+    }
+
+    fn settle<'a>(&'a self, _at: Ipv4Addr, _build: &'a BuildKey) -> Settling<'a> {
+        Box::pin(async { Ok(false) })
     }
 
     fn note(&self, event: Event) {
@@ -389,6 +401,26 @@ impl Waist for Standin {
             system: self.site.systems.get(&build.key.system).cloned(),
             build,
         })
+    }
+
+    fn open_build(&self, mac: MacAddr) -> Option<BuildKey> {
+        let known = self.known.lock().expect("a lock");
+        let system = self.site.by_mac.get(&mac)?;
+        Some(
+            known
+                .machines
+                .get(&system.name)?
+                .build
+                .as_ref()?
+                .key
+                .clone(),
+        )
+    }
+
+    fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {
+        let known = self.known.lock().expect("a lock");
+        let document = known.pinned.get(build)?.documents.get(name)?;
+        (!document.secret).then(|| document.clone())
     }
 
     fn holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {

@@ -9,6 +9,8 @@ use farrier::model::{Artefact, Digest, EventKind, Phase};
 use farrier::serve::Hot;
 use farrier::serve::tftp::{self, Limits, Running};
 
+mod own;
+
 use crate::standin::{Standin, artefact, ip, mac, planned};
 
 /// What was current before the kernel of [`Door`].

@@ -44,6 +44,18 @@ pub(crate) const TESTS: &[&str] = &[
     "wget",
     "busybox",
     "openssh-client",
+    // what cloud-init needs; the tests unpack it themselves, for installed it would run at each boot
+    "python3-configobj",
+    "python3-jinja2",
+    "python3-jsonpatch",
+    "python3-jsonschema",
+    "python3-netifaces",
+    "python3-oauthlib",
+    "python3-requests",
+    "python3-serial",
+    "python3-yaml",
+    // images of installation media
+    "xorriso",
     // validators
     "shellcheck",
     "debconf-utils",

@@ -205,10 +205,12 @@ farrier_bus() {
     esac
 }
 
-# farrier_permit: asks which disk may be written. Sets farrier_disk, or farrier_reason and fails.
+# farrier_permit: asks which disk may be written. Sets farrier_disk, and farrier_second for a mirror's
+# other disk (empty without one); or farrier_reason and fails.
 # shellcheck disable=SC2034 # read by who sources this
 farrier_permit() {
     farrier_disk=
+    farrier_second=
     farrier_disks >"$FARRIER_DIR/disks"
     cat "$FARRIER_DIR/disks"
     farrier_post disks "$FARRIER_DIR/disks" "$FARRIER_DIR/permit" || {
@@ -219,7 +221,10 @@ farrier_permit() {
         return 1
     }
     farrier_disk=$(sed -n 's/^disk=//p' "$FARRIER_DIR/permit" | head -n 1)
-    grep -qF "path=$farrier_disk " "$FARRIER_DIR/disks" && [ -b "$farrier_disk" ] && return 0
-    farrier_reason="the server named the disk '$farrier_disk', which this machine did not report"
-    return 1
+    farrier_second=$(sed -n 's/^second=//p' "$FARRIER_DIR/permit" | head -n 1)
+    for farrier_named in "$farrier_disk" ${farrier_second:+"$farrier_second"}; do
+        grep -qF "path=$farrier_named " "$FARRIER_DIR/disks" && [ -b "$farrier_named" ] && continue
+        farrier_reason="the server named the disk '$farrier_named', which this machine did not report"
+        return 1
+    done
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, SystemTime};
@@ -15,6 +16,7 @@ use super::fetch;
 use super::flight::{Growing, State, Transfer};
 use super::path::{Class, MirrorPath};
 use super::sources::AptHost;
+use super::turns::Admission;
 use super::upstream::Upstream;
 use crate::artefacts::{ArtefactError, disk};
 use crate::model::Mirror;
@@ -35,6 +37,8 @@ pub struct Limits {
     pub head: Duration,
     /// How long another file that may change is believed, while its repository's head does not.
     pub index: Duration,
+    /// How many ask an upstream at once, and how many wait for it.
+    pub admission: Admission,
 }
 
 impl Default for Limits {
@@ -45,6 +49,7 @@ impl Default for Limits {
             largest: 32 << 30,
             head: Duration::from_secs(5),
             index: Duration::from_secs(300),
+            admission: Admission::default(),
         }
     }
 }
@@ -84,6 +89,9 @@ pub enum Missing {
     /// No such mirror, no such path, or the upstream has no such file.
     #[error("there is no such file")]
     NotFound,
+    /// Too many wait already for their turn to ask the upstream; ask again in a few seconds.
+    #[error("too many requests wait for the upstream")]
+    Busy,
     /// The upstream could not be asked, and there is no copy here.
     #[error("the upstream could not be asked: {0}")]
     Upstream(String),
@@ -98,6 +106,8 @@ pub struct Counts {
     pub asked: u64,
     /// Bytes taken in from upstream.
     pub taken: u64,
+    /// Requests that were refused because too many waited.
+    pub refused: u64,
 }
 
 /// Pull-through caches of all mirrors of a site. Cheap to clone.
@@ -174,7 +184,8 @@ impl Cache {
             let same = |u: &Arc<Upstream>| u.declared == declared;
             let upstream = match current.remove(&name) {
                 Some(Ok(upstream)) if same(&upstream) => Ok(upstream),
-                _ => Upstream::new(&name, &declared, &host).map(Arc::new),
+                _ => Upstream::new(&name, &declared, &host, self.inner.limits.admission)
+                    .map(Arc::new),
             };
             match &upstream {
                 Ok(upstream) => tracing::debug!(mirror = name, upstream.base, "mirror"),
@@ -192,11 +203,18 @@ impl Cache {
     }
 
     /// Finds a file of a mirror, fetching it if need be. `path` is what stands in the URL after the
-    /// mirror's name, still percent-encoded. With `head`, nothing is fetched for its content.
+    /// mirror's name, still percent-encoded. With `head`, nothing is fetched for its content. The
+    /// client waits for its turn among all that ask the upstream.
     ///
     /// # Errors
     /// There is no such file, or it cannot be had now.
-    pub async fn get(&self, mirror: &str, path: &str, head: bool) -> Result<Found, Missing> {
+    pub async fn get(
+        &self,
+        client: IpAddr,
+        mirror: &str,
+        path: &str,
+        head: bool,
+    ) -> Result<Found, Missing> {
         let upstream = {
             let mirrors = self.inner.mirrors.read();
             let known = mirrors.ok().and_then(|m| m.get(mirror).cloned());
@@ -212,8 +230,8 @@ impl Cache {
         }
         let mut flight = match (self.inner.flying(&at), head) {
             (Some(flight), _) => flight,
-            (None, true) => return look(&upstream, &path).await,
-            (None, false) => self.board(upstream, path, at),
+            (None, true) => return self.look(client, &upstream, &path).await,
+            (None, false) => self.board(client, upstream, path, at),
         };
         let asked = flight.wait_for(|s| !matches!(s, State::Asking)).await;
         let state = asked.map(|s| s.clone());
@@ -221,8 +239,39 @@ impl Cache {
         match state.map_err(lost)? {
             State::Here(entry) => whole(&entry),
             State::Growing(transfer) => Ok(growing(&transfer, flight)),
+            State::Busy => Err(self.refuse()),
             State::Failed(why) => Err(Missing::Upstream(why)),
             State::Absent | State::Asking => Err(Missing::NotFound),
+        }
+    }
+
+    fn refuse(&self) -> Missing {
+        self.inner.count(|c| c.refused += 1);
+        Missing::Busy
+    }
+
+    /// Asks upstream for the head of a file that is not here.
+    async fn look(
+        &self,
+        client: IpAddr,
+        upstream: &Upstream,
+        path: &MirrorPath,
+    ) -> Result<Found, Missing> {
+        let turn = upstream.turns.take(client).await;
+        let _turn = turn.map_err(|_| self.refuse())?;
+        let answer = upstream.ask(Method::HEAD, path, None).await;
+        let response = answer.map_err(Missing::Upstream)?;
+        match response.status() {
+            StatusCode::OK => {
+                let head = fetch::head(upstream.url(path), response.headers());
+                Ok(Found::Growing {
+                    bytes: Growing::nothing(),
+                    size: head.length,
+                    last_modified: head.last_modified,
+                    content_type: head.content_type,
+                })
+            }
+            _ => Err(Missing::NotFound),
         }
     }
 
@@ -231,6 +280,15 @@ impl Cache {
         let mut now = Counts::default();
         self.inner.count(|c| now = *c);
         now
+    }
+
+    /// How many requests wait for their turn to ask an upstream.
+    pub fn waiting(&self) -> usize {
+        let Ok(mirrors) = self.inner.mirrors.read() else {
+            return 0;
+        };
+        let usable = mirrors.values().flatten();
+        usable.map(|upstream| upstream.turns.waiting()).sum()
     }
 
     /// Waits until no transfer is under way: what readers have seen the end of is kept then.
@@ -248,6 +306,7 @@ impl Cache {
     /// one will want the file too.
     fn board(
         &self,
+        client: IpAddr,
         upstream: Arc<Upstream>,
         path: MirrorPath,
         at: PathBuf,
@@ -264,7 +323,15 @@ impl Cache {
             at,
         };
         tokio::spawn(async move {
-            fetch::fly(&landing.inner, &upstream, &path, &landing.at, &state).await;
+            fetch::fly(
+                &landing.inner,
+                client,
+                &upstream,
+                &path,
+                &landing.at,
+                &state,
+            )
+            .await;
         });
         flight
     }
@@ -357,23 +424,5 @@ fn growing(transfer: &Transfer, flight: watch::Receiver<State>) -> Found {
         last_modified: transfer.head.last_modified.clone(),
         content_type: transfer.head.content_type.clone(),
         bytes: Growing::follow(flight),
-    }
-}
-
-/// Asks upstream for the head of a file that is not here.
-async fn look(upstream: &Upstream, path: &MirrorPath) -> Result<Found, Missing> {
-    let answer = upstream.ask(Method::HEAD, path, None).await;
-    let response = answer.map_err(Missing::Upstream)?;
-    match response.status() {
-        StatusCode::OK => {
-            let head = fetch::head(upstream.url(path), response.headers());
-            Ok(Found::Growing {
-                bytes: Growing::nothing(),
-                size: head.length,
-                last_modified: head.last_modified,
-                content_type: head.content_type,
-            })
-        }
-        _ => Err(Missing::NotFound),
     }
 }

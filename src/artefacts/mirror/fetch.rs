@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// Brings `at` up to date and tells `state` of every step. The last state is final.
 pub(super) async fn fly(
     cache: &Inner,
+    client: IpAddr,
     upstream: &Upstream,
     path: &MirrorPath,
     at: &Path,
@@ -46,7 +48,11 @@ pub(super) async fn fly(
         state.send_replace(State::Here(entry.clone()));
         return;
     }
-    let _turn = upstream.turn().await;
+    let Ok(_turn) = upstream.turns.take(client).await else {
+        // an old copy is better than none
+        state.send_replace(entry.map_or(State::Busy, State::Here));
+        return;
+    };
     let known = entry.as_ref().map(|e| e.head.as_ref());
     cache.count(|c| c.asked += 1);
     let asked = upstream.ask(Method::GET, path, known).await;

@@ -27,6 +27,8 @@ pub(super) enum State {
     Growing(Transfer),
     /// There is no such file.
     Absent,
+    /// Too many wait to ask upstream.
+    Busy,
     /// Upstream could not be asked, or broke off; in one sentence.
     Failed(String),
 }

@@ -18,7 +18,9 @@ mod flight;
 mod path;
 mod promise;
 mod sources;
+mod turns;
 mod upstream;
 
 pub use cache::{Cache, Counts, Found, Limits, Missing};
 pub use flight::Growing;
+pub use turns::Admission;

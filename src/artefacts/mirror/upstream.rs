@@ -1,20 +1,18 @@
 //! One upstream mirror: where it is, how it is asked, and whether it answered lately.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use reqwest::{Client, Method, Response, Url};
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::entry::Head;
 use super::path::MirrorPath;
 use super::sources::AptHost;
+use super::turns::{Admission, Turns};
 use crate::artefacts::client::{Wiring, client, reason};
 use crate::model::Mirror;
 
-/// Transfers from one upstream at a time.
-const TRANSFERS: usize = 32;
 /// Tries to get an answer; what breaks off after its head is not tried again.
 const TRIES: usize = 2;
 /// The pause between them.
@@ -30,7 +28,8 @@ pub(super) struct Upstream {
     /// Without a trailing slash.
     pub(super) base: String,
     client: Client,
-    transfers: Semaphore,
+    /// Who may ask.
+    pub(super) turns: Arc<Turns>,
     failed: Mutex<Option<Instant>>,
 }
 
@@ -39,7 +38,12 @@ impl Upstream {
     ///
     /// # Errors
     /// In one sentence, why the mirror cannot be asked.
-    pub(super) fn new(name: &str, declared: &Mirror, host: &AptHost) -> Result<Upstream, String> {
+    pub(super) fn new(
+        name: &str,
+        declared: &Mirror,
+        host: &AptHost,
+        admission: Admission,
+    ) -> Result<Upstream, String> {
         let own = declared.upstream.is_none();
         let base = match &declared.upstream {
             Some(base) => base.clone(),
@@ -65,19 +69,13 @@ impl Upstream {
             declared: declared.clone(),
             base: base.trim_end_matches('/').to_string(),
             client,
-            transfers: Semaphore::new(TRANSFERS),
+            turns: Turns::new(admission),
             failed: Mutex::new(None),
         })
     }
 
     pub(super) fn url(&self, path: &MirrorPath) -> String {
         format!("{}/{}", self.base, path.as_str())
-    }
-
-    /// Waits for a turn.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // never closed
-        self.transfers.acquire().await.ok()
     }
 
     /// It did not answer a moment ago.

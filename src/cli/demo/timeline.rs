@@ -1,5 +1,7 @@
 //! A build as lines of text: what happened when, and how long each phase took.
 
+use crate::cli::events;
+use crate::model::event::StageEnd;
 use crate::model::view::EventView;
 
 /// One event with the time since the first.
@@ -11,29 +13,35 @@ pub(super) fn line(event: &EventView, first: Option<&EventView>) -> String {
         since % 60,
         event.phase.word(),
         event.kind,
-        event.detail
+        events::sentence(event)
     )
 }
 
-/// Each phase with its duration.
+/// Each phase with its duration, and below it the steps that the installer named.
 pub(super) fn summary(events: &[EventView]) -> String {
-    let mut rows: Vec<(&'static str, i64)> = Vec::new();
+    let mut rows: Vec<(&'static str, i64, Vec<&StageEnd>)> = Vec::new();
     let mut began: Option<(&'static str, i64)> = None;
+    let mut steps = Vec::new();
     for event in events {
         let now = event.time.as_millisecond();
+        steps.extend(&event.ended);
         match began {
             Some((phase, _)) if phase == event.phase.word() => {}
             Some((phase, at)) => {
-                rows.push((phase, now - at));
+                rows.push((phase, now - at, std::mem::take(&mut steps)));
                 began = Some((event.phase.word(), now));
             }
             None => began = Some((event.phase.word(), now)),
         }
     }
-    let total: i64 = rows.iter().map(|(_, ms)| ms).sum();
+    let total: i64 = rows.iter().map(|(_, ms, _)| ms).sum();
     let mut out = String::from("\nPHASE         SECONDS\n");
-    for (phase, ms) in rows {
+    for (phase, ms, steps) in rows {
         out.push_str(&format!("{phase:<12} {:>8.1}\n", seconds(ms)));
+        for step in steps {
+            let took = step.milliseconds as f64 / 1000.0;
+            out.push_str(&format!("  {:<18} {took:>8.1}\n", step.stage));
+        }
     }
     if let Some((last, _)) = began {
         out.push_str(&format!(
@@ -51,7 +59,7 @@ fn seconds(milliseconds: i64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Phase, Timestamp};
+    use crate::model::{Phase, Stage, Timestamp};
 
     #[test]
     fn phases_are_summed_from_their_first_event() {
@@ -63,14 +71,23 @@ mod tests {
             kind: "x".into(),
             detail: String::new(),
             phase,
+            ended: None,
         };
-        let events = [
+        let mut events = [
             event(0, Phase::Armed),
             event(2, Phase::Armed),
             event(5, Phase::Booting),
             event(15, Phase::Ready),
         ];
+        events[3].ended = Some(StageEnd {
+            stage: Stage::clean("extract"),
+            milliseconds: 4_200,
+        });
         let text = summary(&events);
+        assert!(
+            text.contains("booting          10.0\n  extract                 4.2\nready"),
+            "{text}"
+        );
         assert!(text.contains("armed             5.0"), "{text}");
         assert!(text.contains("booting          10.0"), "{text}");
         assert!(

@@ -2,8 +2,10 @@
 
 use super::finding::Finding;
 use crate::artefacts::{LoaderState, Shelf};
+use crate::boot::paths;
 use crate::cli::place::Place;
 use crate::cli::{check, offline};
+use crate::model::artefact::LOADERS;
 use crate::model::view::DistroView;
 use crate::model::{Refusal, Severity, Site};
 
@@ -90,7 +92,7 @@ pub(super) fn artefacts(
     };
     let mut findings: Vec<Finding> = views
         .iter()
-        .filter(|d| !d.missing.is_empty())
+        .filter(|d| !d.missing.is_empty() && d.name != LOADERS)
         .map(|d| {
             let message = format!("`{}` lacks {}", d.name, d.missing.join(", "));
             let fix = format!("farrier distro fetch {}", d.name);
@@ -108,7 +110,9 @@ pub(super) fn artefacts(
     if findings.is_empty() {
         findings.push(Finding::ok(what, "all kernels and initrds are here"));
     }
-    findings.extend(loaders(&Shelf::open(&place.state).loaders()));
+    let states = Shelf::open(&place.state).loaders();
+    findings.extend(loaders(&states));
+    findings.extend(http_boot(site, &states));
     findings
 }
 
@@ -135,6 +139,23 @@ fn loaders(states: &[LoaderState]) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// With Secure Boot, HTTP boot needs a signed GRUB that can fetch by HTTP. Without one, nothing is
+/// wrong: firmware goes on to PXE.
+fn http_boot(site: &Site, states: &[LoaderState]) -> Option<Finding> {
+    let grub = states.iter().find(|s| s.name == paths::GRUB)?;
+    let asked = site.systems.values().any(|s| s.secure_boot);
+    (asked && grub.origin.is_some() && !grub.nature.http).then(|| {
+        Finding::ok(
+            "loaders",
+            format!(
+                "`{}` has no HTTP: with Secure Boot machines boot by PXE, and firmware that asks \
+                 for HTTP boot is left to go on to it",
+                grub.name
+            ),
+        )
+    })
 }
 
 #[cfg(test)]

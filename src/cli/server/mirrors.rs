@@ -1,5 +1,6 @@
 //! The mirror caches behind the machine plane's door.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,10 +48,16 @@ impl Caches {
 }
 
 impl Mirrors for Caches {
-    fn find<'a>(&'a self, mirror: &'a str, path: &'a str, head: bool) -> Finding<'a> {
+    fn find<'a>(
+        &'a self,
+        client: Ipv4Addr,
+        mirror: &'a str,
+        path: &'a str,
+        head: bool,
+    ) -> Finding<'a> {
         Box::pin(async move {
             self.follow();
-            match self.cache.get(mirror, path, head).await {
+            match self.cache.get(client.into(), mirror, path, head).await {
                 Ok(mirror::Found::File {
                     file,
                     size,
@@ -77,6 +84,10 @@ impl Mirrors for Caches {
                         last_modified,
                         content_type,
                     })
+                }
+                Err(mirror::Missing::Busy) => {
+                    self.control.tally().count("mirror.refused");
+                    Err(Missing::Busy)
                 }
                 Err(mirror::Missing::NotFound) => Err(Missing::NotFound),
                 Err(mirror::Missing::Upstream(why)) => Err(Missing::Upstream(why)),

@@ -68,7 +68,7 @@ impl Control {
     /// The full name that this system's documents are rendered with.
     fn fqdn(&self, site: &Site, system: &System) -> String {
         let ip = self.ip_of(system);
-        let server = self.places().toward_system(site, system);
+        let server = self.toward(site, self.near(system));
         let subnet = super::super::pin::subnet(site, ip, server.map(|s| *s.ip()));
         render::fqdn(system, subnet)
     }

@@ -201,7 +201,27 @@ impl LeaseTable {
         };
         self.holds.remove(&ip);
         let before = self.put(lease.clone());
+        self.leave_reserved(ask, ip);
         Ok(Granted { lease, before })
+    }
+
+    /// A client that takes one address uses no other of that subnet: one that was reserved for
+    /// another machine since is that machine's now. (Not stored: after a restart of the server its
+    /// owner waits for the end of that lease.)
+    fn leave_reserved(&mut self, ask: &Ask<'_>, taken: Ipv4Addr) {
+        let left: Vec<Lease> = self
+            .by_mac
+            .get(&ask.mac)
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|ip| *ip != taken && ask.subnet.network.contains(ip))
+            .filter(|ip| ask.site.by_ip.contains_key(ip))
+            .filter_map(|ip| self.leases.get(&ip).cloned())
+            .collect();
+        for lease in left {
+            self.drop_lease(&lease);
+        }
     }
 
     /// Takes an address back from its holder; it stays the holder's for as long as no one else needs

@@ -65,8 +65,8 @@ fn told(packet: &[u8]) -> String {
         request.ipxe
     ));
     line(format!(
-        "quirk {:?}",
-        quirks::quirk(&request).map(|q| q.name)
+        "quirks {:?}",
+        quirks::quirks(&request).map(|q| q.name).collect::<Vec<_>>()
     ));
     for (case, mode, flagged) in [
         ("flagged", DhcpMode::Full, Some(LoaderKind::Ipxe)),

@@ -71,6 +71,7 @@ fn a_long_url_stays_out_of_the_file_field() {
                 vendor_options: None,
                 terminate_names: true,
                 chained: false,
+                answers: None,
             }),
             proxy: false,
         },

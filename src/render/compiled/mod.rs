@@ -1,5 +1,6 @@
 //! A profile made ready: its templates parsed once, then rendered for any number of systems.
 
+mod deliver;
 mod locate;
 mod prepare;
 
@@ -20,9 +21,10 @@ use crate::model::{
 use super::engine::Engine;
 use super::formats::fold_cmdline;
 use super::handoff::{self, Step, agents};
+use super::intent::{self, Reads, Wanted, unheeded, wanted};
 use super::lint::{self, Findings};
 use super::pack::{Packed, pack};
-use super::place::{context, fqdn};
+use super::place::{Inputs, context, fqdn, intent_of};
 use super::secret::secrets_in;
 use super::{Format, Place, variables};
 
@@ -54,6 +56,8 @@ pub struct CompiledProfile {
     documents: Vec<Prepared>,
     steps: Vec<Piece>,
     warnings: Vec<Diagnostic>,
+    /// What the profile wants of a system that says nothing itself.
+    wanted: Wanted,
 }
 
 /// A document to be.
@@ -103,7 +107,26 @@ impl CompiledProfile {
         place: &Place,
     ) -> Result<Rendered, Vec<Diagnostic>> {
         let vars = variables(system, &self.profile);
-        let ground = |released| context(system, &self.profile, distro, place, &vars, released);
+        let own = match system.intent.as_deref() {
+            Some(said) => Some(wanted(&self.profile, Some(said))?),
+            None => None,
+        };
+        let wanted = own.as_ref().unwrap_or(&self.wanted);
+        let inputs = Inputs {
+            system,
+            profile: &self.profile,
+            distro,
+            vars: &vars,
+            wanted,
+        };
+        let asked = intent::asked(&self.profile, system, wanted);
+        // Nothing asked for, nothing to remember.
+        let reads = match asked.is_empty() {
+            true => Reads::default(),
+            false => Reads::kept(),
+        };
+        let values = intent_of(&inputs, place, &reads)?;
+        let ground = |released| context(&inputs, place, released, &reads, &values);
         let context = ground(false);
         let mut problems = self.warnings.clone();
         let cmdline = self.cmdline(&context, &mut problems);
@@ -113,9 +136,14 @@ impl CompiledProfile {
                 documents.insert(prepared.name.clone(), document);
             }
         }
+        self.check_way(system, distro, &mut problems);
+        self.deliver(system, place.epoch, &mut documents);
         if self.profile.kind.installs() {
             let context = ground(true);
             self.hand_off(system, &context, place, &mut documents, &mut problems);
+        }
+        if !problems.iter().any(|p| p.severity == Severity::Error) {
+            problems.extend(unheeded(&self.profile, &asked, &reads.keys()));
         }
         let (warnings, errors) = split(problems);
         if !errors.is_empty() {

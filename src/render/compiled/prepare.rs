@@ -9,6 +9,7 @@ use crate::model::{Answer, Diagnostic, Handoff, Profile};
 use super::super::Format;
 use super::super::engine::{Engine, Files};
 use super::super::handoff::agents::is_taken;
+use super::super::intent::wanted;
 use super::super::lint::{self, Findings};
 use super::super::scan;
 use super::{CMDLINE, CompiledProfile, Piece, Prepared, split};
@@ -19,7 +20,9 @@ impl CompiledProfile {
     /// # Errors
     /// Every problem, with the file and line of each.
     pub fn new(profile: &Profile) -> Result<Self, Vec<Diagnostic>> {
+        let wanted = wanted(profile, None)?;
         let mut made = CompiledProfile {
+            wanted,
             profile: Arc::new(profile.clone()),
             engines: BTreeMap::new(),
             documents: Vec::new(),
@@ -55,6 +58,7 @@ impl CompiledProfile {
                 folder,
             });
         }
+        self.prepare_delivery(problems);
         let (dir, agent) = match &profile.handoff {
             Handoff::None => (None, None),
             Handoff::Steps { dir, .. } => (Some(dir), None),

@@ -101,6 +101,7 @@ impl Moment<'_> {
             tracing::debug!(machine.mac = %request.mac, "{text}");
             batch.seen.push((request.mac, self.place.door, text));
         }
+        self.tell_obstacle(&request, &answer);
         self.remember(&request, &answer, active, batch);
         match &answer.outcome {
             Outcome::Silent(silence) => {
@@ -136,6 +137,20 @@ impl Moment<'_> {
         if self.shared.gate.pass() {
             let ip = request.requested.unwrap_or(Ipv4Addr::UNSPECIFIED);
             tracing::warn!(machine.mac = %request.mac, "{ip} is in use by another machine, says the one that was given it");
+        }
+    }
+
+    /// A machine that was flagged and cannot be booted begins a boot.
+    fn tell_obstacle(&self, request: &Request<'_>, answer: &Answer<'_>) {
+        let decision = answer.decision.as_ref().filter(|d| d.why.is_obstacle());
+        let Some(decision) = decision.filter(|_| request.begins(self.place.door)) else {
+            return;
+        };
+        if self.shared.gate.pass() {
+            let name = decision.system.as_ref().map_or("", |n| n.as_str());
+            let hint = decision.why.hint(decision.system.as_ref());
+            let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+            tracing::warn!(machine.name = name, machine.mac = %request.mac, "it is flagged and boots its own disk: {}{hint}", decision.why);
         }
     }
 

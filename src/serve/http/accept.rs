@@ -22,7 +22,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
+use super::body::LANE;
 use super::patience::Patient;
+use crate::net::Outlet;
 
 /// What one door bears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,9 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at once from one address.
     pub per_address: usize,
+    /// The same while more than half of all are open: so that machines which fetch much by many
+    /// connections leave some for those that only want a boot script.
+    pub crowded: usize,
     /// From when a connection could send a request until its head is complete. It covers a
     /// connection kept alive without a request too.
     pub header: Duration,
@@ -45,6 +50,7 @@ impl Default for Limits {
         Limits {
             connections: 4096,
             per_address: 64,
+            crowded: 4,
             header: Duration::from_secs(10),
             stall: Duration::from_secs(30),
             drain: Duration::from_secs(5),
@@ -243,7 +249,11 @@ impl Door {
     fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         let here = inside.by_address.get(&address).copied().unwrap_or(0);
-        if inside.all >= self.limits.connections || here >= self.limits.per_address {
+        let most = match inside.all >= self.limits.connections.div_ceil(2) {
+            true => self.limits.crowded.min(self.limits.per_address),
+            false => self.limits.per_address,
+        };
+        if inside.all >= self.limits.connections || here >= most {
             return None;
         }
         inside.all += 1;
@@ -268,10 +278,13 @@ impl Door {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
         let peer = Peer { remote, local };
-        let stream = Patient::new(stream, self.limits.stall);
         let Some(tls) = &self.tls else {
-            return self.converse(stream, peer, stopped).await;
+            let stream = Outlet::new(stream);
+            let lane = stream.lane();
+            let stream = Patient::new(stream, self.limits.stall);
+            return LANE.scope(lane, self.converse(stream, peer, stopped)).await;
         };
+        let stream = Patient::new(stream, self.limits.stall);
         let Some(config) = tls() else {
             return;
         };

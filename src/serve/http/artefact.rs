@@ -9,6 +9,10 @@ use super::machine::{Answer, Asked, MachinePlane};
 use super::reply::{self, Served};
 use crate::model::{Artefact, ArtefactRef, Event, EventKind};
 
+/// From this size on the kernel sends an artefact by itself; a smaller one leaves with its headers
+/// in one write.
+const WORTH_A_FILE: u64 = 128 * 1024;
+
 /// A kernel, initrd or other artefact, under the digest it was pinned with.
 pub(super) async fn artefact(
     plane: &MachinePlane,
@@ -55,8 +59,12 @@ async fn send(plane: &MachinePlane, asked: &Asked, artefact: &Arc<Artefact>) -> 
 }
 
 async fn source(plane: &MachinePlane, artefact: &Arc<Artefact>) -> io::Result<Source> {
-    if let Some(bytes) = plane.hot.get(artefact).await? {
-        return Ok(Source::Memory(bytes));
+    if artefact.size < WORTH_A_FILE || artefact.bytes.is_some() {
+        if let Some(bytes) = plane.hot.get(artefact).await? {
+            return Ok(Source::Memory(bytes));
+        }
+    } else if let Some(file) = plane.hot.file(artefact).await? {
+        return Ok(Source::File(file));
     }
     let artefact = artefact.clone();
     let open = move || {

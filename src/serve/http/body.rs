@@ -13,8 +13,17 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::task::JoinHandle;
 
-/// Bytes of one piece of a file. One read, one hop to the blocking pool and back, per piece.
-const PIECE: u64 = 1024 * 1024;
+use crate::net::{self, Lane};
+
+/// Bytes of one piece. Where it must be read from a disk: one read, one hop to the blocking pool and
+/// back.
+const PIECE: u64 = net::PIECE as u64;
+
+tokio::task_local! {
+    /// Where the connection that this task serves takes pieces of files; none over TLS, which has to
+    /// see the bytes.
+    pub(super) static LANE: Lane;
+}
 
 /// Called when a body was taken to its end.
 pub(super) type AtEnd = Box<dyn FnOnce() + Send>;
@@ -50,6 +59,29 @@ impl Part {
     fn step(&self) -> u64 {
         PIECE.min(self.to - self.at)
     }
+
+    /// Has the kernel send a piece, if the connection can and nobody would wait for a disk.
+    fn put(&self, file: &Arc<File>, at: u64, step: u64) -> Option<Bytes> {
+        if self.reading.is_some() || !net::in_memory(file, at, step as usize) {
+            return None;
+        }
+        let put = |lane: &Lane| lane.put(file.clone(), at, step as usize);
+        LANE.try_with(put).ok()
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, at: u64, step: u64) -> Poll<io::Result<Bytes>> {
+        let Source::File(file) = &self.source else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let reading = self
+            .reading
+            .get_or_insert_with(|| read(file.clone(), at, step));
+        let Poll::Ready(read) = Pin::new(reading).poll(cx) else {
+            return Poll::Pending;
+        };
+        self.reading = None;
+        Poll::Ready(read.map_err(io::Error::other).and_then(|read| read))
+    }
 }
 
 impl HttpBody for Part {
@@ -67,23 +99,17 @@ impl HttpBody for Part {
         let this = &mut *self;
         let piece = match &this.source {
             Source::Memory(bytes) => bytes.slice(at as usize..(at + step) as usize),
-            Source::File(file) => {
-                let reading = this
-                    .reading
-                    .get_or_insert_with(|| read(file.clone(), at, step));
-                let read = match Pin::new(reading).poll(cx) {
+            Source::File(file) => match this.put(file, at, step) {
+                Some(stand_in) => stand_in,
+                None => match this.read(cx, at, step) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(read) => read.map_err(io::Error::other).and_then(|r| r),
-                };
-                this.reading = None;
-                match read {
-                    Ok(piece) => piece,
-                    Err(error) => {
+                    Poll::Ready(Ok(piece)) => piece,
+                    Poll::Ready(Err(error)) => {
                         this.at = this.to;
                         return Poll::Ready(Some(Err(error)));
                     }
-                }
-            }
+                },
+            },
         };
         self.at += step;
         if self.at >= self.to

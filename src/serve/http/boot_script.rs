@@ -1,10 +1,11 @@
-//! `/ipxe/MAC`, `/autoexec.ipxe`, `/grub/grub.cfg-01-MAC`.
+//! `/ipxe/MAC`, `/autoexec.ipxe`, `/grub/grub.cfg`, `/grub/grub.cfg-01-MAC`.
 
 use axum::http::StatusCode;
 
 use super::machine::{Answer, Asked, MachinePlane};
 use super::reply;
-use crate::loader::{grub::Via, ipxe};
+use crate::loader::grub::{self, Via};
+use crate::loader::ipxe;
 use crate::model::{Action, Arch, Door, Facts, Firmware, MacAddr};
 use crate::serve::script::{Language, write};
 
@@ -38,6 +39,11 @@ pub(super) async fn grub(plane: &MachinePlane, asked: &Asked, mac: MacAddr) -> A
         ..Firmware::UEFI
     };
     script(plane, asked, mac, Some(firmware), Language::Grub(Via::Http)).await
+}
+
+/// The configuration that a GRUB which came by HTTP looks for.
+pub(super) fn grub_generic(asked: &Asked) -> Answer {
+    reply::text(StatusCode::OK, grub::generic(&asked.urls, Via::Http)).into()
 }
 
 /// The script that iPXE looks for next to itself.

@@ -12,10 +12,10 @@ use axum::response::Response;
 
 use super::accept::Peer;
 use super::mirror::Mirrors;
-use super::{artefact, boot_script, document, handoff, mirror, puppet, reply, report};
-use crate::boot::paths::{HttpPath, Urls, parse_http};
+use super::{artefact, boot_script, document, handoff, mirror, own, puppet, reply, report};
+use crate::boot::paths::{HttpPath, Urls, install_conf, own_path, parse_http};
 use crate::model::event::printable;
-use crate::model::{Door, MacAddr};
+use crate::model::{Door, MacAddr, ProfileKind};
 use crate::serve::{Hot, Waist};
 
 /// What the machine plane's handlers share.
@@ -82,6 +82,12 @@ impl Asked {
     /// HEAD: nothing may happen because of it.
     pub(super) fn looks_only(&self) -> bool {
         self.method == Method::HEAD
+    }
+
+    /// The length that the body is announced to have.
+    pub(super) fn announces(&self) -> Option<u64> {
+        let length = self.headers.get(axum::http::header::CONTENT_LENGTH)?;
+        length.to_str().ok()?.parse().ok()
     }
 
     /// A value of the query.
@@ -166,7 +172,10 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
     }
     let posts = matches!(
         path,
-        HttpPath::Report { .. } | HttpPath::Handoff { .. } | HttpPath::PuppetReport { .. }
+        HttpPath::Report { .. }
+            | HttpPath::Handoff { .. }
+            | HttpPath::PuppetReport { .. }
+            | HttpPath::Mine(_)
     );
     if !posts && !asked.reads() {
         return reply::wrong_method("GET, HEAD").into();
@@ -174,6 +183,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
     match path {
         HttpPath::Ipxe(mac) => boot_script::ipxe(plane, asked, mac).await,
         HttpPath::Autoexec => boot_script::autoexec(asked),
+        HttpPath::GrubGeneric => boot_script::grub_generic(asked),
         HttpPath::Grub(mac) => boot_script::grub(plane, asked, mac).await,
         HttpPath::Loader(name) => artefact::loader(plane, asked, &name).await,
         HttpPath::Artefact { id, digest } => artefact::artefact(plane, asked, &id, &digest).await,
@@ -184,8 +194,56 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
         HttpPath::Handoff { token, verb } => {
             handoff::handoff(plane, asked, &token, &verb, body).await
         }
+        HttpPath::Mine(name) => match claimed(asked, body).await {
+            Ok(claimed) => document::mine(plane, asked, &name, &claimed).await,
+            Err(response) => response.into(),
+        },
+        HttpPath::InstallConf(mac) => {
+            let name = ProfileKind::Openbsd.permitting_answer().unwrap_or_default();
+            document::mine(plane, asked, name, &[mac]).await
+        }
+        HttpPath::Own(path) => own::own(plane, asked, &path).await,
         HttpPath::PuppetReport { token } => puppet::report(plane, asked, &token, body).await,
         HttpPath::Mirror { name, path } => mirror::mirror(plane, asked, &name, &path).await,
+    }
+}
+
+/// The hardware addresses in what an installer posts of itself. Proxmox's sends JSON with all of its
+/// interfaces (`network_interfaces[].mac`); whoever posts must give at least one.
+async fn claimed(asked: &Asked, body: Body) -> Result<Vec<MacAddr>, Response> {
+    if asked.reads() {
+        return Ok(Vec::new());
+    }
+    if asked.method != Method::POST {
+        return Err(reply::wrong_method("GET, HEAD, POST"));
+    }
+    let said = report::read(asked, body).await?;
+    let macs = serde_json::from_str(&said).map(|said| macs_in(&said, 0));
+    match macs {
+        Ok(macs) if !macs.is_empty() => Ok(macs),
+        _ => Err(reply::text(
+            StatusCode::BAD_REQUEST,
+            "post JSON with the hardware addresses of the machine\n",
+        )),
+    }
+}
+
+/// Every `mac` in a JSON value, to a depth that no installer exceeds.
+fn macs_in(value: &serde_json::Value, depth: usize) -> Vec<MacAddr> {
+    use serde_json::Value;
+    if depth > 8 {
+        return Vec::new();
+    }
+    match value {
+        Value::Array(all) => all.iter().flat_map(|v| macs_in(v, depth + 1)).collect(),
+        Value::Object(all) => all
+            .iter()
+            .flat_map(|(key, value)| match (key.as_str(), value) {
+                ("mac", Value::String(text)) => text.parse().into_iter().collect(),
+                (_, value) => macs_in(value, depth + 1),
+            })
+            .collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -212,6 +270,7 @@ fn shown(path: &HttpPath) -> String {
     match path {
         HttpPath::Ipxe(mac) => format!("/ipxe/{}", mac.dashed()),
         HttpPath::Autoexec => "/autoexec.ipxe".to_string(),
+        HttpPath::GrubGeneric => "/grub/grub.cfg".to_string(),
         HttpPath::Grub(mac) => format!("/grub/grub.cfg-01-{}", mac.dashed()),
         HttpPath::Loader(name) => format!("/loader/{name}"),
         HttpPath::Artefact { id, digest } => format!("/a/{digest}/{}/{}", id.distro, id.name),
@@ -221,6 +280,9 @@ fn shown(path: &HttpPath) -> String {
             None => format!("/r/../{verb}"),
         },
         HttpPath::Handoff { verb, .. } => format!("/h/../{verb}"),
+        HttpPath::Mine(name) => format!("/mine/{name}"),
+        HttpPath::InstallConf(mac) => install_conf(*mac),
+        HttpPath::Own(path) => format!("/{}", own_path(path)),
         HttpPath::PuppetReport { .. } => "/puppet/../report".to_string(),
         HttpPath::Mirror { name, path } => format!("/mirror/{name}/{}", printable(path, 160)),
     }

@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::future::Future;
 use std::io;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+    RETRY_AFTER,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -20,6 +22,9 @@ use super::machine::{Answer, Asked, MachinePlane};
 use super::reply::{self, Served};
 use crate::lifecycle::observed::of_mirror;
 use crate::model::{Event, EventKind, Stage};
+
+/// Seconds after which a client that was refused asks again.
+const AGAIN: &str = "5";
 
 /// What the cache has for a path.
 pub enum Found {
@@ -64,6 +69,9 @@ pub enum Missing {
     /// No such mirror, or the upstream has no such file.
     #[error("there is no such file")]
     NotFound,
+    /// Too many wait for the upstream; a few seconds later it may go.
+    #[error("too many requests wait for the upstream")]
+    Busy,
     /// The upstream could not be asked.
     #[error("the upstream could not be asked: {0}")]
     Upstream(String),
@@ -74,9 +82,15 @@ pub type Finding<'a> = Pin<Box<dyn Future<Output = Result<Found, Missing>> + Sen
 
 /// The caches. The wiring gives the machine plane `artefacts::mirror` behind this.
 pub trait Mirrors: Send + Sync + 'static {
-    /// Finds a file of a mirror. `head`: only whether it is there and how long it is; the body is
-    /// not read.
-    fn find<'a>(&'a self, mirror: &'a str, path: &'a str, head: bool) -> Finding<'a>;
+    /// Finds a file of a mirror for a client, which waits for its turn. `head`: only whether it is
+    /// there and how long it is; the body is not read.
+    fn find<'a>(
+        &'a self,
+        client: Ipv4Addr,
+        mirror: &'a str,
+        path: &'a str,
+        head: bool,
+    ) -> Finding<'a>;
 }
 
 /// No mirror at all.
@@ -84,7 +98,13 @@ pub trait Mirrors: Send + Sync + 'static {
 pub struct NoMirrors;
 
 impl Mirrors for NoMirrors {
-    fn find<'a>(&'a self, _mirror: &'a str, _path: &'a str, _head: bool) -> Finding<'a> {
+    fn find<'a>(
+        &'a self,
+        _client: Ipv4Addr,
+        _mirror: &'a str,
+        _path: &'a str,
+        _head: bool,
+    ) -> Finding<'a> {
         Box::pin(async { Err(Missing::NotFound) })
     }
 }
@@ -116,7 +136,8 @@ fn note(plane: &MachinePlane, asked: &Asked, path: &str) {
 
 async fn find(plane: &MachinePlane, asked: &Asked, name: &str, path: &str) -> Answer {
     let octets = || "application/octet-stream".to_string();
-    match plane.mirrors.find(name, path, asked.looks_only()).await {
+    let head = asked.looks_only();
+    match plane.mirrors.find(asked.from, name, path, head).await {
         Ok(Found::File {
             file,
             size,
@@ -166,6 +187,12 @@ async fn find(plane: &MachinePlane, asked: &Asked, name: &str, path: &str) -> An
             response.into()
         }
         Err(Missing::NotFound) => reply::not_found().into(),
+        Err(Missing::Busy) => {
+            let text = "too many requests wait for the upstream\n".to_string();
+            let mut response = reply::text(StatusCode::SERVICE_UNAVAILABLE, text);
+            reply::set(&mut response, RETRY_AFTER, AGAIN);
+            Answer::remark(response, "too many requests wait for the upstream")
+        }
         Err(error) => {
             tracing::warn!(mirror.name = name, %error, "a mirror could not be asked");
             let response = reply::text(StatusCode::BAD_GATEWAY, format!("{error}\n"));

@@ -5,7 +5,7 @@
 //! | `/ipxe/MAC`, `/autoexec.ipxe`, `/grub/..` | `boot_script` |
 //! | `/a/..`, `/loader/NAME` | `artefact` |
 //! | `/b/TOKEN/NAME` | `document` |
-//! | `/r/TOKEN/VERB` | `report` |
+//! | `/r/TOKEN/VERB` | `report`, and `status` for the verb of that name |
 //! | `/h/TOKEN/VERB`, over TLS only | `handoff` |
 //! | `/mirror/NAME/PATH` | `mirror` |
 //!
@@ -21,11 +21,13 @@ mod document;
 mod handoff;
 pub mod machine;
 pub mod mirror;
+mod own;
 mod patience;
 mod puppet;
 mod range;
 mod reply;
 mod report;
+mod status;
 
 pub use accept::{Limits, Peer, Running, Tls};
 pub use machine::{MachinePlane, handoff_router, router};

@@ -5,23 +5,24 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 
 use super::document::admit;
 use super::machine::{Answer, Asked, MachinePlane, Speech};
-use super::reply;
+use super::{reply, status};
 use crate::boot::Scope;
 use crate::boot::paths::SecureUrls;
 use crate::control::Authorised;
-use crate::lifecycle::disks;
+use crate::lifecycle::disks::{self, ReportedDisk};
 use crate::model::{Event, EventKind, Phase, Stage};
 
-const VERBS: [&str; 7] = [
-    "start", "disks", "progress", "end", "fail", "log", "handoff",
+const VERBS: [&str; 8] = [
+    "start", "disks", "progress", "end", "fail", "log", "handoff", "status",
 ];
 /// Most bytes of a report.
 pub(super) const MOST: usize = 64 * 1024;
 /// How long a report may take to come in.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Characters kept of what a machine says.
 const DETAIL: usize = 4000;
 
@@ -40,10 +41,22 @@ pub(super) async fn report(
     if !VERBS.contains(&verb) {
         return reply::not_found().into();
     }
-    // Some installers have a client that can only GET.
-    let by_get = asked.method == Method::GET && matches!(verb, "start" | "progress" | "end");
+    // Some installers have a client that can only GET (those of the BSDs).
+    let tells = asked.query("detail").is_some_and(|d| !d.is_empty());
+    let by_get = asked.method == Method::GET
+        && match verb {
+            "start" | "progress" => true,
+            "end" | "fail" => tells,
+            _ => false,
+        };
     if !by_get && asked.method != Method::POST {
         return reply::wrong_method("POST").into();
+    }
+    if verb == "status" {
+        return status::status(plane, asked, &granted, body).await;
+    }
+    if by_get && let Some(why) = not_meant(asked, &granted, verb) {
+        return Answer::remark(reply::text(StatusCode::CONFLICT, format!("{why}\n")), why);
     }
     let said = if by_get {
         asked.query("detail").unwrap_or("").to_string()
@@ -92,18 +105,56 @@ pub(super) async fn report(
     }
 }
 
+/// Why a GET is not taken for a report. A URL in an answer file may be fetched by something that is no
+/// installer: a proxy that looks ahead, a scanner. It says so itself, or asks for a part, or comes
+/// before the installer has shown any other sign of life. What ends a build must besides tell
+/// something (`?detail=`), which no URL in an answer file does. Said twice, a report changes nothing.
+fn not_meant(asked: &Asked, granted: &Authorised, verb: &str) -> Option<&'static str> {
+    let has = |name: &str| asked.headers.get(name).and_then(|v| v.to_str().ok());
+    let purposes = ["purpose", "sec-purpose", "x-purpose", "x-moz"];
+    let looks_ahead = |v: &str| {
+        ["prefetch", "prerender", "preview"]
+            .iter()
+            .any(|w| v.contains(w))
+    };
+    if purposes
+        .iter()
+        .filter_map(|name| has(name))
+        .any(looks_ahead)
+    {
+        return Some("a report is not for looking ahead");
+    }
+    if has("range").is_some()
+        || has("if-none-match").is_some()
+        || has("if-modified-since").is_some()
+    {
+        return Some("a report has no parts and no versions");
+    }
+    let ends = matches!(verb, "end" | "fail");
+    let alive = matches!(granted.build.phase, Phase::Installing | Phase::Installed);
+    (ends && !alive).then_some("nothing was heard of the installer yet")
+}
+
 /// Answers which disk may be written. That is durable before the machine hears it.
 async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> Answer {
     let pinned = &granted.pinned;
     let chosen = disks::parse(said).and_then(|found| {
-        disks::choose(&pinned.disk, &pinned.may_destroy, pinned.wipe, &found)
-            .map(|disk| (disk.path.clone(), disk.holds()))
+        let (may, wipe) = (&pinned.may_destroy, pinned.wipe);
+        let chosen = match &pinned.second {
+            None => Vec::from([disks::choose(&pinned.disk, may, wipe, &found)?]),
+            Some(second) => disks::choose_two(&pinned.disk, second, may, wipe, &found)?.to_vec(),
+        };
+        let told = |disk: &&ReportedDisk| (disk.path.clone(), disk.holds());
+        let told: (Vec<String>, Vec<String>) = chosen.iter().map(told).unzip();
+        Ok(told)
     });
     let (kind, response) = match chosen {
-        Ok((disk, contents)) => {
-            let line = format!("disk={disk}\n");
+        Ok((paths, contents)) => {
+            let keys = ["disk", "second"].iter().zip(&paths);
+            let lines: String = keys.map(|(key, path)| format!("{key}={path}\n")).collect();
+            let (disk, contents) = (paths.join(", "), contents.join("; "));
             let kind = EventKind::WritePermitted { disk, contents };
-            (kind, reply::text(StatusCode::OK, line))
+            (kind, reply::text(StatusCode::OK, lines))
         }
         Err(reason) => {
             let line = format!("{reason}\n");
@@ -177,14 +228,21 @@ pub(super) async fn kept(
 
 /// The body as text, whatever its bytes are.
 pub(super) async fn read(asked: &Asked, body: Body) -> Result<String, Response> {
-    let too_large = || reply::text(StatusCode::PAYLOAD_TOO_LARGE, "at most 64 KiB\n");
-    let announced = asked.headers.get(axum::http::header::CONTENT_LENGTH);
-    let announced = announced.and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > MOST) {
+    let bytes = read_most(asked, body, MOST).await?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The body, if it is no longer than `most` bytes.
+pub(super) async fn read_most(asked: &Asked, body: Body, most: usize) -> Result<Bytes, Response> {
+    let too_large = || {
+        let sentence = format!("at most {} KiB\n", most / 1024);
+        reply::text(StatusCode::PAYLOAD_TOO_LARGE, sentence)
+    };
+    if asked.announces().is_some_and(|length| length > most as u64) {
         return Err(too_large());
     }
-    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, MOST)).await {
-        Ok(Ok(bytes)) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, most)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_limit(&error) => Err(too_large()),
         Ok(Err(_)) => Err(reply::text(
             StatusCode::BAD_REQUEST,

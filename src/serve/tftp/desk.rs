@@ -13,11 +13,16 @@ use tokio::runtime::Handle;
 
 use super::contents::{AtEnd, Coming, Contents};
 use super::limits::{Admission, Place};
+use crate::boot::Scope;
 use crate::boot::paths::{TftpName, Urls, parse_tftp};
+use crate::control::served_document;
 use crate::loader::grub::{self, Via};
 use crate::loader::ipxe;
 use crate::model::event::printable;
-use crate::model::{Artefact, DhcpMode, Door, Event, EventKind, Facts, Firmware, MacAddr};
+use crate::model::{
+    Artefact, ClientStage, DhcpMode, Door, Event, EventKind, Facts, Firmware, MacAddr,
+};
+use crate::serve::own::{self, Found};
 use crate::serve::script::{Language, write};
 use crate::serve::{Hot, Waist};
 
@@ -90,8 +95,10 @@ impl Desk {
                 let artefact = found.ok_or(TftpError::FileNotFound)?;
                 Ok(self.artefact(ip, artefact.clone(), place))
             }
+            TftpName::Document { token, name } => self.document(ip, &token, &name, place),
+            TftpName::Own(path) => self.own(ip, &path, place),
             TftpName::Autoexec => Ok(text(ipxe::autoexec(&urls), place)),
-            TftpName::GrubGeneric => Ok(text(grub::generic(&urls), place)),
+            TftpName::GrubGeneric => Ok(text(grub::generic(&urls, grub::Via::Tftp), place)),
             TftpName::Grub(mac) => {
                 let language = Language::Grub(Via::Tftp);
                 self.script(ip, mac, Firmware::UEFI, language, &urls, place)
@@ -99,6 +106,57 @@ impl Desk {
             TftpName::Pxelinux(mac) => {
                 self.script(ip, mac, Firmware::BIOS, Language::Pxelinux, &urls, place)
             }
+        }
+    }
+
+    /// A document that the loader hands to the kernel, for a loader without http. Nothing else is
+    /// given out here, so that nothing is told of the installer.
+    fn document(&self, ip: Ipv4Addr, token: &str, name: &str, place: Place) -> Opened {
+        let missing = || TftpError::FileNotFound;
+        let waist = self.waist.as_ref();
+        let granted = waist.authorise(token, Scope::Read).ok_or_else(missing)?;
+        let pinned = &granted.pinned;
+        let permits = pinned.kind.permitting_answer() == Some(name);
+        if !waist.is_home_of(ip, &granted, Scope::Read) || !pinned.way.loads(name) || permits {
+            return Err(missing());
+        }
+        let document = granted.pinned.documents.get(name).filter(|d| !d.secret);
+        let document = document.ok_or_else(missing)?;
+        let bytes = Bytes::from(served_document(document, waist.key(), &granted.build.key));
+        let size = bytes.len() as u64;
+        Ok((Contents::here(bytes, place), Some(size)))
+    }
+
+    /// What the distro's own boot program asks for, of whoever holds the asking address.
+    fn own(&self, ip: Ipv4Addr, path: &str, place: Place) -> Opened {
+        let mac = self.waist.holder(ip).ok_or(TftpError::FileNotFound)?;
+        let facts = Facts {
+            mac,
+            ip: Some(ip),
+            door: Door::Tftp,
+            firmware: None,
+            stage: ClientStage::Own,
+        };
+        match own::find(self.waist.as_ref(), &facts, path) {
+            Found::File(file) => {
+                let index = self.waist.artefacts();
+                let short = file.digest.short();
+                let found = index.exact(&file.id.distro, &file.id.name, &short);
+                let artefact = found.ok_or(TftpError::FileNotFound)?;
+                Ok(self.artefact(ip, artefact.clone(), place))
+            }
+            Found::Config(config) => {
+                self.waist.observe(mac, Door::Tftp, config.outcome());
+                let size = config.bytes().len() as u64;
+                let (waist, runtime) = (self.waist.clone(), self.runtime.clone());
+                let coming = Box::pin(async move {
+                    let served = runtime.spawn(async move { config.served(waist.as_ref()).await });
+                    let served = served.await.map_err(io::Error::other)?;
+                    served.ok_or_else(|| io::Error::other("it may not start now"))
+                });
+                Ok((Contents::coming(coming, place), Some(size)))
+            }
+            Found::Nothing(_) => Err(TftpError::FileNotFound),
         }
     }
 
@@ -169,8 +227,12 @@ impl Desk {
         let size = written.script.text.len();
         let (waist, runtime) = (self.waist.clone(), self.runtime.clone());
         let coming = Box::pin(async move {
-            let served = runtime.spawn(async move { written.served(waist.as_ref()).await });
-            fit(served.await.map_err(io::Error::other)?, size)
+            let served = runtime.spawn(async move {
+                let text = written.served_within(waist.as_ref(), size).await;
+                // what it grew by is announced when it asks again
+                text.ok_or_else(|| io::Error::other("the boot script became longer"))
+            });
+            fit(served.await.map_err(io::Error::other)??, size)
         });
         Ok((Contents::coming(coming, place), Some(size as u64)))
     }

@@ -78,7 +78,7 @@ async fn only_so_much_of_the_past_is_kept() {
         .await
         .expect("rows");
     assert_eq!(epochs, [1, 7, 8, 9]);
-    let events = store.events(0, None, 100).await.expect("events");
+    let events = store.events(0, None, None, 100).await.expect("events");
     assert_eq!((events.len(), events[0].number), (10, 41));
     assert_eq!(
         known

@@ -71,3 +71,23 @@ fn a_plan_names_what_would_not_render() {
         run.stderr
     );
 }
+
+#[test]
+fn what_a_profile_does_not_use_is_refused_where_it_stands() {
+    let mut place = Workplace::new();
+    assert_eq!(place.run("set web01 storage.raid=raid1").code, 0);
+    let run = place.run("check");
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    let said = "error: the profile `debian-12` does not use `storage.raid` (for `web01`)";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
+    assert!(run.stdout.contains("--> systems.toml:"), "{}", run.stdout);
+    place.serve();
+    let run = place.run("show web01 -o json");
+    let shown: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
+    let broken = shown["system"]["broken"]
+        .as_str()
+        .or(shown["broken"].as_str());
+    let broken = broken.unwrap_or_else(|| panic!("{}", run.stdout));
+    assert!(broken.starts_with("systems.toml:"), "{broken}");
+    assert!(broken.contains("does not use `storage.raid`"), "{broken}");
+}

@@ -109,3 +109,43 @@ fn what_is_here_is_in_the_boot_scripts_without_a_server() {
     let two = place.run("render web[01-02] boot.ipxe").stdout;
     assert_eq!(two.matches("#!ipxe").count(), 2, "{two}");
 }
+
+#[test]
+fn the_loaders_are_listed_with_where_they_come_from_and_what_brings_them() {
+    let place = Workplace::new();
+    let run = place.run("distro ls -o json");
+    let list: Vec<farrier::model::view::DistroView> =
+        serde_json::from_str(&run.stdout).expect("JSON");
+    let last = list.last().expect("a list");
+    assert_eq!((last.name.as_str(), last.loaders.len()), ("loaders", 6));
+    for loader in &last.loaders {
+        let missing = loader.state == "missing";
+        assert!(
+            missing || ["host", "fetched"].contains(&loader.state.as_str()),
+            "{loader:?}"
+        );
+        assert_eq!(
+            (loader.origin.is_none(), loader.fix.is_some()),
+            (missing, missing),
+            "{loader:?}"
+        );
+    }
+    let counted = last.loaders.iter().filter(|l| l.state != "missing").count();
+    assert_eq!(last.present, counted);
+    let programs: Vec<&str> = last.loaders.iter().map(|l| l.program.as_str()).collect();
+    assert_eq!(programs, ["iPXE", "iPXE", "iPXE", "iPXE", "shim", "GRUB"]);
+    // no package has this one, and it is not on any host of ours: never fetched, always said
+    let table = place.run("distro ls loaders").stdout;
+    let arm64 = table.lines().find(|l| l.starts_with("snponly-arm64.efi"));
+    assert!(arm64.expect("listed").contains("put it at"), "{table}");
+    assert!(!table.contains("debian-12"), "{table}");
+    let names = place.run("distro ls -o name").stdout;
+    assert_eq!(names, "debian-12\nrescue\nloaders\n");
+    let unknown = place.run("distro ls debain-12");
+    assert_eq!(unknown.code, 3);
+    assert!(
+        unknown.stderr.contains("did you mean `debian-12`?"),
+        "{}",
+        unknown.stderr
+    );
+}

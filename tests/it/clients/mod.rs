@@ -1,9 +1,12 @@
 //! The real server and the clients, relays and servers that others wrote, in racks of their own.
 
 mod beside;
+mod delivery;
 mod dhcp;
+mod elsewhere;
 mod hosts;
 mod http;
+mod obstacles;
 pub(crate) mod raw;
 mod relay;
 mod states;
@@ -42,8 +45,31 @@ impl Desk {
     ) -> Result<Desk, RackError> {
         let site = rack.dir().join("site");
         write_site(&site, systems, more, kernel).map_err(RackError::file(&site))?;
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_farrier"));
+        Desk::serve(rack, site, program)
+    }
+
+    /// A server whose process may not do these things, in setpriv's words: `net_admin`, `net_raw`.
+    fn without(rack: Rack, systems: &[Declared<'_>], rights: &[&str]) -> Result<Desk, RackError> {
+        use std::os::unix::fs::PermissionsExt;
+        let site = rack.dir().join("site");
+        write_site(&site, systems, "", b"not really a kernel\n").map_err(RackError::file(&site))?;
+        let program = rack.dir().join("farrier");
+        let taken: Vec<String> = rights.iter().map(|right| format!("-{right}")).collect();
+        let text = format!(
+            "#!/bin/sh\nexec setpriv --bounding-set={} {} \"$@\"\n",
+            taken.join(","),
+            env!("CARGO_BIN_EXE_farrier")
+        );
+        std::fs::write(&program, text).map_err(RackError::file(&program))?;
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&program, mode).map_err(RackError::file(&program))?;
+        Desk::serve(rack, site, program)
+    }
+
+    fn serve(rack: Rack, site: PathBuf, program: PathBuf) -> Result<Desk, RackError> {
         let settings = ServerSettings {
-            program: PathBuf::from(env!("CARGO_BIN_EXE_farrier")),
+            program,
             site,
             state: rack.dir().join("state"),
             environment: vec![("FARRIER_LOG".to_string(), "debug".to_string())],
@@ -123,7 +149,7 @@ fn write_site(
     write("files/linux", kernel)?;
     put(
         "profiles/rescue/profile.toml",
-        "kind = \"live\"\ndistro = \"rescue\"\ncmdline = \"quiet\"\n",
+        "kind = \"live\"\ndistro = \"rescue\"\ncmdline = \"quiet from={{ server.address }}\"\n",
     )?;
     let mut text = "[defaults]\nprofile = \"rescue\"\n".to_string();
     for (name, mac, ip) in systems {

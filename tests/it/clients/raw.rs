@@ -20,14 +20,15 @@ pub(crate) const INFORM: u8 = 8;
 /// How long an answer may take that must come. It takes milliseconds on an idle host.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What is asked. Answers are asked for by broadcast, because a plain socket hears nothing else
-/// without an address.
+/// What is asked. Answers are asked for by broadcast, unless told otherwise, because a plain socket
+/// hears nothing else without an address.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
     kind: u8,
     mac: MacAddr,
     ciaddr: Ipv4Addr,
     giaddr: Ipv4Addr,
+    broadcast: bool,
     options: Vec<(u8, Vec<u8>)>,
 }
 
@@ -38,6 +39,7 @@ impl Message {
             mac,
             ciaddr: Ipv4Addr::UNSPECIFIED,
             giaddr: Ipv4Addr::UNSPECIFIED,
+            broadcast: true,
             options: Vec::new(),
         }
     }
@@ -45,6 +47,12 @@ impl Message {
     /// The address that the client has.
     pub(crate) fn from(mut self, ip: Ipv4Addr) -> Message {
         self.ciaddr = ip;
+        self
+    }
+
+    /// It hears what is sent to its hardware address.
+    pub(crate) fn unicast(mut self) -> Message {
+        self.broadcast = false;
         self
     }
 
@@ -87,7 +95,7 @@ impl Message {
         out[..4].copy_from_slice(&[1, 1, 6, u8::from(!self.giaddr.is_unspecified())]);
         out[4..6].copy_from_slice(&(std::process::id() as u16).to_be_bytes());
         out[6..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-        out[10] = 0x80;
+        out[10] = if self.broadcast { 0x80 } else { 0 };
         out[12..16].copy_from_slice(&self.ciaddr.octets());
         out[24..28].copy_from_slice(&self.giaddr.octets());
         out[28..34].copy_from_slice(&self.mac.0);

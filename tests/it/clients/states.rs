@@ -194,3 +194,43 @@ fn a_stranger_is_never_refused() -> Result<(), RackError> {
     }
     Ok(())
 }
+
+#[test]
+fn an_address_that_is_leased_is_reserved_for_another() -> Result<(), RackError> {
+    if !can_run("a reservation of a leased address", &NEEDS, false) {
+        return Ok(());
+    }
+    let rack = Rack::new()?;
+    let (holder, owner) = (rack.host("holder")?, rack.host("owner")?);
+    let web01 = ("web01", holder.mac().to_string(), None);
+    let desk = Desk::on(rack, &[web01], "")?;
+    let asker = Asker::everyone(&holder)?;
+    assert_eq!(asker.lease(holder.mac()), FIRST);
+    let mac = owner.mac().to_string();
+    let ip = format!("ip={FIRST}");
+    let added = desk
+        .server
+        .farrier(&["add", "web02", &mac, "rescue", &ip])?;
+    assert!(added.ok(), "{}", added.stderr);
+    let warning = format!("warning: {FIRST} is leased to `web01` ({})", holder.mac());
+    assert!(added.stderr.contains(&warning), "{}", added.stderr);
+    assert!(desk.server.log().contains("is leased to `web01`"));
+    // said when it is new, and not at every change after it
+    let other = desk.server.farrier(&["set", "web02", "tags=x"])?;
+    assert!(!other.stderr.contains("is leased"), "{}", other.stderr);
+
+    let theirs = Asker::everyone(&owner)?;
+    assert_eq!(theirs.lease(owner.mac()), SECOND, "until it is free");
+    let renewal = Message::new(REQUEST, holder.mac()).from(FIRST);
+    desk.stays_silent(&asker, &renewal)?;
+    let why = desk.server.must(&["why", "web01"])?;
+    assert!(
+        why.contains("is reserved for another machine by now"),
+        "{why}"
+    );
+    // the holder restarts
+    let third = Ipv4Addr::new(10, 77, 0, 102);
+    assert_eq!(asker.lease(holder.mac()), third);
+    assert_eq!(theirs.lease(owner.mac()), FIRST);
+    Ok(())
+}

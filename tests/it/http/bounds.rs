@@ -34,6 +34,39 @@ async fn slow_and_many_connections_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_crowded_door_leaves_room_for_those_who_have_no_connection_yet() {
+    let door = open(Limits {
+        connections: 8,
+        per_address: 8,
+        crowded: 1,
+        ..Limits::default()
+    })
+    .await;
+    let mut held = Vec::new();
+    for n in 0..8 {
+        let mut stream = door.connect(ip(3)).await;
+        let request = b"GET /autoexec.ipxe HTTP/1.1\r\nHost: x\r\n\r\n";
+        // a connection that is refused is closed before it answers
+        let sent = stream.write_all(request).await;
+        let mut first = [0; 1];
+        let answered = sent.is_ok() && matches!(stream.read(&mut first).await, Ok(1));
+        assert_eq!(answered, n < 4, "connection {n}");
+        held.push(stream);
+    }
+    for n in [1, 2, 4, 5] {
+        let from = ip(n);
+        let mut stream = door.connect(from).await;
+        let got = exchange(
+            &mut stream,
+            "GET /autoexec.ipxe HTTP/1.1\r\nHost: x\r\n\r\n",
+        )
+        .await;
+        assert_eq!(got.status, 200, "{from}");
+        held.push(stream);
+    }
+}
+
+#[tokio::test]
 async fn malformed_requests_are_refused_and_the_door_stays_open() {
     let door = open(Limits::default()).await;
     for request in [

@@ -13,7 +13,13 @@ const TIME: &str = "Sat, 01 Aug 2026 00:00:00 GMT";
 pub(super) struct OneFile;
 
 impl Mirrors for OneFile {
-    fn find<'a>(&'a self, mirror: &'a str, path: &'a str, _head: bool) -> Finding<'a> {
+    fn find<'a>(
+        &'a self,
+        _client: Ipv4Addr,
+        mirror: &'a str,
+        path: &'a str,
+        _head: bool,
+    ) -> Finding<'a> {
         Box::pin(async move {
             if (mirror, path) != ("m", "dists/InRelease") {
                 return Err(Missing::NotFound);

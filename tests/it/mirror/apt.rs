@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use farrier::artefacts::mirror::{Cache, Found, Limits, Missing};
 
-use super::read;
+use super::{CLIENT, read};
 
 /// A door for a cache, as small as can be.
 async fn door(cache: Cache) -> std::net::SocketAddr {
@@ -22,7 +22,7 @@ async fn door(cache: Cache) -> std::net::SocketAddr {
                 .split_once('/')
                 .unwrap_or_default();
             let response = Response::builder();
-            let response = match cache.get(name, path, head).await {
+            let response = match cache.get(CLIENT, name, path, head).await {
                 Ok(Found::File { file, size, .. }) => {
                     let file = tokio::fs::File::from_std(file);
                     let bytes =
@@ -213,7 +213,7 @@ async fn a_real_apt_installs_from_it() {
     for round in ["cold", "kept"] {
         let begun = std::time::Instant::now();
         let found = cache
-            .get("debian", &format!("pool/{path}"), false)
+            .get(CLIENT, "debian", &format!("pool/{path}"), false)
             .await
             .expect("found");
         let length = read(found).await.expect("whole").len();

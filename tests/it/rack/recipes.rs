@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use farrier::cli::demo::rack::{Firmware, Patience, Process, Rack, RackError, SERVER, tools};
@@ -124,7 +124,7 @@ fn http(rack: &Rack, files: &Path) -> Result<Arc<Mutex<Vec<String>>>, RackError>
     Ok(asked)
 }
 
-fn answer(stream: &TcpStream, files: &PathBuf, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn answer(stream: &TcpStream, files: &Path, asked: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let mut out = stream.try_clone()?;
     let mut lines = BufReader::new(stream).lines();
     while let Some(Ok(request)) = lines.next() {

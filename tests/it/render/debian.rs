@@ -6,13 +6,16 @@ use std::process::Command;
 
 use farrier::model::{Firmware, System};
 use farrier::render::{CompiledProfile, Place, Rendered};
-use serde_json::json;
 
 use super::first_boot::lint;
-use super::site::{distro, place, run, shipped, system, with_vars};
+use super::site::{RICH, declared_as, distro, place, run, shipped, system};
 
 pub(super) fn rendered(system: &System, place: &Place) -> Rendered {
-    let profile = CompiledProfile::new(&shipped("debian-12")).expect("a sound profile");
+    of_release("debian-12", system, place)
+}
+
+fn of_release(profile: &str, system: &System, place: &Place) -> Rendered {
+    let profile = CompiledProfile::new(&shipped(profile)).expect("a sound profile");
     let rendered = profile.render(system, &distro(), place).expect("rendered");
     assert_eq!(rendered.warnings, vec![]);
     rendered
@@ -22,43 +25,55 @@ pub(super) fn text<'a>(rendered: &'a Rendered, name: &str) -> &'a str {
     std::str::from_utf8(&rendered.documents[name].bytes).expect("text")
 }
 
-/// Bare BIOS machine by DHCP; UEFI with a static address and LVM; a full name and its own values.
+/// Both firmwares, both ways to an address; a full name and its own values; and one that asks for
+/// nearly everything there is.
 pub(super) fn machines() -> BTreeMap<&'static str, (System, Place)> {
+    let ntp = |place: &mut Place| {
+        if let Some(subnet) = &mut place.subnet {
+            subnet.ntp = vec!["10.77.0.1".parse().expect("an address")];
+        }
+    };
     let bios = (system("web01"), place());
-    let mut uefi = with_vars("db01", json!({"storage": "lvm", "console": ""}));
-    uefi.interfaces[0].static_ip = true;
+    let bios_static = (declared_as("web02", "static_ip = true"), place());
     let mut at = place();
     at.firmware = Some(Firmware::UEFI);
-    if let Some(subnet) = &mut at.subnet {
-        subnet.ntp = vec!["10.77.0.1".parse().expect("an address")];
-    }
-    let uefi = (uefi, at);
-    let mut own = with_vars(
-        "mail.dc2.example",
-        json!({"packages": ["postfix", "curl"], "timezone": "Europe/Berlin",                "kernel_options": ["mitigations=auto", "quiet"],
-               "security": "http://mirror.example/debian-security", "on_failure": "poweroff"}),
-    );
-    own.ssh_keys.clear();
-    let mut at = place();
-    at.subnet = None;
-    at.server = "192.0.2.1:8080".parse().expect("an address");
+    let uefi = (system("web03"), at.clone());
+    ntp(&mut at);
+    let lvm = "static_ip = true\nstorage.layout = \"lvm\"\nvars = { console = \"\" }";
+    let uefi_static = (declared_as("db01", lvm), at.clone());
+    let own = "ssh_keys = []\npackages = [\"postfix\", \"curl\"]\nlocale = { timezone = \"Europe/Berlin\" }\n\
+               vars = { kernel_options = [\"mitigations=auto\", \"quiet\"], on_failure = \"poweroff\", \
+               security = \"http://mirror.example/debian-security\" }";
+    let own = declared_as("mail.dc2.example", own);
+    let mut far = place();
+    far.subnet = None;
+    far.server = "192.0.2.1:8080".parse().expect("an address");
     BTreeMap::from([
         ("bios-dhcp", bios),
-        ("uefi-static-lvm", uefi),
-        ("own-values", (own, at)),
+        ("bios-static", bios_static),
+        ("uefi-dhcp", uefi),
+        ("uefi-static-lvm", uefi_static),
+        ("own-values", (own, far)),
+        ("rich", (declared_as("rich", RICH), at)),
     ])
 }
 
 #[test]
 fn goldens() {
-    for (case, (system, place)) in machines() {
-        let rendered = rendered(&system, &place);
+    let of = |release: &'static str| {
+        let machines = machines().into_iter();
+        machines.map(move |(case, machine)| (release, case, machine))
+    };
+    for (release, case, (system, place)) in of("debian-12").chain(of("debian-13")) {
+        let rendered = of_release(release, &system, &place);
         let mut all = format!("cmdline: {}\n", rendered.cmdline);
         for name in [
             "preseed.cfg",
             "farrier.env",
             "authorized_keys",
             "interfaces",
+            "users.sh",
+            "repositories.sh",
         ] {
             all.push_str(&format!("\n==> {name} <==\n{}", text(&rendered, name)));
         }
@@ -66,7 +81,7 @@ fn goldens() {
             snapshot_path => "../../golden/render",
             prepend_module_to_snapshot => false,
             omit_expression => true,
-        }, { insta::assert_snapshot!(format!("debian-12-{case}"), all) });
+        }, { insta::assert_snapshot!(format!("{release}-{case}"), all) });
     }
 }
 

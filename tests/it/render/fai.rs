@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use farrier::model::{ArtefactSource, Distro, System};
+use farrier::model::{ArtefactSource, Distro, Firmware, System};
 use farrier::render::{CompiledProfile, Rendered};
 use serde_json::json;
 
-use super::site::{distro, place, shipped, system, with_vars};
+use super::site::{RICH, declared_as, distro, place, run, shipped, system, with_vars};
 
 fn fai() -> Distro {
     let mut distro = distro();
@@ -111,23 +111,161 @@ fn fai_finds_its_configuration_space() {
 
 #[test]
 fn values_reach_the_configuration_space() {
-    let mut machine = with_vars(
+    let machine = declared_as(
         "db01",
-        json!({"packages": ["postgresql"], "classes": ["DATABASE"], "swap": "2G", "timezone": "Europe/Berlin",
-               "kernel_options": ["mitigations=auto", "quiet"], "on_failure": "poweroff"}),
+        "static_ip = true\npackages = [\"postgresql\"]\nlocale.timezone = \"Europe/Berlin\"\nstorage.swap = \"2GiB\"\n\
+         vars = { classes = [\"DATABASE\"], kernel_options = [\"mitigations=auto\", \"quiet\"], on_failure = \"poweroff\" }",
     );
-    machine.interfaces[0].static_ip = true;
     let space = space(&rendered("fai", &machine));
     let text = |path: &str| space[path].1.as_str();
     assert!(text("class/50-farrier").contains("DATABASE"));
     assert!(text("class/50-farrier").contains("echo FARRIER_PACKAGES"));
     assert!(text("package_config/FARRIER_PACKAGES").contains("\npostgresql\n"));
-    assert!(text("disk_config/FARRIER_EFI").contains("\nprimary swap 2G swap sw\n"));
+    assert!(text("disk_config/FARRIER_EFI").contains("\nprimary swap 2048M swap sw\n"));
     assert!(text("class/FARRIER.var").contains("'mitigations=auto quiet'"));
+    assert!(text("class/FARRIER.var").contains("TIMEZONE='Europe/Berlin'"));
     assert!(text("machine.env").contains("'poweroff'"));
     let network = text("files/etc/systemd/network/10-farrier.network/FARRIER");
     assert!(network.contains("\nAddress=10.77.0.11/24\n"), "{network}");
     assert!(!network.contains("DHCP="), "{network}");
+}
+
+/// Plain storage is laid out as it always was.
+#[test]
+fn plain_storage_is_a_root_and_what_the_firmware_needs() {
+    let space = space(&rendered("fai", &system("web01")));
+    assert_eq!(
+        space["disk_config/FARRIER_BIOS"].1,
+        "disk_config disk1 disklabel:gpt-bios fstabkey:uuid\n\nprimary / 3G- ext4 rw,noatime\n"
+    );
+    assert_eq!(
+        space["disk_config/FARRIER_EFI"].1,
+        "disk_config disk1 disklabel:gpt bootable:1 fstabkey:uuid\n\n\
+         primary /boot/efi 512M vfat umask=0077\nprimary / 3G- ext4 rw,noatime\n"
+    );
+    assert!(!space["class/50-farrier"].1.contains("FARRIER_PACKAGES"));
+}
+
+/// The layouts, each for both firmwares.
+const LAYOUTS: [(&str, &str); 8] = [
+    ("plain", ""),
+    ("swap", "storage.swap = \"1GiB\""),
+    ("xfs", "storage.filesystem = \"xfs\""),
+    ("lvm", "storage.layout = \"lvm\""),
+    ("raid1", "storage = { raid = \"raid1\", swap = \"1GiB\" }"),
+    (
+        "raid1-lvm",
+        "storage = { raid = \"raid1\", layout = \"lvm\", swap = \"512MiB\" }",
+    ),
+    (
+        "volumes",
+        "storage.volumes = [{ mount = \"/var/log\", size = \"2GiB\" }, { mount = \"/srv\", size = \"rest\" }, { mount = \"/\", size = \"5GiB\", filesystem = \"btrfs\" }]",
+    ),
+    (
+        "raid1-volumes",
+        "storage = { raid = \"raid1\", volumes = [{ mount = \"/var\", size = \"2GiB\", filesystem = \"xfs\" }, { mount = \"/\", size = \"rest\" }] }",
+    ),
+];
+
+/// FAI's own parser of disk configurations reads every layout.
+#[test]
+fn setup_storage_takes_every_layout() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, lines) in LAYOUTS {
+        let space = space(&rendered("fai", &declared_as("web01", lines)));
+        for firmware in ["FARRIER_BIOS", "FARRIER_EFI"] {
+            let text = &space[&format!("disk_config/{firmware}")].1;
+            let file = folder.path().join(format!("{name}-{firmware}"));
+            std::fs::write(&file, text).expect("a file");
+            let arguments = [
+                "-s",
+                "-f",
+                &file.display().to_string(),
+                "-D",
+                "vda vdb",
+                "-L",
+            ];
+            let log = folder.path().display().to_string();
+            let arguments = [&arguments[..], &[log.as_str()]].concat();
+            if let Some((ok, out, err)) = run("setup-storage", &arguments, "") {
+                assert!(
+                    ok && out.contains("Syntax ok"),
+                    "{name}: {out}{err}\n{text}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn goldens() {
+    let mut uefi = place();
+    uefi.firmware = Some(Firmware::UEFI);
+    let fixed = || declared_as("web02", "static_ip = true");
+    for (case, machine, place) in [
+        ("bios-dhcp", system("web01"), place()),
+        ("bios-static", fixed(), place()),
+        ("uefi-dhcp", system("web01"), uefi.clone()),
+        ("uefi-static", fixed(), uefi.clone()),
+        ("rich", declared_as("rich", RICH), uefi),
+    ] {
+        let profile = CompiledProfile::new(&shipped("fai")).expect("a sound profile");
+        let rendered = profile.render(&machine, &fai(), &place).expect("rendered");
+        assert_eq!(rendered.warnings, vec![]);
+        let space = space(&rendered);
+        let mut all = format!("cmdline: {}\n", rendered.cmdline);
+        for name in [
+            "class/50-farrier",
+            "class/FARRIER.var",
+            "disk_config/FARRIER_BIOS",
+            "disk_config/FARRIER_EFI",
+            "files/etc/systemd/network/10-farrier.network/FARRIER",
+            "files/root/.ssh/authorized_keys/FARRIER",
+            "hooks/updatebase.FARRIER.sh",
+            "package_config/FARRIER_PACKAGES",
+            "scripts/FARRIER/15-users",
+            "scripts/FARRIER/20-network",
+            "scripts/FARRIER/25-storage",
+        ] {
+            all.push_str(&format!("\n==> {name} <==\n{}", space[name].1));
+        }
+        insta::with_settings!({
+            snapshot_path => "../../golden/render",
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, { insta::assert_snapshot!(format!("fai-{case}"), all) });
+    }
+}
+
+/// Every script of the space that is one by itself.
+#[test]
+fn the_scripts_of_a_rich_machine_pass_shellcheck() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let space = space(&rendered("fai", &declared_as("rich", RICH)));
+    for (path, (_, text)) in &space {
+        parses_if_shell(path, text);
+        if path.starts_with("scripts/") || path.starts_with("class/50") {
+            let file = folder.path().join(path.replace('/', "-"));
+            std::fs::write(&file, text).expect("a file");
+            // FAI gives them its variables
+            let file = file.display().to_string();
+            let arguments = [
+                "--shell=bash",
+                "--severity=warning",
+                "--exclude=SC2154,SC1090,SC1091",
+                &file,
+            ];
+            if let Some((ok, out, err)) = run("shellcheck", &arguments, "") {
+                assert!(ok, "{out}{err}");
+            }
+        }
+    }
+}
+
+fn parses_if_shell(path: &str, text: &str) {
+    if path.starts_with("hooks/") || path.starts_with("scripts/") {
+        parses(path, text);
+    }
 }
 
 #[test]

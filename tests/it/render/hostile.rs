@@ -6,7 +6,7 @@ use farrier::render::render;
 
 use super::site::{distro, one_answer, place, run, value, with_vars};
 
-const HOSTILE: [&str; 28] = [
+pub(super) const HOSTILE: [&str; 28] = [
     "plain",
     "back\\nslash",
     "two words",

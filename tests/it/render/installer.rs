@@ -175,10 +175,10 @@ fn the_installers_own_debconf_takes_the_answers() {
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
         let lines: Vec<&str> = said.lines().collect();
         assert!(out.status.success(), "{out:?}");
-        let method = if system.vars.contains_key("storage") {
-            "lvm"
-        } else {
-            "regular"
+        let method = match system.name.as_str() {
+            "db01" => "lvm",
+            "rich" => "raid",
+            _ => "regular",
         };
         let hostname = system.name.split('.').next().expect("a label");
         assert_eq!(lines[..3], [hostname, "/mirror/debian", method], "{out:?}");
@@ -293,6 +293,10 @@ fn the_disk_is_asked_for_and_named_by_the_server() {
     });
     lay_out(&rendered, &installer.path("tmp/farrier"));
     installer.script("bin/debconf-set", "echo \"$1=$2\" >>/tmp/debconf");
+    installer.script(
+        "bin/debconf-get",
+        "echo 'farrier :: 3000 10000 -1 ext4 method{ format } .'",
+    );
     installer.script("bin/udevadm", "exit 1");
     installer.disk(
         "sda",
@@ -339,7 +343,9 @@ fn the_disk_is_asked_for_and_named_by_the_server() {
     let set = std::fs::read_to_string(installer.path("tmp/debconf")).expect("answers");
     assert_eq!(
         set,
-        "partman-auto/disk=/dev/vda\ngrub-installer/bootdev=/dev/vda\n"
+        "partman-auto/disk=/dev/vda\ngrub-installer/bootdev=/dev/vda\n\
+         partman-auto/expert_recipe=farrier :: 1 1 1 free $iflabel{ gpt } $reusemethod{ } method{ biosgrub } .  \
+         3000 10000 -1 ext4 method{ format } .\n"
     );
     assert!(!installer.left());
 }

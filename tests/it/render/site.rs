@@ -1,15 +1,15 @@
 //! Profiles and systems for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use farrier::inventory::{FileSet, parse};
 use farrier::model::{
-    Answer, Deadlines, DiskRule, Distro, Firmware, Handoff, Interface, Profile, ProfileKind,
-    Subnet, System,
+    Answer, Deadlines, Delivery, DiskRule, Distro, DistroWay, Firmware, Handoff, Interface,
+    Partial, Profile, ProfileKind, Site, Subnet, System,
 };
 use farrier::render::Place;
 use serde_json::{Map, Value, json};
@@ -30,10 +30,14 @@ pub(super) fn profile(kind: ProfileKind, files: &[(&str, &str)]) -> Profile {
         disk: DiskRule::default(),
         may_destroy: Vec::new(),
         vars: Map::new(),
+        intent: Partial::default(),
+        asked: BTreeSet::new(),
+        ignores: BTreeSet::new(),
         handoff: Handoff::None,
         deadlines: Deadlines::default(),
         attempts: 2,
         retry_after_write: false,
+        delivery: Delivery::default(),
     }
 }
 
@@ -46,70 +50,102 @@ pub(super) fn one_answer(kind: ProfileKind, name: &str, files: &[(&str, &str)]) 
     made
 }
 
-/// A profile of this repository, with what it inherits.
-pub(super) fn shipped(name: &str) -> Profile {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
-    let read = |name: &str| -> Value {
-        let path = root.join(name).join("profile.toml");
-        let text = std::fs::read_to_string(&path).expect("a profile.toml");
-        toml_edit::de::from_str(&text).expect("TOML")
-    };
-    let own = read(name);
-    let parent = own["inherit"].as_str().map(str::to_string);
-    let mut made = profile(ProfileKind::Preseed, &[]);
-    made.name = name.parse().expect("a name");
-    made.kind = serde_json::from_value(own["kind"].clone()).expect("a kind");
-    made.cmdline = own["cmdline"].as_str().unwrap_or("").to_string();
-    for layer in parent.iter().map(String::as_str).chain([name]) {
-        let folder = root.join(layer);
-        for path in walk(&folder) {
-            let key = path.strip_prefix(&folder).expect("below").display();
-            let bytes = std::fs::read(&path).expect("a file");
-            let mode = std::fs::metadata(&path)
-                .expect("a file")
-                .permissions()
-                .mode();
-            if mode & 0o111 != 0 {
-                made.executable.insert(key.to_string());
-            }
-            made.files.insert(key.to_string(), Arc::from(bytes));
-        }
-        if let Value::Object(vars) = &read(layer)["vars"] {
-            made.vars.extend(vars.clone());
-        }
-    }
-    if let Value::Object(answers) = &own["answers"] {
-        for (answer, file) in answers {
-            let answer_of = match file["dir"].as_str() {
-                Some(dir) => Answer::Folder { dir: dir.into() },
-                None => Answer::Template {
-                    file: file.as_str().expect("a path").into(),
-                },
-            };
-            made.answers.insert(answer.clone(), answer_of);
-        }
-    }
-    if let Some(dir) = own["handoff"]["steps"].as_str() {
-        made.handoff = Handoff::Steps {
-            dir: dir.to_string(),
-            timeout: Duration::from_secs(600),
-        };
-    }
-    made
+/// The repository's own site, with other machines in it.
+fn repository(systems: &str) -> Site {
+    static FILES: OnceLock<FileSet> = OnceLock::new();
+    let files = FILES.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        farrier::inventory::read(root).expect("the repository")
+    });
+    let parsed = parse(&files.clone().with("systems.toml", systems.as_bytes()));
+    let told = farrier::inventory::report(&parsed.diagnostics, false);
+    parsed.site.unwrap_or_else(|| panic!("{told}"))
 }
 
-fn walk(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(walk(&path));
-        } else {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
+/// A profile of this repository, with what it inherits.
+pub(super) fn shipped(name: &str) -> Profile {
+    static SITE: OnceLock<Site> = OnceLock::new();
+    let site = SITE.get_or_init(|| repository(""));
+    (*site.profiles[name]).clone()
+}
+
+/// The distro of a profile of this repository.
+pub(super) fn distro_of(profile: &Profile) -> Distro {
+    let site = repository("");
+    let name = profile.distro.as_ref().expect("a distro");
+    (*site.distros[name]).clone()
+}
+
+/// The systems of a systems.toml, as the repository's site reads them. Addresses lie in 10.77.0.0/24.
+pub(super) fn declared(systems: &str) -> Vec<System> {
+    let site = repository(systems);
+    site.systems.values().map(|s| (**s).clone()).collect()
+}
+
+/// What a system may ask for, and profiles of Linux can give: two disks that mirror each other, logical
+/// volumes, a bond with VLANs, accounts, a repository.
+pub(super) const RICH: &str = r#"
+static_ip = true
+packages  = ["nginx", "internal-tool=1.2~3"]
+locale    = { language = "de_DE.UTF-8", keyboard = "de", timezone = "Europe/Berlin" }
+[[system.rich.interface]]
+mac = "52:54:00:00:00:01"
+ip  = "10.77.0.11"
+ip6 = "2001:db8::11/64"
+[[system.rich.interface]]
+mac = "52:54:00:00:00:02"
+[[system.rich.interface]]
+mac  = "52:54:00:00:00:03"
+ip   = "10.77.0.13"
+name = "backup0"
+static_ip = false
+[system.rich.storage]
+layout  = "lvm"
+raid    = "raid1"
+second  = { serial = "S2" }
+swap    = "2GiB"
+volumes = [{ mount = "/var", size = "20GiB", filesystem = "xfs" }, { mount = "/srv/data", size = "rest" }, { mount = "/", size = "10GiB" }]
+[system.rich.network]
+ipv6 = "auto"
+[system.rich.network.bond.bond0]
+interfaces = ["52:54:00:00:00:01", "52:54:00:00:00:02"]
+mode       = "802.3ad"
+[system.rich.network.vlan.vlan20]
+id     = 20
+ip     = "10.20.0.5/24"
+[system.rich.network.vlan.vlan30]
+link = "bond0"
+id   = 30
+[system.rich.users.alice]
+groups   = ["adm", "ops"]
+ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp4 alice@example"]
+password = "$6$rounds=5000$saltsaltsalt$Q3f5Yb0Wq7hPzV1xJkLmN2oRtUvWyZaBcDeFgHiJ"
+sudo     = true
+[system.rich.users.app]
+shell = "/usr/sbin/nologin"
+[system.rich.users.root]
+ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp5 root@example"]
+[system.rich.repository.internal]
+url        = "http://repo.example/debian"
+key        = "http://repo.example/key.asc"
+suite      = "stable"
+components = ["main", "extra"]
+"#;
+
+/// One system with these lines in its entry, and the MAC address and address that [`system`] gives.
+pub(super) fn declared_as(name: &str, lines: &str) -> System {
+    let interface = match lines.contains(".interface]]") {
+        true => "",
+        false => "mac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n",
+    };
+    let keys = match lines.contains("ssh_keys = []") {
+        true => "",
+        false => "ssh_keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp3 ops@example\"]\n",
+    };
+    let text = format!(
+        "[system.\"{name}\"]\nprofile = \"fai\"\ntags = [\"web\", \"rack-12\"]\n{keys}{interface}{lines}\n"
+    );
+    declared(&text).remove(0)
 }
 
 pub(super) fn system(name: &str) -> System {
@@ -119,10 +155,13 @@ pub(super) fn system(name: &str) -> System {
             mac: "52:54:00:00:00:01".parse().expect("a mac"),
             ip: Some("10.77.0.11".parse().expect("an address")),
             static_ip: false,
+            name: None,
+            ip6: None,
         }],
         profile: "test".parse().expect("a name"),
         tags: vec!["web".into(), "rack-12".into()],
         vars: Map::new(),
+        intent: None,
         disk: None,
         wipe: false,
         protected: false,
@@ -149,6 +188,7 @@ pub(super) fn distro() -> Distro {
         kernel_uefi: None,
         initrds: vec!["initrd.gz".into()],
         mirror: Some("debian".into()),
+        way: DistroWay::default(),
     }
 }
 
@@ -174,6 +214,7 @@ pub(super) fn place() -> Place {
         firmware: Some(Firmware::BIOS),
         epoch: 3,
         artefacts: BTreeMap::new(),
+        networks: BTreeMap::new(),
     }
 }
 

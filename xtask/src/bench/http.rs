@@ -11,7 +11,7 @@ use crate::Setting;
 use crate::farrier::Farrier;
 use crate::figures::{Cost, Row, Samples, Section, Target, Unit};
 use crate::peer::{Peer, Port, command, put};
-use crate::site::{CLIENT_NET, SERVER, SERVER_NET, Site, mac};
+use crate::site::{CLIENT_NET, SERVER, SERVER_NET, Site, behind_a_router, mac};
 use crate::wrk;
 
 /// Bytes of the large artefact.
@@ -24,13 +24,13 @@ const METHOD: &[&str] = &[
      as many workers as cores and no access log. wrk shares the two cores with the server.",
     "Scripts: wrk asks for the scripts of 1,000 systems in turn over 32 connections (one address may open \
      64, and those of the run before may linger). nginx serves copies of the very scripts as files. Farrier decides and renders each anew. \
-     The systems are idle, so each is told to boot its own disk and why. The script of a flagged system is in \
-     the third row: serving it is an event, which is committed to disk (one fsync for all that wait) before \
-     the first byte leaves. DHCP is off in this part, because then one address may ask for every machine.",
+     The systems are idle, so each is told to boot its own disk and why. DHCP is off in this part and wrk behind \
+     a router, because only then one address may ask for the scripts of several machines.",
 ];
 
 pub(crate) fn run(setting: &Setting) -> Result<Section> {
     let pair = Pair::new(SERVER_NET, CLIENT_NET)?;
+    behind_a_router(&pair)?;
     let contents = noise(LARGE);
     let large = format!("/a/{}/bench/big", Digest::of(&contents).short());
     let root = pair.dir().join("nginx");
@@ -56,7 +56,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
         script_url.as_str(),
     ];
 
-    let mut ours: [Served; 3] = Default::default();
+    let mut ours: [Served; 2] = Default::default();
     let mut theirs: [Served; 2] = Default::default();
     for round in 0..setting.rounds {
         let farrier = Farrier::start(setting, &pair, "farrier", &site)?;
@@ -66,23 +66,13 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
         if round == 0 {
             copy_scripts(&pair, &root)?;
         }
-        let count = SYSTEMS.to_string();
-        let flag = [
-            "rebuild",
-            "node[000000-000999]",
-            "--yes",
-            "--expect",
-            &count,
-        ];
-        farrier.run(&flag)?;
-        ours[2].small(wrk::run(&pair, &scripts)?);
         farrier.stop()?;
         let nginx = nginx(&pair, &root)?;
         theirs[0].large(wrk::run(&pair, &big)?);
         theirs[1].small(wrk::run(&pair, &scripts)?);
         nginx.stop()?;
     }
-    let [large, rendered, flagged] = &ours;
+    let [large, rendered] = &ours;
     let [sendfile, small] = &theirs;
     let of = |what, ours, peer, target| Row {
         target: Target::Ratio(target),
@@ -106,12 +96,6 @@ pub(crate) fn run(setting: &Setting) -> Result<Section> {
                 rendered,
                 small,
                 0.6,
-            ),
-            Served::row(
-                "boot script of a flagged machine, committed first",
-                Unit::RequestsPerSecond,
-                flagged,
-                small,
             ),
         ],
         commands: vec![

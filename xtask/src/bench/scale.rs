@@ -8,7 +8,7 @@ use crate::dhcp::{self, Borne, Load, Search};
 use crate::farrier::Farrier;
 use crate::figures::{Cost, Row, Samples, Section, Target, Unit};
 use crate::peer::put;
-use crate::site::{CLIENT_NET, SERVER, SERVER_NET, Site};
+use crate::site::{CLIENT_NET, SERVER, SERVER_NET, Site, behind_a_router};
 use crate::{http, wrk};
 
 /// A large site.
@@ -30,6 +30,7 @@ const METHOD: &[&str] = &[
 
 pub(crate) fn run(setting: &Setting) -> Result<Section> {
     let pair = Pair::new(SERVER_NET, CLIENT_NET)?;
+    behind_a_router(&pair)?;
     let mut found = Found::default();
     let mut searches = [Search::from(8000.0), Search::from(8000.0)];
     for round in 0..setting.rounds {

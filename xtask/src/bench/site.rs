@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use farrier::cli::demo::rack::Pair;
 
 use crate::peer::put;
 
@@ -28,7 +29,8 @@ pub(crate) struct Site {
     pub(crate) systems: u32,
     /// Unknown machines get an address of the pool.
     pub(crate) pool: bool,
-    /// Who asks for a boot script is not checked against leases, as where another server leases.
+    /// Another server leases, and the systems have no address of their own, so that one client behind
+    /// a router ([`behind_a_router`]) may ask for all their scripts.
     pub(crate) dhcp_off: bool,
     /// Served as `/a/DIGEST/bench/big`.
     pub(crate) artefact: Option<Vec<u8>>,
@@ -43,6 +45,19 @@ pub(crate) fn mac(n: u32) -> String {
 /// The reserved address of the nth system.
 pub(crate) fn ip(n: u32) -> Ipv4Addr {
     Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 77, 1, 0)) + n)
+}
+
+/// Moves the client behind a router: it speaks from an address that the server has a route to and no
+/// neighbour at.
+pub(crate) fn behind_a_router(pair: &Pair) -> Result<()> {
+    let (address, router) = ("10.90.0.2", "10.77.0.2");
+    let client = pair.client();
+    client.ip(&["link", "set", "lo", "up"])?;
+    client.ip(&["addr", "add", address, "dev", "lo"])?;
+    client.ip(&["route", "replace", NETWORK, "dev", "eth0", "src", address])?;
+    let server = pair.server();
+    server.ip(&["route", "add", address, "via", router])?;
+    Ok(())
 }
 
 impl Site {
@@ -85,11 +100,14 @@ impl Site {
         let mut text = String::from("[defaults]\nprofile = \"bench\"\n");
         for n in 0..self.systems {
             // Writing to a string cannot fail.
+            let ip = match self.dhcp_off {
+                true => String::new(),
+                false => format!("ip = \"{}\"\n", ip(n)),
+            };
             let _ = write!(
                 text,
-                "\n[system.node{n:06}]\nmac = \"{}\"\nip = \"{}\"\ntags = [\"rack{}\"]\nvars = {{ role = \"compute\" }}\n",
+                "\n[system.node{n:06}]\nmac = \"{}\"\n{ip}tags = [\"rack{}\"]\nvars = {{ role = \"compute\" }}\n",
                 mac(n),
-                ip(n),
                 n / 40
             );
         }

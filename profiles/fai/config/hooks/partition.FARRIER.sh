@@ -64,7 +64,8 @@ farrier_disks() {
     done
 }
 
-# Learn which disk may be written. Sets farrier_disk, or does not come back.
+# Learn which disk may be written, and which other one of a mirror. Sets farrier_disk and
+# farrier_second, or does not come back.
 farrier_permission() {
     udevadm settle --timeout=30
     farrier_disks >"$LOGDIR/farrier-disks"
@@ -79,9 +80,13 @@ farrier_permission() {
         *) die "Asking for a disk was answered with HTTP status $code." ;;
     esac
     farrier_disk=$(sed -n 's/^disk=//p' "$LOGDIR/farrier-answer" | head -n 1)
-    grep -qF "path=$(farrier_encode "$farrier_disk") " "$LOGDIR/farrier-disks" ||
-        die "Farrier named the disk '$farrier_disk', which this machine did not report."
-    [ -b "$farrier_disk" ] || die "$farrier_disk is not a block device."
+    farrier_second=$(sed -n 's/^second=//p' "$LOGDIR/farrier-answer" | head -n 1)
+    local disk
+    for disk in "$farrier_disk" ${farrier_second:+"$farrier_second"}; do
+        grep -qF "path=$(farrier_encode "$disk") " "$LOGDIR/farrier-disks" ||
+            die "Farrier named the disk '$disk', which this machine did not report."
+        [ -b "$disk" ] || die "$disk is not a block device."
+    done
 }
 
 # Let go of what an earlier system built on the disk, then forget it.
@@ -105,6 +110,9 @@ farrier_release() {
 farrier_permission
 farrier_progress partition
 farrier_release "$farrier_disk"
-# setup-storage sees this disk and no other.
-disklist=${farrier_disk#/dev/}
-echo "Farrier: disk $farrier_disk"
+[ -z "$farrier_second" ] || farrier_release "$farrier_second"
+# setup-storage sees these disks and no other.
+disklist="${farrier_disk#/dev/}${farrier_second:+ ${farrier_second#/dev/}}"
+# What of the two the scripts after it may write.
+export FARRIER_DISKS="$farrier_disk${farrier_second:+ $farrier_second}"
+echo "Farrier: $FARRIER_DISKS"

@@ -139,8 +139,8 @@ impl Host {
             "dev",
             INTERFACE,
         ]))?;
-        let after = out.stdout.split_whitespace().skip_while(|w| *w != "inet");
-        let address = after.skip(1).next().and_then(|w| w.split('/').next());
+        let mut after = out.stdout.split_whitespace().skip_while(|w| *w != "inet");
+        let address = after.nth(1).and_then(|w| w.split('/').next());
         Ok(address.and_then(|a| a.parse().ok()))
     }
 }

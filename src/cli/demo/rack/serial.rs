@@ -62,7 +62,7 @@ fn plain(text: &str) -> String {
             '\x1b' => {
                 if chars.next_if_eq(&'[').is_some() {
                     // A control sequence ends with a letter or `@`..`~`.
-                    while let Some(c) = chars.next() {
+                    for c in chars.by_ref() {
                         if ('\x40'..='\x7e').contains(&c) {
                             break;
                         }

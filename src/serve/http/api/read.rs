@@ -106,7 +106,7 @@ pub(super) async fn discovered(State(control): Shared) -> Json<Vec<DiscoveredVie
 }
 
 pub(super) async fn distros(State(control): Shared) -> Json<Vec<DistroView>> {
-    Json(control.distros())
+    Json(control.distros().await)
 }
 
 pub(super) async fn revisions(State(control): Shared) -> Answer<Vec<RevisionView>> {

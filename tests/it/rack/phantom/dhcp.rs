@@ -16,8 +16,6 @@ pub(crate) enum Asker {
     Bios,
     /// UEFI's PXE.
     Uefi,
-    /// UEFI's HTTP boot.
-    UefiHttp,
     /// iPXE on BIOS.
     Ipxe,
     /// An installer or an installed system.
@@ -168,10 +166,6 @@ fn message(mac: MacAddr, xid: u32, kind: u8, asker: Asker, more: &[u8]) -> Vec<u
         Asker::Uefi => {
             text(&mut out, 60, "PXEClient:Arch:00007:UNDI:003000");
             machine(&mut out, 7);
-        }
-        Asker::UefiHttp => {
-            text(&mut out, 60, "HTTPClient:Arch:00016:UNDI:003000");
-            machine(&mut out, 16);
         }
         Asker::Ipxe => {
             text(&mut out, 60, "PXEClient:Arch:00000:UNDI:002001");

@@ -1,0 +1,290 @@
+//! How an installer is started: what sort of program its kernel is, and what is handed to it besides
+//! kernel and initial RAM disks.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Firmware, LoaderKind, PlannedFile};
+
+/// What sort of program the kernel is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// A Linux kernel, or what is started like one (memdisk). Modules are more RAM disks.
+    #[default]
+    Linux,
+    /// A multiboot kernel (SmartOS): iPXE starts it on BIOS only.
+    Multiboot,
+    /// wimboot, which starts Windows PE; modules are its files, by name.
+    Wimboot,
+    /// A program for UEFI, with arguments (ESXi's mboot).
+    Efi,
+    /// The distro's own network boot program, which the firmware loads itself and which asks for its
+    /// own files (OpenBSD).
+    Own,
+}
+
+/// One more thing that a loader hands to the kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Module<C> {
+    /// What it is.
+    pub content: C,
+    /// The name that the loader, and for wimboot the kernel, knows it by.
+    pub name: String,
+    /// Arguments, for multiboot.
+    pub arguments: String,
+    /// What its URL ends in, where the kernel reads its own place out of that (SmartOS).
+    pub path: Option<String>,
+}
+
+/// How a distro is started: contents are names of its artefacts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DistroWay {
+    /// What sort of program the kernel is.
+    pub start: Start,
+    /// What the kernel's URL ends in.
+    pub kernel_path: Option<String>,
+    /// The only firmware it can be started on; empty for every one that its start allows.
+    pub firmware: Vec<Family>,
+    /// More for the kernel, in order.
+    pub modules: Vec<Module<String>>,
+    /// Its own boot program, if it has one.
+    pub own: Option<Own<String>>,
+    /// Artefacts that are served as an archive with the file in it, to be unpacked into the
+    /// installer's RAM disk: name, path in it.
+    pub inside: BTreeMap<String, String>,
+}
+
+/// What a profile adds: contents are names of its answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Files put into the installer's RAM disk: path in it, name of an answer.
+    pub overlay: BTreeMap<String, String>,
+    /// Answers that the loader hands to the kernel, after the distro's modules.
+    pub modules: Vec<Module<String>>,
+}
+
+/// The document that [`Delivery::overlay`] becomes.
+pub const OVERLAY: &str = "overlay.cpio";
+
+/// BIOS or UEFI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// x86 with a BIOS.
+    Bios,
+    /// Any UEFI.
+    Uefi,
+}
+
+/// A network boot program of the distro's own: the firmware loads it without a loader of Farrier's,
+/// and the names it asks for then are looked up here, for the machine that asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own<C> {
+    /// The program for BIOS.
+    pub bios: Option<C>,
+    /// The program for UEFI.
+    pub uefi: Option<C>,
+    /// The answer that is its configuration. Serving it is what starts the installer.
+    pub config: String,
+    /// What it is asked for as; `01-MAC` stands for the machine's own.
+    pub config_names: Vec<String>,
+    /// Its other files: name asked for, content.
+    pub files: BTreeMap<String, C>,
+}
+
+/// What a module or a file of the boot program's is, in a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// A boot artefact.
+    File(PlannedFile),
+    /// A document of the build.
+    Document {
+        /// The read token, or what stands for it in what is pinned.
+        token: String,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// How a build is started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// What sort of program the kernel is.
+    pub start: Start,
+    /// What the kernel's URL ends in.
+    pub kernel_path: Option<String>,
+    /// The only firmware it can be started on; empty for every one that its start allows.
+    pub firmware: Vec<Family>,
+    /// More for the kernel, in order.
+    pub modules: Vec<Module<Content>>,
+    /// Its own boot program, if it has one.
+    pub own: Option<Own<PlannedFile>>,
+}
+
+impl Way {
+    /// Whether the loader, not the installer, fetches this document.
+    pub fn loads(&self, document: &str) -> bool {
+        let of = |m: &Module<Content>| matches!(&m.content, Content::Document { name, .. } if name == document);
+        self.modules.iter().any(of)
+    }
+
+    /// Puts the build's read token where documents are handed to the kernel.
+    pub fn fill(&mut self, read: &str) {
+        for module in &mut self.modules {
+            if let Content::Document { token, .. } = &mut module.content {
+                *token = read.to_string();
+            }
+        }
+    }
+
+    /// Which chain of loaders starts it on this firmware.
+    ///
+    /// # Errors
+    /// Why none does, in words that follow the machine's name.
+    pub fn loader(&self, firmware: Firmware, secure_boot: bool) -> Result<LoaderKind, String> {
+        chain(
+            self.start,
+            &self.firmware,
+            self.own
+                .as_ref()
+                .map(|o| (o.bios.is_some(), o.uefi.is_some())),
+            firmware,
+            secure_boot,
+        )
+    }
+}
+
+impl DistroWay {
+    /// Why a system with `secure_boot` can never boot it.
+    ///
+    /// # Errors
+    /// The reason, in words that follow the machine's name.
+    pub fn with_secure_boot(&self) -> Result<(), String> {
+        let own = self
+            .own
+            .as_ref()
+            .map(|o| (o.bios.is_some(), o.uefi.is_some()));
+        chain(self.start, &self.firmware, own, Firmware::UEFI, true).map(drop)
+    }
+}
+
+fn chain(
+    start: Start,
+    only: &[Family],
+    own: Option<(bool, bool)>,
+    firmware: Firmware,
+    secure_boot: bool,
+) -> Result<LoaderKind, String> {
+    let uefi = firmware.is_uefi();
+    let family = if uefi { Family::Uefi } else { Family::Bios };
+    let word = firmware.word();
+    if !only.is_empty() && !only.contains(&family) {
+        return Err(format!("its distro cannot be started on {word} firmware"));
+    }
+    let has_own = own.is_some_and(|(bios, for_uefi)| if uefi { for_uefi } else { bios });
+    if start == Start::Own || secure_boot && uefi && start == Start::Efi {
+        return match (has_own, start) {
+            (true, _) => Ok(LoaderKind::Own),
+            (false, Start::Own) => Err(format!(
+                "its distro has no boot program for {word} firmware"
+            )),
+            (false, _) => Err(
+                "with Secure Boot its distro needs a signed boot program of its own".to_string(),
+            ),
+        };
+    }
+    match (start, uefi) {
+        (Start::Linux, true) if secure_boot => Ok(LoaderKind::Grub),
+        (_, true) if secure_boot => Err(format!(
+            "Secure Boot's chain (shim and a signed GRUB) starts Linux only, and its distro starts by {}",
+            start.word()
+        )),
+        (Start::Multiboot, true) => Err("iPXE starts a multiboot kernel on BIOS only".to_string()),
+        (Start::Efi, false) => Err("its distro starts on UEFI only".to_string()),
+        _ => Ok(LoaderKind::Ipxe),
+    }
+}
+
+impl Start {
+    /// The words in files.
+    pub const WORDS: [(&'static str, Start); 5] = [
+        ("linux", Start::Linux),
+        ("multiboot", Start::Multiboot),
+        ("wimboot", Start::Wimboot),
+        ("efi", Start::Efi),
+        ("own", Start::Own),
+    ];
+
+    /// The word in files.
+    pub fn word(self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(_, start)| *start == self);
+        found.map_or("linux", |(word, _)| word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_chain_cannot_start_is_said() {
+        use LoaderKind::{Grub, Ipxe};
+        let way = |start| Way {
+            start,
+            ..Way::default()
+        };
+        let (bios, uefi) = (Firmware::BIOS, Firmware::UEFI);
+        for (start, firmware, secure, want) in [
+            (Start::Linux, bios, false, Some(Ipxe)),
+            (Start::Linux, uefi, false, Some(Ipxe)),
+            (Start::Linux, uefi, true, Some(Grub)),
+            (Start::Linux, bios, true, Some(Ipxe)),
+            (Start::Multiboot, bios, false, Some(Ipxe)),
+            (Start::Multiboot, uefi, false, None),
+            (Start::Wimboot, bios, false, Some(Ipxe)),
+            (Start::Wimboot, uefi, false, Some(Ipxe)),
+            (Start::Wimboot, uefi, true, None),
+            (Start::Efi, bios, false, None),
+            (Start::Efi, uefi, false, Some(Ipxe)),
+            (Start::Efi, uefi, true, None),
+            (Start::Own, uefi, false, None),
+        ] {
+            let found = way(start).loader(firmware, secure);
+            assert_eq!(
+                found.clone().ok(),
+                want,
+                "{start:?} {firmware:?} {secure} {found:?}"
+            );
+        }
+        let only_bios = Way {
+            firmware: vec![Family::Bios],
+            ..Way::default()
+        };
+        assert!(only_bios.loader(uefi, false).is_err());
+        assert_eq!(only_bios.loader(bios, false), Ok(Ipxe));
+    }
+
+    #[test]
+    fn a_boot_program_of_its_own_needs_one_for_the_firmware() {
+        let way = DistroWay {
+            start: Start::Efi,
+            own: Some(Own {
+                bios: None,
+                uefi: Some("mboot.efi".to_string()),
+                config: "boot.cfg".to_string(),
+                config_names: Vec::new(),
+                files: BTreeMap::new(),
+            }),
+            ..DistroWay::default()
+        };
+        assert_eq!(way.with_secure_boot(), Ok(()));
+        let bare = DistroWay {
+            start: Start::Wimboot,
+            ..DistroWay::default()
+        };
+        assert!(bare.with_secure_boot().is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! What a distro's own boot program and a loader without http ask for.
+
+use farrier::boot::Scope;
+use farrier::model::{Content, Document, Module, Own, Start, Way};
+
+use super::*;
+
+fn document(name: &str, bytes: &[u8]) -> (String, Arc<Document>) {
+    let document = Document {
+        name: name.into(),
+        content_type: "text/plain".into(),
+        bytes: bytes.to_vec(),
+        gzip: false,
+        secret: false,
+    };
+    (name.to_string(), Arc::new(document))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_boot_program_gets_its_names_and_its_configuration_starts_it() {
+    let door = open(Limits::default());
+    let key = door.waist.flag(1, planned(&door.kernel), Vec::new());
+    let kernel = planned(&door.kernel);
+    door.waist.repin(&key, |pinned| {
+        pinned.way = Way {
+            start: Start::Own,
+            own: Some(Own {
+                bios: Some(kernel.clone()),
+                uefi: None,
+                config: "boot.conf".into(),
+                config_names: vec!["etc/boot.conf".into()],
+                files: [("bsd.rd".to_string(), kernel)].into(),
+            }),
+            ..Way::default()
+        };
+        pinned
+            .documents
+            .extend([document("boot.conf", b"boot bsd.rd\n")]);
+    });
+    let (mine, other) = (Client::new(&door, ip(1)), Client::new(&door, ip(2)));
+    for name in ["own/linux", "bsd.rd", "/bsd.rd"] {
+        let fetched = mine.fetch(name, &["blksize", "1428"]).expect(name);
+        assert_eq!(fetched.len(), 2_000_000, "{name}");
+        assert_eq!(other.fetch(name, &[]), Err(1), "{name} of another machine");
+    }
+    assert_eq!(mine.fetch("etc/random.seed", &[]), Err(1));
+    assert_eq!(mine.fetch("etc/passwd", &[]), Err(1));
+    assert_eq!(door.waist.phase(1), Phase::Armed);
+    assert_eq!(
+        mine.fetch("etc/boot.conf", &[]).expect("it"),
+        b"boot bsd.rd\n"
+    );
+    assert_eq!(
+        door.waist.phase(1),
+        Phase::Booting,
+        "that is what starts it"
+    );
+    assert_eq!(door.waist.told(), ["script-served"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_goes_to_a_loader_without_http_and_nothing_else_does() {
+    let door = open(Limits::default());
+    let key = door.waist.flag(1, planned(&door.kernel), Vec::new());
+    door.waist.repin(&key, |pinned| {
+        pinned.way.modules.push(Module {
+            content: Content::Document {
+                token: String::new(),
+                name: "overlay.cpio".into(),
+            },
+            name: "overlay.cpio".into(),
+            arguments: String::new(),
+            path: None,
+        });
+        pinned
+            .documents
+            .extend([document("overlay.cpio", &[0xff, 0, 1])]);
+    });
+    let name = format!("b/{}/overlay.cpio", door.waist.token(&key, Scope::Read));
+    let (mine, other) = (Client::new(&door, ip(1)), Client::new(&door, ip(2)));
+    assert_eq!(mine.fetch(&name, &[]), Err(1), "nothing was started");
+    mine.fetch(&format!("grub/grub.cfg-01-{}", mac(1).dashed()), &[])
+        .expect("its script");
+    assert_eq!(mine.fetch(&name, &[]).expect("it"), [0xff, 0, 1]);
+    assert_eq!(other.fetch(&name, &[]), Err(1));
+    let answers = name.replace("overlay.cpio", "preseed.cfg");
+    assert_eq!(mine.fetch(&answers, &[]), Err(1), "answers go by HTTP");
+    assert_eq!(door.waist.phase(1), Phase::Booting);
+}
