@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
+mod agents;
 mod bounds;
 mod crowd;
 mod foreign;
