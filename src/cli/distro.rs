@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::client::{Pairs, segment};
 use super::printer::Column;
-use super::{Exit, Session, distro_add, offline, progress, time};
+use super::{Exit, Session, distro_add, distro_import, offline, progress, time};
 use crate::model::command::{FetchLine, FetchProgress};
 use crate::model::view::DistroView;
 use crate::model::{Code, Refusal};
@@ -17,6 +17,7 @@ pub(super) enum DistroCommand {
     Ls(DistroLs),
     Fetch(DistroFetch),
     Add(distro_add::DistroAdd),
+    Import(distro_import::DistroImport),
 }
 
 /// List distros and what of them is on this server.
@@ -68,6 +69,7 @@ impl DistroCommand {
             }
             DistroCommand::Fetch(verb) => verb.run(session).await,
             DistroCommand::Add(verb) => verb.run(session).await,
+            DistroCommand::Import(verb) => verb.run(session).await,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod dhcp;
 pub mod fai;
 pub mod hot;
 pub mod http;
+mod media;
 pub mod script;
 pub mod syslog;
 pub mod tftp;

@@ -19,6 +19,7 @@ mod handoff;
 mod mirrored;
 mod status;
 mod superseded;
+mod tree;
 
 struct Door {
     waist: Arc<Standin>,

@@ -25,6 +25,8 @@ pub(super) enum Source {
     Memory(Bytes),
     /// In a file. It is open, so that a file replaced meanwhile changes nothing.
     File(Arc<File>),
+    /// In a part of a file, which begins at this byte.
+    Slice(Arc<File>, u64),
 }
 
 /// The bytes `from..to` of a source.
@@ -67,10 +69,14 @@ impl HttpBody for Part {
         let this = &mut *self;
         let piece = match &this.source {
             Source::Memory(bytes) => bytes.slice(at as usize..(at + step) as usize),
-            Source::File(file) => {
+            Source::File(file) | Source::Slice(file, _) => {
+                let begin = match &this.source {
+                    Source::Slice(_, begin) => *begin,
+                    _ => 0,
+                };
                 let reading = this
                     .reading
-                    .get_or_insert_with(|| read(file.clone(), at, step));
+                    .get_or_insert_with(|| read(file.clone(), begin + at, step));
                 let read = match Pin::new(reading).poll(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(read) => read.map_err(io::Error::other).and_then(|r| r),
@@ -123,6 +129,9 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(&contents, 0).expect("written");
         let file = Arc::new(file);
+        let shifted = tempfile::tempfile().expect("a file");
+        shifted.write_all_at(&contents, 11).expect("written");
+        let shifted = Arc::new(shifted);
         let all = contents.len() as u64;
         for (from, to) in [
             (0, all),
@@ -134,6 +143,7 @@ mod tests {
             for source in [
                 Source::Memory(Bytes::from(contents.clone())),
                 Source::File(file.clone()),
+                Source::Slice(shifted.clone(), 11),
             ] {
                 let ended = Arc::new(AtomicBool::new(false));
                 let flag = ended.clone();

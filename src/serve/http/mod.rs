@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `/ipxe/MAC`, `/autoexec.ipxe`, `/grub/..` | `boot_script` |
 //! | `/a/..`, `/loader/NAME` | `artefact` |
+//! | `/t/..` | `tree` |
 //! | `/b/TOKEN/NAME` | `document` |
 //! | `/r/TOKEN/VERB` | `report`, and `status` for the verb of that name |
 //! | `/h/TOKEN/VERB`, over TLS only | `handoff` |
@@ -26,6 +27,7 @@ mod range;
 mod reply;
 mod report;
 mod status;
+mod tree;
 
 pub use accept::{Limits, Peer, Running, Tls};
 pub use machine::{MachinePlane, handoff_router, router};
