@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::disk;
 use super::errand::{Arrival, Errand};
@@ -13,7 +13,7 @@ use super::fetch::blocking;
 use super::progress::{Report, Step, tell};
 use super::record::{Record, source_line};
 use crate::image::disc::media::{Medium, recognise};
-use crate::image::disc::{Disc, DiscError, Tree};
+use crate::image::disc::{Disc, DiscError, Extent, Tree};
 use crate::model::ArtefactSource;
 
 /// What a medium is and holds.
@@ -140,41 +140,19 @@ fn take(
     report: &Report,
     go_on: &dyn Fn() -> bool,
 ) -> Result<(), ArtefactError> {
-    const PIECE: u64 = 1 << 20;
-    let mut written: Result<(), ArtefactError> = Ok(());
+    let mut written = Ok(());
     with_disc(medium, |disc| {
         let tree = disc.tree()?;
         for (name, path) in wanted {
-            let (Some(extents), Some(total)) = (tree.file(path), tree.size(path)) else {
+            let Some(extents) = tree.file(path) else {
                 let sentence = format!("it holds no file `{path}`");
                 return Err(DiscError::Read(sentence));
             };
-            let to: PathBuf = work.join(name);
-            let copied = || -> Result<(), ArtefactError> {
-                disk::room(&to, total)?;
-                let mut file = File::create(&to).map_err(ArtefactError::file("create", &to))?;
-                let mut done = 0;
-                for extent in extents {
-                    for from in (0..extent.size).step_by(PIECE as usize) {
-                        let size = PIECE.min(extent.size - from) as usize;
-                        let piece = disc.bytes(extent.offset + from, size, path);
-                        let piece = piece.map_err(|e| ArtefactError::Medium {
-                            name: name.clone(),
-                            reason: e.to_string(),
-                        })?;
-                        file.write_all(&piece)
-                            .map_err(ArtefactError::file("write", &to))?;
-                        done += size as u64;
-                        tell(report, name, Step::Unpacking, done, Some(total));
-                        if !go_on() {
-                            let error = std::io::ErrorKind::Interrupted.into();
-                            return Err(ArtefactError::file("go on with", &to)(error));
-                        }
-                    }
-                }
-                Ok(())
+            let mut tick = |done, total| {
+                tell(report, name, Step::Unpacking, done, Some(total));
+                go_on()
             };
-            written = copied();
+            written = copy(disc, extents, name, &work.join(name), &mut tick);
             if written.is_err() {
                 break;
             }
@@ -182,4 +160,37 @@ fn take(
         Ok(())
     })?;
     written
+}
+
+/// Copies one file of a medium.
+fn copy(
+    disc: &Disc<'_>,
+    extents: &[Extent],
+    name: &str,
+    to: &Path,
+    tick: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<(), ArtefactError> {
+    const PIECE: u64 = 1 << 20;
+    let total = extents.iter().map(|e| e.size).sum();
+    disk::room(to, total)?;
+    let mut file = File::create(to).map_err(ArtefactError::file("create", to))?;
+    let mut done = 0;
+    for extent in extents {
+        for from in (0..extent.size).step_by(PIECE as usize) {
+            let size = PIECE.min(extent.size - from) as usize;
+            let piece = disc.bytes(extent.offset + from, size, name);
+            let piece = piece.map_err(|e| ArtefactError::Medium {
+                name: name.to_string(),
+                reason: e.to_string(),
+            })?;
+            file.write_all(&piece)
+                .map_err(ArtefactError::file("write", to))?;
+            done += size as u64;
+            if !tick(done, total) {
+                let error = std::io::ErrorKind::Interrupted.into();
+                return Err(ArtefactError::file("go on with", to)(error));
+            }
+        }
+    }
+    Ok(())
 }

@@ -48,7 +48,8 @@ pub enum HttpPath {
     Report {
         /// The report token.
         token: String,
-        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`, `status`.
+        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`, `status`,
+        /// `bundle`.
         verb: String,
         /// The step, for `progress` and `fail`.
         stage: Option<String>,

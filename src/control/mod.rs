@@ -5,6 +5,7 @@
 //! durable before it returns; then a new snapshot is published. Doors and people speak nothing else.
 
 pub(crate) mod bootable;
+mod bundles;
 mod check;
 mod counters;
 mod discovered;
@@ -64,7 +65,7 @@ use crate::model::{
     MacAddr, Name, Record, Site, Timestamp,
 };
 use crate::net;
-use crate::store::Store;
+use crate::store::{Bundles, Store};
 use crate::vault::{Authority, Sealer, VaultError};
 use writer::Command;
 
@@ -85,6 +86,7 @@ pub struct Control {
     leases: leases::Desk,
     places: ArcSwap<Places>,
     store: Store,
+    bundles: Bundles,
     key: TokenKey,
     sealer: Sealer,
     authority: Authority,

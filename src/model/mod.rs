@@ -35,7 +35,7 @@ pub use event::{Event, EventKind, Record};
 pub use facts::{ClientStage, Door, Facts};
 pub use firmware::{Arch, Firmware};
 pub use lease::{Lease, LeaseState};
-pub use logs::{LogEntry, LogLine};
+pub use logs::{Bundle, BundleKind, LogEntry, LogLine};
 pub use mac::MacAddr;
 pub use machine::{Document, Machine, Pinned};
 pub use name::Name;

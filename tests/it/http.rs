@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
 mod bounds;
+mod bundle;
 mod foreign;
 mod handoff;
 mod mirrored;

@@ -6,7 +6,7 @@
 //! | `/a/..`, `/loader/NAME` | `artefact` |
 //! | `/t/..` | `tree` |
 //! | `/b/TOKEN/NAME` | `document` |
-//! | `/r/TOKEN/VERB` | `report`, and `status` for the verb of that name |
+//! | `/r/TOKEN/VERB` | `report`, and `status`, `bundle` for the verbs of these names |
 //! | `/h/TOKEN/VERB`, over TLS only | `handoff` |
 //! | `/mirror/NAME/PATH` | `mirror` |
 //!
@@ -18,6 +18,7 @@ pub mod api;
 mod artefact;
 mod body;
 mod boot_script;
+mod bundle;
 mod document;
 mod handoff;
 pub mod machine;

@@ -74,7 +74,7 @@ async fn files_of_a_medium_come_whole_and_in_part_and_nothing_else_does() {
         format!("{base}/nosuch"),
         format!("{base}/../../../etc/passwd"),
         format!("{base}/%2e%2e/x"),
-        format!("/t/000000000000/rocky-9.4/media.iso/.treeinfo"),
+        "/t/000000000000/rocky-9.4/media.iso/.treeinfo".to_string(),
         format!("/t/{digest}/other/media.iso/.treeinfo"),
         format!("/t/{}/debian-12/linux/x", door.kernel.digest.short()),
     ] {
