@@ -243,6 +243,18 @@ fn the_early_command_reports_and_starts_the_watch() {
         "/r/{}/fail/partition",
         farrier::boot::Scope::Report.placeholder()
     );
+    let said = reports(&server);
+    let place = |verb: &str| said.iter().position(|v| v == verb);
+    assert!(
+        place("bundle").is_some() && place("bundle") < place("fail/partition"),
+        "all logs come before it: {said:?}"
+    );
+    let bundle = path.replace("fail/partition", "bundle");
+    let bundle = server.bodies(&bundle).pop().expect("a bundle");
+    assert!(
+        bundle.starts_with("==> ") && bundle.contains("==> syslog <==\nNov 20 12:00:00"),
+        "the installer has no gzip: {bundle}"
+    );
     let failure = server.bodies(&path).pop().expect("a failure");
     assert!(
         failure
