@@ -31,6 +31,16 @@ pub enum HttpPath {
         /// First twelve digits of its digest.
         digest: String,
     },
+    /// `/t/DIGEST/DISTRO/NAME/PATH`: a file on an installation medium, which is an artefact. The path
+    /// is compared with those on the medium and with nothing else.
+    Tree {
+        /// The medium.
+        id: ArtefactRef,
+        /// First twelve digits of its digest.
+        digest: String,
+        /// The path on it, percent-decoded.
+        path: String,
+    },
     /// `/b/TOKEN/NAME`: a document of a build.
     Document {
         /// The read token.
@@ -42,7 +52,8 @@ pub enum HttpPath {
     Report {
         /// The report token.
         token: String,
-        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`, `status`.
+        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`, `status`,
+        /// `bundle`.
         verb: String,
         /// The step, for `progress` and `fail`.
         stage: Option<String>,
@@ -189,6 +200,12 @@ impl Urls {
         format!("{}/{}", self.base(), own_path(path))
     }
 
+    /// Where the files of an installation medium are: append `/PATH`.
+    pub fn tree(&self, medium: &ArtefactRef, digest: &Digest) -> String {
+        let (base, digest) = (self.base(), digest.short());
+        format!("{base}/t/{digest}/{}/{}", medium.distro, medium.name)
+    }
+
     /// Where a build's documents are: append `/NAME`.
     pub fn documents(&self, token: &str) -> String {
         format!("{}/b/{token}", self.base())
@@ -280,6 +297,9 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
             path: path.into(),
         });
     }
+    if head == "t" {
+        return tree(tail);
+    }
     let parts: Vec<&str> = rest.split('/').collect();
     if parts.len() > DEEPEST || !parts.iter().all(|p| plain(p)) {
         return None;
@@ -328,6 +348,49 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
         }),
         _ => None,
     }
+}
+
+/// Longest path on a medium.
+const TREE_PATH: usize = 2048;
+
+/// What follows `/t/`.
+fn tree(rest: &str) -> Option<HttpPath> {
+    let mut parts = rest.splitn(4, '/');
+    let (digest, distro, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let path = decoded(parts.next()?)?;
+    let named = [digest, distro, name].into_iter().all(plain);
+    (named && !path.is_empty()).then(|| HttpPath::Tree {
+        id: ArtefactRef {
+            distro: distro.into(),
+            name: name.into(),
+        },
+        digest: digest.into(),
+        path,
+    })
+}
+
+/// A path without percent signs (RFC 3986 section 2.1): packages are named `libstdc++` and worse. None
+/// for what cannot be on a medium.
+fn decoded(path: &str) -> Option<String> {
+    if path.len() > TREE_PATH {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        rest = more;
+        if *first == b'%' {
+            let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+            let plain = digits.bytes().all(|b| b.is_ascii_hexdigit());
+            bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| plain)?);
+            rest = &rest[2..];
+        } else {
+            bytes.push(*first);
+        }
+    }
+    let path = String::from_utf8(bytes).ok()?;
+    let fine = |part: &str| part != ".." && !part.chars().any(char::is_control);
+    path.split('/').all(fine).then_some(path)
 }
 
 /// Reads a TFTP name. Leading slashes and `./` are ignored; anything else unusual is no name.
@@ -451,6 +514,29 @@ mod tests {
                 name: "overlay.cpio".into()
             })
         );
+        let medium = ArtefactRef {
+            distro: "rocky-9".into(),
+            name: "media.iso".into(),
+        };
+        let tree = path(urls.tree(&medium, &file.digest));
+        let on = |rest: &str| match parse_http(&format!("{tree}/{rest}")) {
+            Some(HttpPath::Tree { id, path, .. }) if id == medium => Some(path),
+            _ => None,
+        };
+        for (asked, path) in [
+            (".treeinfo", ".treeinfo"),
+            ("a/b%2B%2b-1.rpm", "a/b++-1.rpm"),
+            ("%E4%BE%8B", "例"),
+            ("./x//y", "./x//y"),
+        ] {
+            assert_eq!(on(asked).as_deref(), Some(path), "{asked}");
+        }
+        for asked in [
+            "", "..", "a/../b", "%2e%2e/x", "a%", "a%2", "a%+1", "%ff", "a%00", "a%0a",
+        ] {
+            assert_eq!(on(asked), None, "{asked}");
+        }
+        assert_eq!(parse_http(&tree), None, "no listing");
         let report = parse_http(&path(format!("{}/progress/extract", urls.report("T0"))));
         assert!(matches!(report, Some(HttpPath::Report { stage: Some(s), .. }) if s == "extract"));
         let secure = SecureUrls {

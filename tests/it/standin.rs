@@ -239,6 +239,11 @@ impl Standin {
         self.key.token(key, scope).reveal().to_string()
     }
 
+    /// The token of the address that a Puppet server reports to.
+    pub(crate) fn report_token(&self) -> String {
+        self.key.site_token("puppet-report").reveal().to_string()
+    }
+
     pub(crate) fn build(&self, last: u8) -> Option<Build> {
         let known = self.known.lock().expect("a lock");
         known.machines.get(&name(last))?.build.clone()
@@ -381,6 +386,11 @@ impl Waist for Standin {
                 false => Ok(()),
             }
         })
+    }
+
+    fn keep_bundle<'a>(&'a self, build: &'a BuildKey, bytes: bytes::Bytes) -> Keeping<'a> {
+        let text = format!("bundle of {} bytes", bytes.len());
+        Box::pin(async move { self.keep_log(build, "bundle", &text).await })
     }
 
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {

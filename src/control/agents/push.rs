@@ -41,7 +41,12 @@ impl Control {
                 match ended.code {
                     // The machine does not answer: it may be restarting.
                     Some(4) => {
-                        let detail = failure.unwrap_or_else(|| "it does not answer".to_string());
+                        let detail = if is_stranger(&ended.said) {
+                            "another host key than it reported answers at its address; nothing was run"
+                                .to_string()
+                        } else {
+                            failure.unwrap_or_else(|| "it does not answer".to_string())
+                        };
                         let waits = EventKind::Progress {
                             stage: Stage::clean("push"),
                             detail,
@@ -175,6 +180,12 @@ fn inventory_of(node: &NodeView, ip: &str, push: &Push, known: &Path) -> String 
     let name = node.name.as_str();
     let inventory = serde_json::json!({ "all": { "hosts": { name: vars } } });
     inventory.to_string()
+}
+
+/// Whether ssh would not speak to what answers there.
+fn is_stranger(said: &str) -> bool {
+    said.contains("REMOTE HOST IDENTIFICATION HAS CHANGED")
+        || said.contains("Host key verification failed")
 }
 
 /// Whether the recap counts a change: `web01 : ok=3 changed=1 unreachable=0 failed=0`.

@@ -140,7 +140,8 @@ fn profiles(root: &Path) -> Result<Vec<(String, bool)>, RackError> {
             .expect("a name")
             .to_string_lossy()
             .into_owned();
-        match document.get("kind").and_then(Item::as_str) {
+        // a kind that is not said is a parent's, which installs
+        match document.get("kind").and_then(|kind| kind.as_str()) {
             Some("base") => {}
             Some("live" | "kernel") => found.push((name, false)),
             _ => found.push((name, true)),
