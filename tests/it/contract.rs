@@ -366,7 +366,8 @@ impl Walk<'_> {
                 // boot scripts have URLs of their own, walked above; the command line is a part of them
                 let scripts = ["boot.ipxe", "grub.cfg", "pxelinux.cfg", "cmdline"];
                 for document in all.lines().filter(|d| !scripts.contains(d)) {
-                    let document_url = format!("{url}/{document}");
+                    // A seed (`ds=nocloud`) is named with a slash at its end.
+                    let document_url = format!("{}/{document}", url.trim_end_matches('/'));
                     if document == "bundle.sh" {
                         // the hand-off itself is no answer file: it goes by another door, once
                         self.machine
