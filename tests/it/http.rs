@@ -21,7 +21,7 @@ mod foreign;
 mod handoff;
 mod kinds;
 mod mirrored;
-mod status;
+pub(crate) mod status;
 mod superseded;
 mod tree;
 

@@ -171,7 +171,10 @@ fn without_a_server_it_goes_on_where_it_stopped_and_a_wrong_half_is_found_out() 
         run.stderr
     );
     let run = place.run("distro ls -o name");
-    assert_eq!(run.stdout, "debian-12\nrescue\nloaders\n", "nothing is half there");
+    assert_eq!(
+        run.stdout, "debian-12\nrescue\nloaders\n",
+        "nothing is half there"
+    );
 
     std::fs::write(&half, &bytes[..bytes.len() / 2]).expect("half");
     let run = place.run(&format!("distro import {} -o json", iso.display()));
@@ -259,7 +262,10 @@ fn what_is_no_medium_or_not_the_one_is_refused_and_leaves_nothing() {
             assert!(run.stderr.contains(sentence), "{line}: {}", run.stderr);
         }
     }
-    assert_eq!(place.run("distro ls -o name").stdout, "debian-12\nrescue\nloaders\n");
+    assert_eq!(
+        place.run("distro ls -o name").stdout,
+        "debian-12\nrescue\nloaders\n"
+    );
     let wimboot = format!(
         "distro import {} --kernel {}",
         windows.display(),

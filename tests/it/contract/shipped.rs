@@ -88,7 +88,7 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
 const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIBdBWkqjK5v3nRr0ZtQJmGfQ3m0kYwqL0c6n3uT1hV2x";
 
 /// Makes every artefact of `boot/` a small file of the site; returns the distros' names.
-fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
+pub(super) fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
     let mut distros = Vec::new();
     for path in files(&root.join("boot"))? {
         if path.extension().is_none_or(|e| e != "toml") {
@@ -179,7 +179,7 @@ fn read(path: &Path) -> Result<String, RackError> {
     fs::read_to_string(path).map_err(RackError::file(path))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), RackError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), RackError> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(RackError::file(dir))?;
     }
