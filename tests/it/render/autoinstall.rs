@@ -161,7 +161,7 @@ for d in json.load(sys.stdin):
 #[test]
 fn cloud_inits_own_schema_takes_what_it_will_make_of_the_system() {
     let package = crate::http::status::cloud_init();
-    let folder = scratch();
+    let folder = tempfile::tempdir().expect("a folder");
     let script = "import sys, json, yaml
 for n, d in enumerate(json.load(sys.stdin)):
     inner = yaml.safe_load(d['user'])['autoinstall']['user-data']
@@ -209,7 +209,7 @@ fn netplan_makes_a_network_of_it() {
     }
     for (case, system, place) in cases() {
         let rendered = of("ubuntu-24.04", &system, &place).expect("rendered");
-        let root = scratch();
+        let root = tempfile::tempdir().expect("a folder");
         let dir = root.path().join("etc/netplan");
         std::fs::create_dir_all(&dir).expect("a folder");
         let lines = text(&rendered, "network-config").lines();
