@@ -13,7 +13,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
+mod agents;
 mod bounds;
+mod bundle;
 mod crowd;
 mod foreign;
 mod handoff;
@@ -21,6 +23,7 @@ mod kinds;
 mod mirrored;
 pub(crate) mod status;
 mod superseded;
+mod tree;
 
 struct Door {
     waist: Arc<Standin>,

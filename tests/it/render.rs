@@ -5,6 +5,7 @@
     reason = "a check that cannot run says so, and speed is printed"
 )]
 
+mod agents;
 mod autoinstall;
 mod boot_order;
 mod debian;

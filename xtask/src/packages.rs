@@ -24,6 +24,8 @@ pub(crate) const TESTS: &[&str] = &[
     "squashfs-tools",
     "debootstrap",
     "mmdebstrap",
+    "git",          // a repository that Ansible pulls
+    "python3-venv", // Salt, from PyPI
     "parted",
     "dosfstools",
     "mtools",
