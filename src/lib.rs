@@ -20,6 +20,7 @@ pub mod model;
 // thought: pure functions from values to values
 pub mod boot;
 pub mod dhcp;
+pub mod image;
 pub mod lifecycle;
 pub mod loader;
 pub mod render;

@@ -175,11 +175,11 @@ fn boot(
     let uefi = firmware.is_uefi();
     let loader = match pinned.way.loader(firmware, pinned.secure_boot) {
         Ok(loader) => loader,
-        Err(problem) => {
+        Err(lack) => {
             return Decision {
                 system: Some(system.name.clone()),
                 action: Action::LocalDisk,
-                why: fit::unsupported(firmware, problem),
+                why: fit::unsupported(firmware, lack),
             };
         }
     };

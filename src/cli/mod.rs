@@ -18,6 +18,7 @@ pub mod demo;
 mod discovered;
 mod distro;
 mod distro_add;
+mod distro_import;
 mod doctor;
 mod edit;
 mod events;

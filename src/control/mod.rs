@@ -6,6 +6,7 @@
 
 mod agents;
 pub(crate) mod bootable;
+mod bundles;
 mod check;
 mod counters;
 mod discovered;
@@ -68,7 +69,7 @@ use crate::model::{
     Facts, Firmware, MacAddr, Name, Record, Site, Timestamp,
 };
 use crate::net;
-use crate::store::Store;
+use crate::store::{Bundles, Store};
 use crate::vault::{Authority, Sealer, VaultError};
 use writer::Command;
 
@@ -89,6 +90,7 @@ pub struct Control {
     leases: leases::Desk,
     places: ArcSwap<Places>,
     store: Store,
+    bundles: Bundles,
     key: TokenKey,
     sealer: Sealer,
     authority: Authority,

@@ -208,6 +208,13 @@ impl Control {
                 Some(system) => self.expected(&snapshot, system).await,
                 None => None,
             },
+            bundle: match system.as_ref().and_then(|s| snapshot.machines.get(&s.name)) {
+                Some(machine) => match machine.build.as_ref() {
+                    Some(build) => self.bundles.find(&build.key),
+                    None => None,
+                },
+                None => None,
+            },
             stages: match &system {
                 Some(system) => self.stages(&snapshot, &system.name).await,
                 None => Vec::new(),

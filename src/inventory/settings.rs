@@ -111,13 +111,21 @@ fn server(section: &Section<'_>) -> Server {
 }
 
 fn keep(section: &Section<'_>) -> Keep {
-    section.only(&["events", "builds", "revisions", "log_lines", "leases"]);
+    section.only(&[
+        "events",
+        "builds",
+        "revisions",
+        "log_lines",
+        "bundles",
+        "leases",
+    ]);
     let mut keep = Keep::default();
     for (key, figure, least) in [
         ("events", &mut keep.events, 1000),
         ("builds", &mut keep.builds, 1),
         ("revisions", &mut keep.revisions, 1),
         ("log_lines", &mut keep.log_lines, 100),
+        ("bundles", &mut keep.bundles, 16),
     ] {
         let given = section
             .get(key)

@@ -177,6 +177,10 @@ pub fn step(
         },
         EventKind::InstallerStarted { .. } => match was.phase {
             Booting => moved(Installing, &|b| b.stage = Some(Stage::clean("start"))),
+            // Most fetch their answers first.
+            Installing if was.stage.is_none() => {
+                moved(Installing, &|b| b.stage = Some(Stage::clean("start")))
+            }
             Installing => Ok(None),
             _ => refused("starting an installer"),
         },
@@ -190,7 +194,7 @@ pub fn step(
             Booting | Installing => ends(Failed, "disk", reason),
             _ => refused("writing a disk"),
         },
-        EventKind::Warned { .. } => Ok(None),
+        EventKind::Warned { .. } | EventKind::BundleKept { .. } => Ok(None),
         EventKind::Progress { stage, .. } => match was.phase {
             _ if was.stages >= STAGES && was.stage.as_ref() != Some(stage) => Ok(None),
             Booting if !once => moved(Installing, &|b| said(b, stage)),

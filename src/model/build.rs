@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Digest, Firmware, Name, Phase, Revocation, Stage, Timestamp};
 
 /// Which build of which system: stale call-backs cannot finish a newer one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BuildKey {
     /// The system.
     pub system: Name,

@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Firmware, Identity, MacAddr, MachineId, Name, Purpose, Stage, Timestamp};
+use super::{
+    BundleKind, Digest, Firmware, Identity, MacAddr, MachineId, Name, Purpose, Stage, Timestamp,
+};
 
 /// Something that happened. `control.tell` takes nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,6 +175,13 @@ pub enum EventKind {
         /// What.
         detail: String,
     },
+    /// The installer sent a bundle of its logs.
+    BundleKept {
+        /// What it is.
+        format: BundleKind,
+        /// Bytes.
+        size: u64,
+    },
     /// The installer asked where its hand-off is.
     HandoffAsked,
     /// The installer succeeded.
@@ -242,6 +251,7 @@ impl EventKind {
             EventKind::WriteRefused { .. } => "write-refused",
             EventKind::Progress { .. } => "progress",
             EventKind::Warned { .. } => "warned",
+            EventKind::BundleKept { .. } => "bundle-kept",
             EventKind::AddressBound { .. } => "address-bound",
             EventKind::Seen { .. } => "seen",
             EventKind::HandoffAsked => "handoff-asked",
@@ -302,6 +312,9 @@ impl EventKind {
             EventKind::Progress { stage, detail } if detail.is_empty() => stage.to_string(),
             EventKind::Progress { stage, detail } => format!("{stage}: {}", printable(detail, 200)),
             EventKind::Warned { stage, detail } => format!("{stage}: {}", printable(detail, 300)),
+            EventKind::BundleKept { format, size } => {
+                format!("logs of the installer, {}, {size} bytes", format.suffix())
+            }
             EventKind::AddressBound { ip, .. } => format!("its tokens work from {ip} only"),
             EventKind::Seen { stage, detail, by } => {
                 format!("{stage} ({by}: {})", printable(detail, 200))

@@ -41,7 +41,7 @@ pub use facts::{ClientStage, Door, Facts};
 pub use firmware::{Arch, Firmware, Processor};
 pub use intent::{Intent, Partial};
 pub use lease::{Lease, LeaseState};
-pub use logs::{LogEntry, LogLine};
+pub use logs::{Bundle, BundleKind, LogEntry, LogLine};
 pub use mac::MacAddr;
 pub use machine::{Document, Machine, Pinned, Push};
 pub use name::Name;

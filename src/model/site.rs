@@ -55,6 +55,8 @@ pub struct Keep {
     pub revisions: u32,
     /// Lines of one build's log, the newest.
     pub log_lines: u32,
+    /// MiB of all bundles of logs, the newest.
+    pub bundles: u32,
     /// Leases for this long after they ended, so that a machine gets its old address again.
     pub leases: Duration,
 }
@@ -66,6 +68,7 @@ impl Default for Keep {
             builds: 20,
             revisions: 500,
             log_lines: 20_000,
+            bundles: 1024,
             leases: Duration::from_secs(30 * 24 * 3600),
         }
     }

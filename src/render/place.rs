@@ -117,7 +117,11 @@ pub(super) fn context(
                     "secure_report",
                     text(&secure.report(Scope::Report.placeholder())),
                 ),
-                ("artefact", artefacts(distro, place, &urls)),
+                ("artefact", artefacts(distro, place, |f| urls.artefact(f))),
+                (
+                    "tree",
+                    artefacts(distro, place, |f| urls.tree(&f.id, &f.digest)),
+                ),
                 (
                     "mirror",
                     distro
@@ -225,7 +229,7 @@ fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
 
 /// Every artefact's URL by its name. One that is not fetched yet has a URL that nothing answers, so
 /// that a profile can be checked before; no build is pinned with it.
-fn artefacts(distro: &Distro, place: &Place, urls: &Urls) -> Value {
+fn artefacts(distro: &Distro, place: &Place, mint: impl Fn(&PlannedFile) -> String) -> Value {
     let url = |name: &String| {
         let file = PlannedFile {
             id: ArtefactRef {
@@ -239,7 +243,7 @@ fn artefacts(distro: &Distro, place: &Place, urls: &Urls) -> Value {
                 .unwrap_or(Digest([0; 32])),
             size: 0,
         };
-        (name.clone(), text(&urls.artefact(&file)))
+        (name.clone(), text(&mint(&file)))
     };
     Value::from_pairs(distro.artefacts.keys().map(url))
 }

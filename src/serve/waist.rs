@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::boot::paths::Urls;
@@ -46,6 +47,8 @@ pub trait Waist: Send + Sync + 'static {
     fn hear(&self, mac: MacAddr, line: &str);
     /// See [`Control::keep_log`].
     fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a>;
+    /// See [`Control::keep_bundle`].
+    fn keep_bundle<'a>(&'a self, build: &'a BuildKey, bytes: Bytes) -> Keeping<'a>;
     /// See [`Control::authorise`].
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
     /// See [`Control::open_build`].
@@ -164,6 +167,10 @@ impl Waist for Control {
 
     fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a> {
         Box::pin(Control::keep_log(self, build, source, text))
+    }
+
+    fn keep_bundle<'a>(&'a self, build: &'a BuildKey, bytes: Bytes) -> Keeping<'a> {
+        Box::pin(Control::keep_bundle(self, build, bytes))
     }
 
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {

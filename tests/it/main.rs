@@ -14,6 +14,7 @@ mod contract;
 mod fai;
 mod http;
 mod loader;
+mod media;
 mod mirror;
 mod rack;
 mod render;

@@ -6,11 +6,13 @@
 )]
 
 mod agents;
+mod autoinstall;
 mod boot_order;
 mod debian;
 mod fai;
 mod first_boot;
 mod hostile;
+mod ignition;
 mod installer;
 mod intent;
 mod limits;

@@ -388,6 +388,11 @@ impl Waist for Standin {
         })
     }
 
+    fn keep_bundle<'a>(&'a self, build: &'a BuildKey, bytes: bytes::Bytes) -> Keeping<'a> {
+        let text = format!("bundle of {} bytes", bytes.len());
+        Box::pin(async move { self.keep_log(build, "bundle", &text).await })
+    }
+
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
         let known = self.known.lock().expect("a lock");
         let wanted = TokenHash::of(token);

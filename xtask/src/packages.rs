@@ -59,6 +59,8 @@ pub(crate) const TESTS: &[&str] = &[
     // validators
     "shellcheck",
     "debconf-utils",
+    "netplan.io",
+    "ignition",
     "systemd",
 ];
 

@@ -49,6 +49,7 @@ ln -sf ../farrier-first-boot.service \\
 umask 077
 printf 'handoff=%s\\nkey=%s\\n' \"$handoff\" \"$key\" >\"$state/pending.part\"
 mv -f \"$state/pending.part\" \"$state/pending\"
+[ -z \"$itself\" ] || { systemctl daemon-reload && systemctl --no-block start farrier-first-boot.service; }
 echo \"first-boot.sh: placed\"
 ",
     );

@@ -12,7 +12,7 @@ use axum::response::Response;
 
 use super::accept::Peer;
 use super::mirror::Mirrors;
-use super::{artefact, boot_script, document, handoff, mirror, own, puppet, reply, report};
+use super::{artefact, boot_script, document, handoff, mirror, own, puppet, reply, report, tree};
 use crate::boot::paths::{HttpPath, Urls, install_conf, own_path, parse_http};
 use crate::model::event::printable;
 use crate::model::{Door, MacAddr, ProfileKind};
@@ -187,6 +187,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
         HttpPath::Grub(mac) => boot_script::grub(plane, asked, mac).await,
         HttpPath::Loader(name) => artefact::loader(plane, asked, &name).await,
         HttpPath::Artefact { id, digest } => artefact::artefact(plane, asked, &id, &digest).await,
+        HttpPath::Tree { id, digest, path } => tree::tree(plane, asked, &id, &digest, &path).await,
         HttpPath::Document { token, name } => document::document(plane, asked, &token, &name).await,
         HttpPath::Report { token, verb, stage } => {
             report::report(plane, asked, &token, &verb, stage.as_deref(), body).await
@@ -274,6 +275,10 @@ fn shown(path: &HttpPath) -> String {
         HttpPath::Grub(mac) => format!("/grub/grub.cfg-01-{}", mac.dashed()),
         HttpPath::Loader(name) => format!("/loader/{name}"),
         HttpPath::Artefact { id, digest } => format!("/a/{digest}/{}/{}", id.distro, id.name),
+        HttpPath::Tree { id, digest, path } => {
+            let path = printable(path, 160);
+            format!("/t/{digest}/{}/{}/{path}", id.distro, id.name)
+        }
         HttpPath::Document { name, .. } => format!("/b/../{name}"),
         HttpPath::Report { verb, stage, .. } => match stage {
             Some(stage) => format!("/r/../{verb}/{stage}"),

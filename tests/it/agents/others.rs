@@ -303,9 +303,7 @@ fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Re
     })?;
     assert_eq!(unit.wait(SLOW)?, 0, "{}", unit.tail());
     server.wait_event("web01", "the refusal", SLOW, None, |e| {
-        e.build == Some(3)
-            && e.kind == "progress"
-            && e.detail.contains("another host key")
+        e.build == Some(3) && e.kind == "progress" && e.detail.contains("another host key")
     })?;
     assert_eq!(server.phase("web01")?, Phase::Configuring);
     assert_eq!(machine.disk().read("/etc/played"), "");

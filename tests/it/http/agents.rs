@@ -37,5 +37,9 @@ async fn a_public_key_comes_over_tls_with_the_secret_token() {
     ] {
         assert_eq!(door.send_from(from, path, "a key").await.status, 404);
     }
-    assert_eq!(door.post(ip(1), &path, "a key").await.status, 404, "in the clear");
+    assert_eq!(
+        door.post(ip(1), &path, "a key").await.status,
+        404,
+        "in the clear"
+    );
 }

@@ -12,6 +12,8 @@
 //! | `/v1/systems/NAME` | GET, PATCH changes, DELETE |
 //! | `/v1/systems/NAME/origins`, `/v1/systems/NAME/render` | GET |
 //! | `/v1/systems/NAME/logs` | GET `?build=&after=&grep=&limit=` |
+//! | `/v1/systems/NAME/bundles` | GET |
+//! | `/v1/systems/NAME/bundle` | GET `?build=`, bytes, for operators |
 //! | `/v1/why/NAME-OR-MAC` | GET `?arch=&stage=` |
 //! | `/v1/events` | GET `?after=&since=&limit=&wait=` and a selection |
 //! | `/v1/flag`, `/v1/cancel`, `/v1/edit`, `/v1/reload` | POST |
@@ -27,6 +29,7 @@
 
 mod agents;
 mod answer;
+mod bundles;
 mod change;
 mod credentials;
 mod door;
@@ -70,6 +73,8 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/v1/systems/{name}/origins", get(read::origins))
         .route("/v1/systems/{name}/render", get(read::render))
         .route("/v1/systems/{name}/logs", get(read::logs))
+        .route("/v1/systems/{name}/bundles", get(bundles::list))
+        .route("/v1/systems/{name}/bundle", get(bundles::one))
         .route("/v1/why/{subject}", get(read::why))
         .route("/v1/events", get(events::events))
         .route("/v1/flag", post(change::flag))
