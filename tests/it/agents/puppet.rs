@@ -348,7 +348,7 @@ fn the_first_run(
     until(
         "the unit to miss the server",
         SLOW,
-        || reason(),
+        reason,
         || Ok(reason().contains("does not answer").then_some(())),
     )?;
     let value = environment();
