@@ -5,6 +5,7 @@
     reason = "a check that cannot run says so, and speed is printed"
 )]
 
+mod anaconda;
 mod boot_order;
 mod debian;
 mod fai;
