@@ -19,4 +19,5 @@ mod secrets;
 mod server;
 mod site;
 mod speed;
+mod suse;
 mod tier3;

@@ -1,7 +1,7 @@
 //! The profiles of Anaconda, judged by goldens, by pykickstart, which is Anaconda's own parser, and by
 //! running their scripts on a machine made up for it. Anaconda itself does not run here.
 
-mod machine;
+pub(super) mod machine;
 mod pykickstart;
 
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use crate::render::server::Server;
 use crate::render::site::{distro_of, place};
 
 /// The server of a test, and the documents rendered for its address.
-pub(super) fn serving(
+pub(in crate::render) fn serving(
     profile: &Profile,
     system: &System,
     answer: impl Fn(&str, &str, usize) -> (u16, String) + Send + 'static,
@@ -45,19 +45,19 @@ pub(super) fn serving(
 }
 
 /// The verbs of what was reported.
-pub(super) fn reports(server: &Server) -> Vec<String> {
+pub(in crate::render) fn reports(server: &Server) -> Vec<String> {
     let verb = |p: &String| Some(p.strip_prefix("/r/")?.split_once('/')?.1.to_string());
     server.paths().iter().filter_map(verb).collect()
 }
 
 /// A machine of a test.
-pub(super) struct Machine {
+pub(in crate::render) struct Machine {
     root: tempfile::TempDir,
 }
 
 impl Machine {
     /// One with the build's documents in place; none, and said loudly, without the right to mount.
-    pub(super) fn new(rendered: &Rendered, uefi: bool) -> Option<Machine> {
+    pub(in crate::render) fn new(rendered: &Rendered, uefi: bool) -> Option<Machine> {
         let done = Command::new("unshare").args(["--mount", "true"]).output();
         if !done.is_ok_and(|d| d.status.success()) {
             eprintln!("SKIPPED: needs root and unshare; the scripts were not run");
@@ -95,30 +95,30 @@ impl Machine {
         Some(made)
     }
 
-    pub(super) fn path(&self, below: &str) -> PathBuf {
+    pub(in crate::render) fn path(&self, below: &str) -> PathBuf {
         self.root.path().join(below)
     }
 
-    pub(super) fn text(&self, below: &str) -> String {
+    pub(in crate::render) fn text(&self, below: &str) -> String {
         let path = self.path(below);
         std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
-    pub(super) fn write(&self, below: &str, text: &str) {
+    pub(in crate::render) fn write(&self, below: &str, text: &str) {
         let path = self.path(below);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(&path, text).expect("a file");
     }
 
     /// Puts a program of ours before the host's.
-    pub(super) fn program(&self, name: &str, text: &str) {
+    pub(in crate::render) fn program(&self, name: &str, text: &str) {
         let path = self.path("bin").join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a file");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
     }
 
     /// Runs one of the build's scripts where only its own disks are, and this host cannot be restarted.
-    pub(super) fn run(&self, script: &str) -> Output {
+    pub(in crate::render) fn run(&self, script: &str) -> Output {
         const INSIDE: &str = "mount --bind /dev/null /proc/sysrq-trigger || exit 9\n\
             for n in null zero urandom; do [ -e dev/$n ] || cp -a /dev/$n dev/ || exit 9; done\n\
             [ -e dev/vda ] || mknod dev/vda b 7 250 || exit 9\n\
@@ -145,12 +145,12 @@ impl Machine {
     }
 
     /// Whether it was left to its firmware.
-    pub(super) fn left(&self) -> bool {
+    pub(in crate::render) fn left(&self) -> bool {
         self.path("left").exists()
     }
 
     /// The answers as Anaconda reads them after %pre: what is included, in its place.
-    pub(super) fn answers(&self) -> String {
+    pub(in crate::render) fn answers(&self) -> String {
         let mut out = String::new();
         for line in self.text("farrier/ks.cfg").lines() {
             match line.strip_prefix("%include /tmp/") {
