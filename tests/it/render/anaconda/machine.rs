@@ -84,7 +84,8 @@ impl Machine {
         for (n, mac) in ["01", "02", "03"].iter().enumerate() {
             let link = made.path(&format!("sys/class/net/enp{n}s0"));
             std::fs::create_dir_all(&link).expect("a folder");
-            std::fs::write(link.join("address"), format!("52:54:00:00:00:{mac}\n")).expect("a file");
+            std::fs::write(link.join("address"), format!("52:54:00:00:00:{mac}\n"))
+                .expect("a file");
         }
         for disk in ["vda", "vdb"] {
             let at = made.path(&format!("sys/block/{disk}"));
@@ -126,12 +127,24 @@ impl Machine {
             mount --bind dev /dev || exit 9\n\
             cd farrier && exec bash ./\"$1\"";
         Command::new("unshare")
-            .args(["--mount", "--propagation", "private", "bash", "-c", INSIDE, "-", script])
+            .args([
+                "--mount",
+                "--propagation",
+                "private",
+                "bash",
+                "-c",
+                INSIDE,
+                "-",
+                script,
+            ])
             .current_dir(self.root.path())
             .env_clear()
             .env(
                 "PATH",
-                format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.path("bin").display()),
+                format!(
+                    "{}:/usr/sbin:/usr/bin:/sbin:/bin",
+                    self.path("bin").display()
+                ),
             )
             .env("FARRIER_DIR", self.path("farrier"))
             .env("FARRIER_SYS", self.path("sys"))

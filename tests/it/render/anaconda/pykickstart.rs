@@ -69,7 +69,14 @@ fn python() -> Option<&'static Path> {
             "the Debian package python3-venv is needed: {venv:?}"
         );
         let pip = Command::new(aside.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                PACKAGE,
+            ])
             .output()
             .expect("pip");
         if !pip.status.success() {
