@@ -20,12 +20,14 @@ pub mod model;
 // thought: pure functions from values to values
 pub mod boot;
 pub mod dhcp;
+pub mod image;
 pub mod lifecycle;
 pub mod loader;
 pub mod render;
 
 // hands: one adapter per outside thing
 pub mod artefacts;
+pub mod enrol;
 pub mod inventory;
 pub mod net;
 pub mod store;

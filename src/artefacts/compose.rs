@@ -28,6 +28,7 @@ pub fn compose(distro: &Distro) -> String {
             ArtefactSource::Deb { package, path } => {
                 (vec![("deb", package), ("path", path)], &None)
             }
+            ArtefactSource::Iso { iso, path } => (vec![("iso", iso), ("path", path)], &None),
             ArtefactSource::Url { url, sha256 } => (vec![("url", url)], sha256),
             ArtefactSource::File { path, sha256 } => (vec![("file", path)], sha256),
             ArtefactSource::Built { builder } => (vec![("builder", builder)], &None),
@@ -85,6 +86,10 @@ mod tests {
         let built = ArtefactSource::Built {
             builder: "fai".into(),
         };
+        let inside = ArtefactSource::Iso {
+            iso: "media.iso".into(),
+            path: "casper/vmlinuz".into(),
+        };
         let local = ArtefactSource::File {
             path: "../x\n".into(),
             sha256: None,
@@ -95,6 +100,7 @@ mod tests {
             ("linux.efi", local),
             ("extra", extra),
             ("squash", built),
+            ("vmlinuz", inside),
         ];
         let distro = Distro {
             name: "d".parse().expect("a name"),
@@ -127,6 +133,10 @@ file = "../x\u000A"
 
 [artefact.squash]
 builder = "fai"
+
+[artefact.vmlinuz]
+iso = "media.iso"
+path = "casper/vmlinuz"
 "#;
         assert_eq!(compose(&distro), expected);
     }

@@ -1,7 +1,7 @@
 //! Writing files so that they are there after a power cut, or not at all.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +56,74 @@ pub(super) fn head(path: &Path, most: usize) -> Vec<u8> {
     match read {
         Ok(_) => bytes,
         Err(_) => Vec::new(),
+    }
+}
+
+/// Bytes of the disk that stay free.
+const SPARE: u64 = 64 * 1024 * 1024;
+
+/// Whether `size` more bytes fit where `near` is.
+pub(super) fn room(near: &Path, size: u64) -> Result<(), ArtefactError> {
+    let there = near.ancestors().find(|p| p.exists()).unwrap_or(near);
+    let Ok(stat) = nix::sys::statvfs::statvfs(there) else {
+        // A file system that does not say lets one try.
+        return Ok(());
+    };
+    let free = stat.blocks_available() * stat.fragment_size();
+    if free >= size.saturating_add(SPARE) {
+        return Ok(());
+    }
+    Err(ArtefactError::NoRoom {
+        path: near.to_path_buf(),
+        wanted: size,
+        free,
+    })
+}
+
+/// Copies a file. With `go_on`, what an interrupted copy left is not copied again. `tick` hears the
+/// bytes done and in all; it returns false to give up.
+pub(super) fn copy(
+    from: &Path,
+    to: &Path,
+    go_on: bool,
+    tick: &mut dyn FnMut(u64, u64) -> bool,
+) -> Result<(), ArtefactError> {
+    let mut source = File::open(from).map_err(ArtefactError::file("copy", from))?;
+    let meta = source.metadata();
+    let total = meta.map_err(ArtefactError::file("copy", from))?.len();
+    let have = fs::metadata(to).map(|m| m.len()).ok();
+    let mut done = have.filter(|have| go_on && *have <= total).unwrap_or(0);
+    let mut target = File::options()
+        .write(true)
+        .create(true)
+        .truncate(done == 0)
+        .open(to)
+        .map_err(ArtefactError::file("create", to))?;
+    room(to, total - done)?;
+    let begin = std::io::SeekFrom::Start(done);
+    source
+        .seek(begin)
+        .map_err(ArtefactError::file("read", from))?;
+    target
+        .seek(begin)
+        .map_err(ArtefactError::file("write", to))?;
+    let mut buffer = vec![0u8; 1 << 20];
+    loop {
+        let n = source
+            .read(&mut buffer)
+            .map_err(ArtefactError::file("read", from))?;
+        if n == 0 {
+            return Ok(());
+        }
+        target
+            .write_all(&buffer[..n])
+            .map_err(ArtefactError::file("write", to))?;
+        done += n as u64;
+        if !tick(done, total) {
+            return Err(ArtefactError::file("go on copying", from)(
+                std::io::ErrorKind::Interrupted.into(),
+            ));
+        }
     }
 }
 

@@ -62,9 +62,11 @@ impl Errand<'_> {
                         }
                     }
                 }
-                ArtefactSource::File { path, .. } => {
-                    arrivals.push(self.by_file(name, path).await?);
+                ArtefactSource::File { path, sha256 } => {
+                    arrivals.push(self.by_file(name, path, sha256.is_some()).await?);
                 }
+                // once the medium is here
+                ArtefactSource::Iso { .. } => {}
             }
         }
         for (package, wanted) in packages {
@@ -95,6 +97,14 @@ impl Errand<'_> {
             };
             outcomes.insert(name, outcome);
         }
+        for (name, record, came) in self.off_media(&fresh).await? {
+            let outcome = match came {
+                true => Outcome::Fetched(record.clone()),
+                false => Outcome::Kept(record.clone()),
+            };
+            fresh.insert(name.clone(), record);
+            outcomes.insert(name, outcome);
+        }
         self.conclude(fresh)?;
         Ok(outcomes)
     }
@@ -116,7 +126,10 @@ impl Errand<'_> {
             None => {
                 self.renew == Renew::Missing
                     && record.source == source_line(source)
-                    && !matches!(source, ArtefactSource::File { .. })
+                    && !matches!(
+                        source,
+                        ArtefactSource::File { .. } | ArtefactSource::Iso { .. }
+                    )
             }
         };
         done.then_some(record)

@@ -122,6 +122,28 @@ pub enum ArtefactError {
         /// What it names.
         examples: String,
     },
+    /// The disk is full.
+    #[error(
+        "`{path}` needs {} more, and {} are free there; make room, or keep the state elsewhere with \
+         `--state`",
+        mebibytes(*wanted), mebibytes(*free)
+    )]
+    NoRoom {
+        /// Where it was to go.
+        path: PathBuf,
+        /// Bytes.
+        wanted: u64,
+        /// Bytes.
+        free: u64,
+    },
+    /// An installation medium cannot be used.
+    #[error("the medium `{name}`: {reason}")]
+    Medium {
+        /// The artefact.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// No builder has this name.
     #[error("there is no builder `{builder}`; Farrier builds {known}")]
     UnknownBuilder {
@@ -138,6 +160,10 @@ pub enum ArtefactError {
         /// Why.
         reason: String,
     },
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1024 * 1024))
 }
 
 impl ArtefactError {

@@ -61,14 +61,22 @@ impl Errand<'_> {
         }
     }
 
-    pub(super) async fn by_file(&self, name: &str, path: &str) -> Result<Arrival, ArtefactError> {
+    /// From a file of this host. If its digest is declared, an interrupted copy goes on: a wrong one
+    /// is found out.
+    pub(super) async fn by_file(
+        &self,
+        name: &str,
+        path: &str,
+        pinned: bool,
+    ) -> Result<Arrival, ArtefactError> {
         let (from, at) = (self.site.join(path), self.work.join(name));
         let origin = from.display().to_string();
-        let copy = at.clone();
-        blocking(move |_| {
-            fs::copy(&from, &copy)
-                .map(drop)
-                .map_err(ArtefactError::file("copy", &from))
+        let (report, label, copy) = (self.report.clone(), name.to_string(), at.clone());
+        blocking(move |go_on| {
+            disk::copy(&from, &copy, pinned, &mut |done, total| {
+                tell(&report, &label, Step::Copying, done, Some(total));
+                go_on()
+            })
         })
         .await?;
         Ok(Arrival {

@@ -9,7 +9,9 @@ pub enum Step {
     Waiting,
     /// Bytes come in.
     Downloading,
-    /// Files are taken out of a package.
+    /// A file of this host is copied.
+    Copying,
+    /// Files are taken out of a package or a medium.
     Unpacking,
     /// A digest is measured.
     Checking,

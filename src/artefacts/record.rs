@@ -129,6 +129,7 @@ impl Set {
 pub(super) fn source_line(source: &ArtefactSource) -> String {
     match source {
         ArtefactSource::Deb { package, path } => format!("deb:{package}:{}", relative(path)),
+        ArtefactSource::Iso { iso, path } => format!("iso:{iso}:{}", relative(path)),
         ArtefactSource::Url { url, .. } => format!("url:{url}"),
         ArtefactSource::File { path, .. } => format!("file:{path}"),
         ArtefactSource::Built { builder } => format!("built:{builder}"),

@@ -119,6 +119,11 @@ pub fn may_boot(build: &Build, now: Timestamp) -> Result<Why, Why> {
     match build.phase {
         Phase::Armed => match build.deadline {
             Some(at) if now >= at => Err(Why::FlagExpired { at }),
+            _ if let Some(first) = build.revoke.first() => Err(Why::Revoking {
+                epoch,
+                identity: first.identity.to_string(),
+                failed: first.failed.clone(),
+            }),
             _ => Ok(Why::Flagged {
                 epoch,
                 attempt: 1,
@@ -170,11 +175,11 @@ fn boot(
     let uefi = firmware.is_uefi();
     let loader = match pinned.way.loader(firmware, pinned.secure_boot) {
         Ok(loader) => loader,
-        Err(problem) => {
+        Err(lack) => {
             return Decision {
                 system: Some(system.name.clone()),
                 action: Action::LocalDisk,
-                why: fit::unsupported(firmware, problem),
+                why: fit::unsupported(firmware, lack),
             };
         }
     };

@@ -4,8 +4,7 @@
 use super::paths;
 use crate::model::artefact::LOADERS as ON_SERVER;
 use crate::model::{
-    Arch, ArtefactIndex, ClientStage, Content, Door, Facts, Firmware, LoaderKind, Module, Pinned,
-    PlannedFile, Why,
+    Arch, ArtefactIndex, ClientStage, Door, Facts, Firmware, LoaderKind, Pinned, PlannedFile, Why,
 };
 
 /// What there is to load, by chain and architecture: the first is what firmware is told of, and
@@ -37,20 +36,9 @@ pub(super) fn obstacle(
     pinned: &Pinned,
     here: &ArtefactIndex,
 ) -> Option<Why> {
-    let module = |m: &'_ Module<Content>| match &m.content {
-        Content::File(file) => Some(file.clone()),
-        Content::Document { .. } => None,
-    };
-    let modules: Vec<PlannedFile> = pinned.way.modules.iter().filter_map(module).collect();
-    let own = pinned
-        .way
-        .own
-        .iter()
-        .flat_map(|own| own.bios.iter().chain(&own.uefi).chain(own.files.values()));
     let files = std::iter::once(kernel)
         .chain(&pinned.initrds)
-        .chain(&modules)
-        .chain(own);
+        .chain(pinned.way.files());
     for file in files {
         let id = &file.id;
         let found = here.exact(&id.distro, &id.name, &file.digest.short());
@@ -98,14 +86,16 @@ pub(super) fn obstacle(
 
 /// Why firmware cannot be given a loader, if it cannot.
 fn no_loader(firmware: Firmware, kind: LoaderKind, here: &ArtefactIndex) -> Option<Why> {
-    // Its boot ROM has names of its own for what it loads; a distro's own program is one of its files.
+    // Its boot ROM has names of its own for what it loads. A boot program of the distro's own was
+    // looked up with the kernel.
     if firmware.arch == Arch::RaspberryPi || kind == LoaderKind::Own {
         return None;
     }
     let Some(names) = chain(kind, firmware.arch) else {
         let chain = match kind {
             LoaderKind::Ipxe => "there is no network boot loader for it",
-            LoaderKind::Grub | LoaderKind::Own => "there is no signed network boot loader for it",
+            LoaderKind::Own => "there is no boot program for it",
+            LoaderKind::Grub => "there is no signed network boot loader for it",
         };
         return Some(unsupported(firmware, chain.to_string()));
     };
@@ -129,7 +119,7 @@ fn no_loader(firmware: Firmware, kind: LoaderKind, here: &ArtefactIndex) -> Opti
     None
 }
 
-/// The reason for a firmware that lacks something.
+/// The refusal of what a machine's firmware cannot start.
 pub fn unsupported(firmware: Firmware, lack: String) -> Why {
     let word = match firmware.arch {
         Arch::Other(code) => format!("type {code:#04x}"),

@@ -31,6 +31,16 @@ pub enum HttpPath {
         /// First twelve digits of its digest.
         digest: String,
     },
+    /// `/t/DIGEST/DISTRO/NAME/PATH`: a file on an installation medium, which is an artefact. The path
+    /// is compared with those on the medium and with nothing else.
+    Tree {
+        /// The medium.
+        id: ArtefactRef,
+        /// First twelve digits of its digest.
+        digest: String,
+        /// The path on it, percent-decoded.
+        path: String,
+    },
     /// `/b/TOKEN/NAME`: a document of a build.
     Document {
         /// The read token.
@@ -42,7 +52,8 @@ pub enum HttpPath {
     Report {
         /// The report token.
         token: String,
-        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`, `status`.
+        /// `start`, `disks`, `progress`, `end`, `fail`, `log`, `handoff`, `status`,
+        /// `bundle`.
         verb: String,
         /// The step, for `progress` and `fail`.
         stage: Option<String>,
@@ -51,7 +62,7 @@ pub enum HttpPath {
     Handoff {
         /// The secret token.
         token: String,
-        /// `bundle` or `result`.
+        /// `bundle`, `enrol` or `result`.
         verb: String,
     },
     /// `/mine/NAME`: a document of the build of the machine that asks, for installers that can be
@@ -61,6 +72,11 @@ pub enum HttpPath {
     InstallConf(MacAddr),
     /// `/own/PATH`: what a distro's own boot program asks for, of the machine that asks.
     Own(String),
+    /// `/puppet/TOKEN/report`: what a Puppet server reports of a run. The token is the site's.
+    PuppetReport {
+        /// The token.
+        token: String,
+    },
     /// `/mirror/NAME/PATH`: the pull-through cache of a distribution mirror.
     Mirror {
         /// Which mirror.
@@ -184,6 +200,12 @@ impl Urls {
         format!("{}/{}", self.base(), own_path(path))
     }
 
+    /// Where the files of an installation medium are: append `/PATH`.
+    pub fn tree(&self, medium: &ArtefactRef, digest: &Digest) -> String {
+        let (base, digest) = (self.base(), digest.short());
+        format!("{base}/t/{digest}/{}/{}", medium.distro, medium.name)
+    }
+
     /// Where a build's documents are: append `/NAME`.
     pub fn documents(&self, token: &str) -> String {
         format!("{}/b/{token}", self.base())
@@ -192,6 +214,11 @@ impl Urls {
     /// Where an installer reports: append `/VERB`.
     pub fn report(&self, token: &str) -> String {
         format!("{}/r/{token}", self.base())
+    }
+
+    /// Where a Puppet server on this host reports.
+    pub fn puppet_report(&self, token: &str) -> String {
+        format!("{}/puppet/{token}/report", self.base())
     }
 
     /// The cache of a mirror.
@@ -220,6 +247,11 @@ impl SecureUrls {
     /// Where an installer asks for its hand-off: append `/handoff`.
     pub fn report(&self, token: &str) -> String {
         format!("{}/r/{token}", self.base())
+    }
+
+    /// Where a Puppet server elsewhere reports.
+    pub fn puppet_report(&self, token: &str) -> String {
+        format!("{}/puppet/{token}/report", self.base())
     }
 
     /// Where a first-boot unit asks: append `/VERB`.
@@ -265,6 +297,9 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
             path: path.into(),
         });
     }
+    if head == "t" {
+        return tree(tail);
+    }
     let parts: Vec<&str> = rest.split('/').collect();
     if parts.len() > DEEPEST || !parts.iter().all(|p| plain(p)) {
         return None;
@@ -304,12 +339,58 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
             verb: (*verb).into(),
             stage: Some((*stage).into()),
         }),
+        ["puppet", token, "report"] => Some(HttpPath::PuppetReport {
+            token: (*token).into(),
+        }),
         ["h", token, verb] => Some(HttpPath::Handoff {
             token: (*token).into(),
             verb: (*verb).into(),
         }),
         _ => None,
     }
+}
+
+/// Longest path on a medium.
+const TREE_PATH: usize = 2048;
+
+/// What follows `/t/`.
+fn tree(rest: &str) -> Option<HttpPath> {
+    let mut parts = rest.splitn(4, '/');
+    let (digest, distro, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let path = decoded(parts.next()?)?;
+    let named = [digest, distro, name].into_iter().all(plain);
+    (named && !path.is_empty()).then(|| HttpPath::Tree {
+        id: ArtefactRef {
+            distro: distro.into(),
+            name: name.into(),
+        },
+        digest: digest.into(),
+        path,
+    })
+}
+
+/// A path without percent signs (RFC 3986 section 2.1): packages are named `libstdc++` and worse. None
+/// for what cannot be on a medium.
+fn decoded(path: &str) -> Option<String> {
+    if path.len() > TREE_PATH {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        rest = more;
+        if *first == b'%' {
+            let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+            let plain = digits.bytes().all(|b| b.is_ascii_hexdigit());
+            bytes.push(u8::from_str_radix(digits, 16).ok().filter(|_| plain)?);
+            rest = &rest[2..];
+        } else {
+            bytes.push(*first);
+        }
+    }
+    let path = String::from_utf8(bytes).ok()?;
+    let fine = |part: &str| part != ".." && !part.chars().any(char::is_control);
+    path.split('/').all(fine).then_some(path)
 }
 
 /// Reads a TFTP name. Leading slashes and `./` are ignored; anything else unusual is no name.
@@ -364,177 +445,5 @@ fn plain(segment: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn what_is_minted_is_parsed() {
-        let urls = Urls {
-            server: "10.77.0.1:80".parse().expect("an address"),
-        };
-        let mac: MacAddr = "52:54:00:00:00:01".parse().expect("a mac");
-        let path = |url: String| {
-            url.strip_prefix("http://10.77.0.1")
-                .expect("the base")
-                .to_string()
-        };
-        assert_eq!(parse_http(&path(urls.ipxe(mac))), Some(HttpPath::Ipxe(mac)));
-        assert_eq!(
-            parse_http(&path(urls.loader(SHIM))),
-            Some(HttpPath::Loader(SHIM.to_string()))
-        );
-        let file = PlannedFile {
-            id: ArtefactRef {
-                distro: "debian-12".into(),
-                name: "linux".into(),
-            },
-            digest: Digest::of(b"x"),
-            size: 1,
-        };
-        let artefact = parse_http(&path(urls.artefact(&file)));
-        assert!(matches!(artefact, Some(HttpPath::Artefact { id, .. }) if id == file.id));
-        assert!(matches!(
-            parse_tftp(&artefact_path(&file.id, &file.digest)),
-            Some(TftpName::Artefact { id, .. }) if id == file.id
-        ));
-        assert_eq!(parse_tftp(&tftp_grub(mac)), Some(TftpName::Grub(mac)));
-        for loader in LOADERS {
-            assert_eq!(
-                parse_tftp(loader),
-                Some(TftpName::Loader(loader.to_string()))
-            );
-        }
-        let deep = urls.artefact_at(&file, Some("platform/i86pc/kernel/amd64/unix"));
-        assert!(
-            matches!(parse_http(&path(deep)), Some(HttpPath::Artefact { id, .. }) if id == file.id)
-        );
-        assert_eq!(
-            parse_http(&path(urls.mine("answer.toml"))),
-            Some(HttpPath::Mine("answer.toml".into()))
-        );
-        assert_eq!(
-            parse_http(&install_conf(mac)),
-            Some(HttpPath::InstallConf(mac))
-        );
-        let own = "01-52-54-00-00-00-01/boot.cfg";
-        assert_eq!(
-            parse_http(&path(urls.own(own))),
-            Some(HttpPath::Own(own.into()))
-        );
-        for name in [own_path(own), own.to_string(), format!("/{own}")] {
-            assert_eq!(parse_tftp(&name), Some(TftpName::Own(own.into())), "{name}");
-        }
-        assert_eq!(
-            parse_tftp(&document_path("T0", "overlay.cpio")),
-            Some(TftpName::Document {
-                token: "T0".into(),
-                name: "overlay.cpio".into()
-            })
-        );
-        let report = parse_http(&path(format!("{}/progress/extract", urls.report("T0"))));
-        assert!(matches!(report, Some(HttpPath::Report { stage: Some(s), .. }) if s == "extract"));
-        let secure = SecureUrls {
-            server: "10.77.0.1:443".parse().expect("an address"),
-        };
-        let handoff = format!("{}/bundle", secure.handoff("T0"));
-        let handoff = handoff.strip_prefix("https://10.77.0.1").expect("the base");
-        assert!(
-            matches!(parse_http(handoff), Some(HttpPath::Handoff { verb, .. }) if verb == "bundle")
-        );
-        assert_eq!(
-            parse_http("/mirror/debian/dists/bookworm/Release"),
-            Some(HttpPath::Mirror {
-                name: "debian".into(),
-                path: "dists/bookworm/Release".into()
-            })
-        );
-    }
-
-    /// A file's name as `boot/` and `profiles/` may give it.
-    fn file_name() -> impl Strategy<Value = String> {
-        "[A-Za-z0-9_:+~-][A-Za-z0-9._:+~-]{0,127}"
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_minted_is_parsed(
-            distro in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?([.][a-z0-9]{1,63}){0,2}",
-            (file, stage) in (file_name(), file_name()),
-            mac in any::<[u8; 6]>().prop_map(|m| MacAddr([m[0] & 0xfe | 2, m[1], m[2], m[3], m[4], m[5]])),
-            token in "[0-9a-f]{40}",
-            port in any::<u16>(),
-        ) {
-            let server = SocketAddrV4::new([10, 77, 0, 1].into(), port);
-            let (urls, secure) = (Urls { server }, SecureUrls { server });
-            let path = |url: String| {
-                let (_, rest) = url.split_once("://").expect("a URL");
-                rest[rest.find('/').expect("a path")..].to_string()
-            };
-            let parsed = |url: String| parse_http(&path(url));
-            let id = ArtefactRef { distro: distro.clone(), name: file.clone() };
-            let planned = PlannedFile { id: id.clone(), digest: Digest::of(&mac.0), size: 1 };
-            let digest = planned.digest.short();
-            prop_assert_eq!(parsed(urls.ipxe(mac)), Some(HttpPath::Ipxe(mac)));
-            prop_assert_eq!(parsed(urls.artefact(&planned)), Some(HttpPath::Artefact { id: id.clone(), digest: digest.clone() }));
-            prop_assert_eq!(
-                parse_tftp(&artefact_path(&id, &planned.digest)),
-                Some(TftpName::Artefact { id, digest })
-            );
-            for loader in LOADERS {
-                prop_assert_eq!(parsed(urls.loader(loader)), Some(HttpPath::Loader(loader.into())));
-            }
-            prop_assert_eq!(parse_tftp(&tftp_grub(mac)), Some(TftpName::Grub(mac)));
-            prop_assert_eq!(
-                parsed(format!("{}/{file}", urls.documents(&token))),
-                Some(HttpPath::Document { token: token.clone(), name: file.clone() })
-            );
-            prop_assert_eq!(
-                parsed(format!("{}/progress/{stage}", urls.report(&token))),
-                Some(HttpPath::Report { token: token.clone(), verb: "progress".into(), stage: Some(stage) })
-            );
-            prop_assert_eq!(
-                parsed(format!("{}/handoff", secure.report(&token))),
-                Some(HttpPath::Report { token: token.clone(), verb: "handoff".into(), stage: None })
-            );
-            prop_assert_eq!(
-                parsed(format!("{}/bundle", secure.handoff(&token))),
-                Some(HttpPath::Handoff { token, verb: "bundle".into() })
-            );
-            prop_assert_eq!(
-                parsed(format!("{}/pool/{file}", urls.mirror(&distro))),
-                Some(HttpPath::Mirror { name: distro, path: format!("pool/{file}") })
-            );
-        }
-    }
-
-    #[test]
-    fn tricks_are_no_names() {
-        for name in [
-            "../etc/passwd",
-            "own/../etc/passwd",
-            "a\\..\\b",
-            "%2e%2e/x",
-            "",
-            "x\0",
-            "grub.cfg-zz",
-        ] {
-            assert_eq!(parse_tftp(name), None, "{name}");
-        }
-        for path in [
-            "/a/../../etc/passwd",
-            "/b//x",
-            "/b/t/..",
-            "/b/t/%2e%2e",
-            "x",
-            "/",
-        ] {
-            assert_eq!(parse_http(path), None, "{path}");
-        }
-        assert_eq!(
-            parse_tftp("grub.cfg-52:54:00:00:00:01"),
-            parse_tftp("/grub/grub.cfg-01-52-54-00-00-00-01")
-        );
-    }
-}
+#[path = "paths_tests.rs"]
+mod tests;

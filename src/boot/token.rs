@@ -18,17 +18,20 @@ pub enum Scope {
     Report,
     /// Redeem the hand-off and report the agent's result. Never part of an answer file.
     Secret,
+    /// Enrol at the agent's server, once. Never part of an answer file either.
+    Enrol,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Scope; 3] = [Scope::Read, Scope::Report, Scope::Secret];
+    pub const ALL: [Scope; 4] = [Scope::Read, Scope::Report, Scope::Secret, Scope::Enrol];
 
     fn label(self) -> &'static str {
         match self {
             Scope::Read => "read",
             Scope::Report => "report",
             Scope::Secret => "secret",
+            Scope::Enrol => "enrol",
         }
     }
 
@@ -39,7 +42,13 @@ impl Scope {
             Scope::Read => "FARRIER-READ-TOKEN----------------------",
             Scope::Report => "FARRIER-REPORT-TOKEN--------------------",
             Scope::Secret => "FARRIER-SECRET-TOKEN--------------------",
+            Scope::Enrol => "FARRIER-ENROL-TOKEN---------------------",
         }
+    }
+
+    /// Whether it may leave with the hand-off only.
+    pub fn is_secret(self) -> bool {
+        matches!(self, Scope::Secret | Scope::Enrol)
     }
 }
 
@@ -63,6 +72,15 @@ impl TokenKey {
         hasher.update(b"\0");
         hasher.update(&build.epoch.to_be_bytes());
         hasher.update(scope.label().as_bytes());
+        Token(hasher.finalize().to_hex()[..TOKEN_LENGTH].to_string())
+    }
+
+    /// A token of the whole site, for what another server of its owner is to be believed for. It
+    /// begins with what no system's name can begin with.
+    pub fn site_token(&self, purpose: &str) -> Token {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(b"\0site\0");
+        hasher.update(purpose.as_bytes());
         Token(hasher.finalize().to_hex()[..TOKEN_LENGTH].to_string())
     }
 }
@@ -107,12 +125,12 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Fills the read and report placeholders of a pinned text or tar. The secret's placeholder is
-/// filled only where `secret` says so.
+/// Fills the read and report placeholders of a pinned text or tar. Those of the secret and of the
+/// enrolment are filled only where `secret` says so.
 pub fn fill(bytes: &[u8], key: &TokenKey, build: &BuildKey, secret: bool) -> Vec<u8> {
     let mut out = bytes.to_vec();
     for scope in Scope::ALL {
-        if scope == Scope::Secret && !secret {
+        if scope.is_secret() && !secret {
             continue;
         }
         let from = scope.placeholder().as_bytes();

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
-    Exit, add, apply, boot, cancel, check, completion, discovered, distro, doctor, events, lease,
-    logs, ls, man, plan, profile, rebuild, render, revision, rm, secret, serve, session::Session,
-    set, show, status, wait, watch, why,
+    Exit, add, apply, boot, cancel, check, completion, discovered, distro, doctor, events,
+    inventory, lease, logs, ls, man, plan, profile, puppet, rebuild, render, revision, rm, secret,
+    serve, session::Session, set, show, status, wait, watch, why,
 };
 use crate::model::Refusal;
 
@@ -166,6 +166,10 @@ pub(super) enum Command {
     /// Secrets: values that no file holds
     #[command(subcommand, disable_help_subcommand = true)]
     Secret(secret::SecretCommand),
+    /// Puppet: what its server runs
+    #[command(subcommand, disable_help_subcommand = true)]
+    Puppet(puppet::PuppetCommand),
+    Inventory(inventory::Inventory),
     /// Revisions: what was in force, and when
     #[command(subcommand, disable_help_subcommand = true)]
     Revision(revision::RevisionCommand),
@@ -257,6 +261,8 @@ impl Command {
             Command::Lease(verb) => verb.run(session).await,
             Command::Discovered(verb) => verb.run(session).await,
             Command::Secret(verb) => verb.run(session).await,
+            Command::Puppet(verb) => verb.run(session).await,
+            Command::Inventory(verb) => verb.run(session).await,
             Command::Revision(verb) => verb.run(session).await,
             Command::Completion(verb) => verb.run(session),
             Command::Man(verb) => verb.run(session),

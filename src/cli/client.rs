@@ -56,6 +56,22 @@ impl Client {
         self.value(response).await
     }
 
+    /// Reads bytes, and what their file is called.
+    pub(super) async fn bytes(
+        &self,
+        path: &str,
+        pairs: &Pairs,
+    ) -> Result<(String, Bytes), Refusal> {
+        let response = self.send(Method::GET, path, pairs, Bytes::new()).await?;
+        if !response.status().is_success() {
+            return Err(self.refusal(response).await);
+        }
+        let name = response.headers().get("Farrier-File");
+        let name = name.and_then(|n| n.to_str().ok()).unwrap_or("").to_string();
+        let body = response.into_body().collect().await;
+        Ok((name, body.map_err(|_| self.gone())?.to_bytes()))
+    }
+
     /// Asks for a change.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::client::{Pairs, segment};
 use super::printer::Column;
-use super::{Exit, Session, distro_add, offline, progress, time};
+use super::{Exit, Session, distro_add, distro_import, offline, progress, time};
 use crate::artefacts::Shelf;
 use crate::inventory;
 use crate::model::command::{FetchLine, FetchProgress};
@@ -19,6 +19,7 @@ pub(super) enum DistroCommand {
     Ls(DistroLs),
     Fetch(DistroFetch),
     Add(distro_add::DistroAdd),
+    Import(distro_import::DistroImport),
 }
 
 /// List distros and what of them is on this server, and the network boot loaders.
@@ -73,6 +74,7 @@ impl DistroCommand {
             DistroCommand::Ls(verb) => verb.run(session).await,
             DistroCommand::Fetch(verb) => verb.run(session).await,
             DistroCommand::Add(verb) => verb.run(session).await,
+            DistroCommand::Import(verb) => verb.run(session).await,
         }
     }
 }

@@ -116,6 +116,14 @@ fn next(session: &Session, report: &FlagReport) {
         what.replacen("installs", "install", 1)
             .replacen("boots", "boot", 1)
     };
+    for machine in &report.machines {
+        if let Some(waits) = &machine.waits {
+            session.printer.talk(&format!(
+                "`{}` is not told to install yet: {waits}; it is tried again",
+                machine.name
+            ));
+        }
+    }
     session.printer.talk(&format!(
         "{who} {what} at {its} next network boot; switch the power off and on\n\
          farrier watch {names}"

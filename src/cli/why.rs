@@ -201,6 +201,13 @@ fn text(view: &WhyView, name: &str) -> String {
             ));
         }
     }
+    if let Some(bundle) = &view.bundle {
+        out.push_str(&format!(
+            "logs\n  its installer sent {} ({}): farrier logs {name} --bundle\n",
+            bundle.file_name(),
+            time::bytes(bundle.size)
+        ));
+    }
     if let Some(expected) = &view.expected {
         out.push_str(&format!("expected\n  {expected}\n"));
     }

@@ -1,6 +1,7 @@
 //! What each boot loader would be sent: the scripts that `farrier render` prints.
 
 use super::way::way;
+use crate::boot::fit;
 use crate::boot::paths::Urls;
 use crate::loader::grub::Via;
 use crate::loader::{Script, grub, ipxe, pxelinux};
@@ -117,11 +118,11 @@ impl Bootable {
         let kernel = self.kernel_uefi.as_ref().filter(|_| uefi);
         let loader = match self.way.loader(firmware, self.secure_boot) {
             Ok(loader) => loader,
-            Err(problem) => {
+            Err(lack) => {
                 return Decision {
                     system: Some(self.build.system.clone()),
                     action: Action::LocalDisk,
-                    why: crate::boot::fit::unsupported(firmware, problem),
+                    why: fit::unsupported(firmware, lack),
                 };
             }
         };

@@ -136,6 +136,7 @@ fn spoken(progress: &Progress) -> FetchProgress {
     let detail = match progress.step {
         Step::Waiting => "waiting for another fetch",
         Step::Downloading => "downloading",
+        Step::Copying => "copying",
         Step::Unpacking => "unpacking",
         Step::Checking => "checking",
         Step::Building => "building",

@@ -10,8 +10,8 @@ use super::{Control, Snapshot, TellError};
 use crate::lifecycle::deadline::after;
 use crate::model::command::{CancelOutcome, CancelReport, CancelRequest, FlagOutcome};
 use crate::model::{
-    Build, Code, Event, EventKind, FlagReport, FlagRequest, Phase, Pinned, Profile, Purpose,
-    Refusal, System,
+    Agent, Build, Code, Event, EventKind, FlagReport, FlagRequest, Identity, Phase, Pinned,
+    Profile, Purpose, Refusal, System,
 };
 
 /// How long a flag lives unless told otherwise.
@@ -52,6 +52,7 @@ impl Control {
         if request.dry_run || report.refusal().is_some() {
             return Ok(report);
         }
+        let mut flagged = Vec::new();
         for (outcome, ready) in report.machines.iter_mut().zip(ready) {
             let Some((pinned, epoch, event)) = ready else {
                 continue;
@@ -71,8 +72,18 @@ impl Control {
                 Ok(told) => {
                     outcome.build = Some(told.build.key.epoch);
                     outcome.expires = told.build.deadline;
+                    flagged.push(told.build.key);
                 }
                 Err(error) => outcome.refusal = Some(Refusal::failed(error.to_string())),
+            }
+        }
+        for (key, left) in self.until_revoked(&flagged).await {
+            let of = report.machines.iter_mut().find(|m| m.name == key.system);
+            if let Some(outcome) = of {
+                outcome.waits = Some(match left.failed {
+                    Some(why) => format!("{} could not be taken back: {why}", left.identity),
+                    None => format!("{} is being taken back", left.identity),
+                });
             }
         }
         Ok(report)
@@ -110,6 +121,7 @@ impl Control {
             refusal: None,
             build: None,
             expires: None,
+            waits: None,
         };
         let Some(profile) = profile else {
             let names: Vec<String> = snapshot
@@ -147,6 +159,10 @@ impl Control {
                         retry_after_write: request
                             .retry_after_write
                             .unwrap_or(profile.retry_after_write),
+                        revoke: match request.purpose {
+                            Purpose::Install => to_revoke(snapshot, build, &pinned),
+                            Purpose::Once => Vec::new(),
+                        },
                         actor: actor.to_string(),
                     },
                 };
@@ -291,6 +307,31 @@ impl Control {
         }
         Ok(report)
     }
+}
+
+/// Every name that an agent's server may know the machine by: the new build's too, for a machine may
+/// have been enrolled before it was Farrier's. What an earlier flag left to do is done now.
+///
+/// CFEngine knows a machine by its key alone, and a build that was never enrolled has none.
+fn to_revoke(snapshot: &Snapshot, before: Option<&Build>, pinned: &Pinned) -> Vec<Identity> {
+    let left = before.iter().flat_map(|b| &b.revoke);
+    let mut all: Vec<Identity> = left.map(|r| r.identity.clone()).collect();
+    let last = before.and_then(|b| Some((b, snapshot.pinned.get(&b.key)?.identity.clone()?)));
+    let by_key = |identity: &Identity| identity.agent == Agent::Cfengine;
+    if let Some((build, identity)) = last {
+        if !by_key(&identity) {
+            all.push(identity);
+        } else if let Some(key) = &build.enrolled {
+            all.push(Identity {
+                name: key.clone(),
+                ..identity
+            });
+        }
+    }
+    all.extend(pinned.identity.clone().filter(|identity| !by_key(identity)));
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// Refuses a flag that would be dead at once, or be forgotten before it is.

@@ -4,7 +4,9 @@
 //! same question five times. [`Control::tell`] is the only way anything changes: one writer, ordered,
 //! durable before it returns; then a new snapshot is published. Doors and people speak nothing else.
 
+mod agents;
 pub(crate) mod bootable;
+mod bundles;
 mod check;
 mod counters;
 mod discovered;
@@ -45,6 +47,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use crate::artefacts::Renew;
+pub use agents::TellReport;
 pub use counters::Counters;
 pub use distros::in_use;
 pub use documents::served_document;
@@ -66,7 +69,7 @@ use crate::model::{
     Facts, Firmware, MacAddr, Name, Record, Site, Timestamp,
 };
 use crate::net;
-use crate::store::Store;
+use crate::store::{Bundles, Store};
 use crate::vault::{Authority, Sealer, VaultError};
 use writer::Command;
 
@@ -87,11 +90,14 @@ pub struct Control {
     leases: leases::Desk,
     places: ArcSwap<Places>,
     store: Store,
+    bundles: Bundles,
     key: TokenKey,
     sealer: Sealer,
     authority: Authority,
     clock: Clock,
     files: site::Files,
+    /// The state directory.
+    state: std::path::PathBuf,
     shelf: Shelf,
     counters: Counters,
     heard: Arc<heard::Heard>,

@@ -9,8 +9,9 @@ use super::way::way;
 use super::{Control, Snapshot};
 use crate::model::{
     ArtefactIndex, ArtefactRef, Digest, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind,
-    Refusal, Site, System,
+    Refusal, Site, Subnet, System,
 };
+
 use crate::render::{self, Place};
 
 impl Control {
@@ -65,7 +66,18 @@ impl Control {
             wipe: system.wipe,
             handoff: profile.kind.installs(),
             server: Some(place.server),
+            identity: rendered.identity,
+            push: rendered.push,
         })
+    }
+
+    /// The address a system has: reserved, else leased.
+    pub(super) fn ip_of(&self, system: &System) -> Option<Ipv4Addr> {
+        let leased = |mac| self.leases.address_of(mac, self.clock());
+        let mut interfaces = system.interfaces.iter();
+        system
+            .ip()
+            .or_else(|| interfaces.find_map(|i| leased(i.mac)))
     }
 
     /// Where this system reaches the server, for rendering.
@@ -134,6 +146,18 @@ impl Control {
             .or_else(|| self.bound(&system.name))
             .or_else(|| interfaces().find_map(|i| self.leases.last_of(i.mac)))
     }
+}
+
+/// The subnet that a system boots in: that of its address, else that of this server toward it, else
+/// the first.
+pub(super) fn subnet(
+    site: &Site,
+    ip: Option<Ipv4Addr>,
+    server: Option<Ipv4Addr>,
+) -> Option<&Subnet> {
+    ip.and_then(|ip| site.subnet_of(ip))
+        .or_else(|| site.subnet_of(server?))
+        .or_else(|| site.subnets.first())
 }
 
 /// The distro of a profile; a checked site has it for every profile that can be built.

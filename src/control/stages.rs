@@ -75,6 +75,7 @@ mod tests {
             code: 0,
             class: "ok".into(),
             seconds: 1,
+            reason: None,
             log: String::new(),
             host_keys: Vec::new(),
         });

@@ -18,7 +18,7 @@ use super::{Control, Observed, Places, site};
 use crate::artefacts::Shelf;
 use crate::boot::TokenKey;
 use crate::model::{Site, Timestamp};
-use crate::store::{self, StoreError};
+use crate::store::{self, Bundles, StoreError};
 use crate::vault::{self, Authority, Sealer, VaultError};
 
 /// Tells the time. Only the edge of the program reads the machine's clock; tests pass their own.
@@ -102,7 +102,9 @@ impl Control {
         let (records, _) = broadcast::channel(4096);
         let heard = Arc::new(Heard::default());
         let discovered = Arc::new(Discovered::new(store.discovered().await?));
+        let bundles = Bundles::open(&options.state);
         let writer = Writer {
+            bundles: bundles.clone(),
             heard: heard.clone(),
             discovered: discovered.clone(),
             recent: Recent::default(),
@@ -126,12 +128,14 @@ impl Control {
             leases: Desk::new(known.leases),
             places: ArcSwap::from_pointee(Places::default()),
             store,
+            bundles,
             key,
             sealer,
             authority,
             clock: options.clock,
             shelf: Shelf::open(&options.state),
             files: site::Files::new(options.site),
+            state: options.state,
             counters: super::Counters::default(),
             heard,
             discovered,

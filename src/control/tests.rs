@@ -118,6 +118,7 @@ impl Bench {
                 expires: expires.expect("a time"),
                 attempts: 2,
                 retry_after_write: false,
+                revoke: Vec::new(),
                 actor: "root".into(),
             },
         };
@@ -171,6 +172,8 @@ fn pinned() -> Pinned {
         handoff: true,
         server: None,
         way: Way::default(),
+        identity: None,
+        push: None,
     }
 }
 
@@ -464,6 +467,7 @@ async fn memtest_is_served_for_one_boot_not_for_one_request() {
                 expires: expires.expect("a time"),
                 attempts: 1,
                 retry_after_write: false,
+                revoke: Vec::new(),
                 actor: "root".into(),
             },
         },

@@ -208,6 +208,13 @@ impl Control {
                 Some(system) => self.expected(&snapshot, system).await,
                 None => None,
             },
+            bundle: match system.as_ref().and_then(|s| snapshot.machines.get(&s.name)) {
+                Some(machine) => match machine.build.as_ref() {
+                    Some(build) => self.bundles.find(&build.key),
+                    None => None,
+                },
+                None => None,
+            },
             stages: match &system {
                 Some(system) => self.stages(&snapshot, &system.name).await,
                 None => Vec::new(),
@@ -355,6 +362,15 @@ impl Control {
             }
             if let Some(obstacle) = self.obstacle(&snapshot, name) {
                 attention.push(obstacle);
+            }
+            let waits = machine.build.as_ref().filter(|b| b.phase == Phase::Armed);
+            for revocation in waits.iter().flat_map(|b| &b.revoke) {
+                if let Some(failed) = &revocation.failed {
+                    attention.push(format!(
+                        "`{name}` is flagged, and {} could not be taken back: {failed}; it is tried again",
+                        revocation.identity
+                    ));
+                }
             }
             if matches!(phase, Phase::Failed | Phase::Stalled | Phase::Held) {
                 let reason = machine

@@ -72,5 +72,6 @@ fn of_own<E>(
         config: own.config.clone(),
         config_names: own.config_names.clone(),
         files,
+        signed: own.signed,
     })
 }

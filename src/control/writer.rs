@@ -23,7 +23,7 @@ use crate::model::{
     ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Pinned,
     Purpose, Record, SecretName, Site, Timestamp,
 };
-use crate::store::{Batch, RevisionFiles, RevisionRow, SecretRow, Writer as StoreWriter};
+use crate::store::{Batch, Bundles, RevisionFiles, RevisionRow, SecretRow, Writer as StoreWriter};
 
 /// Why a `tell` changed nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -103,6 +103,8 @@ const TIDY: Duration = Duration::from_secs(3600);
 pub(super) struct Writer {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) store: StoreWriter,
+    /// Logs of installers, beside the store.
+    pub(super) bundles: Bundles,
     pub(super) published: Arc<ArcSwap<Snapshot>>,
     pub(super) records: broadcast::Sender<Record>,
     pub(super) key: TokenKey,
@@ -199,7 +201,27 @@ impl Writer {
             if let Err(error) = self.store.tidy(&keep, now).await {
                 tracing::error!(%error, "the store could not be tidied");
             }
+            self.tidy_bundles(u64::from(keep.bundles) * 1024 * 1024)
+                .await;
         }
+    }
+
+    /// Bundles of builds that are gone, and the oldest beyond what is kept. Nobody waits for it.
+    async fn tidy_bundles(&mut self, most: u64) {
+        let known = match self.store.builds().await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::error!(%error, "bundles of logs could not be tidied");
+                return;
+            }
+        };
+        let bundles = self.bundles.clone();
+        tokio::task::spawn_blocking(move || {
+            let removed = bundles.tidy(&known, most);
+            if removed > 0 {
+                tracing::info!(removed, "tidied bundles of logs");
+            }
+        });
     }
 
     fn group(&mut self, commands: impl Iterator<Item = Command>) -> Group {

@@ -57,6 +57,21 @@ pub(super) fn distro(
         declared.push(name.clone());
         artefacts.entry(name).or_insert(source);
     }
+    for source in artefacts.values() {
+        if let ArtefactSource::Iso { iso, .. } = source
+            && !matches!(
+                artefacts.get(iso),
+                Some(ArtefactSource::File { .. } | ArtefactSource::Url { .. })
+            )
+        {
+            root.error(
+                format!("the distro `{name}` takes files of `{iso}`, which is no medium of its"),
+                "in this file",
+                "add a table for it, `[artefact.\"media.iso\"]`, with a `file` or a `url`",
+            );
+            break;
+        }
+    }
     let named = |field: &Field<'_>| -> Option<String> {
         let name = field.text()?;
         if !declared.iter().any(|d| d == name) {
@@ -153,8 +168,10 @@ fn artefact(field: &Field<'_>) -> Option<ArtefactSource> {
         );
         return None;
     }
-    section.only(&["deb", "path", "url", "file", "sha256", "builder", "inside"]);
-    let origins = ["deb", "url", "file", "builder"];
+    section.only(&[
+        "deb", "iso", "path", "url", "file", "sha256", "builder", "inside",
+    ]);
+    let origins = ["deb", "iso", "url", "file", "builder"];
     let given: Vec<&str> = origins
         .into_iter()
         .filter(|key| section.table.contains_key(key))
@@ -167,7 +184,7 @@ fn artefact(field: &Field<'_>) -> Option<ArtefactSource> {
         };
         section.error(
             message,
-            "one of `deb`, `url`, `file`, `builder`",
+            "one of `deb`, `iso`, `url`, `file`, `builder`",
             "keep exactly one",
         );
         return None;
@@ -202,6 +219,20 @@ fn artefact(field: &Field<'_>) -> Option<ArtefactSource> {
             };
             let path = path.by("a path", relative)?;
             Some(ArtefactSource::Deb { package, path })
+        }
+        "iso" => {
+            stray(&["sha256"]);
+            let iso = section.get("iso")?.word()?.to_string();
+            let Some(path) = section.get("path") else {
+                section.error(
+                    format!("the artefact `{name}` does not say which file of `{iso}` it is"),
+                    "`path` is missing",
+                    "add `path = \"images/pxeboot/vmlinuz\"`",
+                );
+                return None;
+            };
+            let path = path.by("a path", relative)?;
+            Some(ArtefactSource::Iso { iso, path })
         }
         "url" => {
             stray(&["path"]);

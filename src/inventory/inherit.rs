@@ -7,11 +7,12 @@ use std::time::Duration;
 use serde_json::{Map, Value as Json};
 
 use super::distro;
-use super::profile::{Agent, Layer};
+use super::profile::{Handover, Layer};
 use super::suggest::instead;
 use super::value::merge;
 use crate::model::{
-    Answer, Deadlines, Delivery, Diagnostic, Handoff, Name, Partial, Profile, ProfileKind, Span,
+    Agent, AgentPlan, AgentSpec, Answer, Deadlines, Delivery, Diagnostic, Handoff, Name, Partial,
+    Profile, ProfileKind, Span,
 };
 
 /// How long a hand-off may run if nothing is said.
@@ -247,27 +248,101 @@ impl Library<'_> {
                 }
             }
         }
-        let agent = layers().find_map(|l| l.agent);
+        let agent = layers().find_map(|l| l.agent.clone());
         let steps = layers().find_map(|l| l.steps.clone());
-        if agent == Some(Agent::Steps) {
-            let (dir, place) = match steps {
-                Some((dir, place)) => (dir, Some(place)),
-                None => ("steps".to_string(), place),
-            };
-            if kind != ProfileKind::Base
-                && !folder(&dir)
-                && let Some(place) = &place
-            {
-                problems.push(missing(name, "folder", &dir, place, profile.files.keys()));
-            }
-            let timeout = layers().find_map(|l| l.timeout).unwrap_or(HANDOFF);
-            profile.handoff = Handoff::Steps { dir, timeout };
+        let timeout = layers().find_map(|l| l.timeout).unwrap_or(HANDOFF);
+        let needs_steps = matches!(agent, Some((Handover::Steps, _)));
+        let (dir, at) = match &steps {
+            Some((dir, place)) => (dir.clone(), Some(place.clone())),
+            None => ("steps".to_string(), place),
+        };
+        let wanted = needs_steps || steps.is_some() && agent.is_some();
+        if wanted
+            && kind != ProfileKind::Base
+            && !folder(&dir)
+            && let Some(at) = &at
+        {
+            problems.push(missing(name, "folder", &dir, at, profile.files.keys()));
         }
+        profile.handoff = match agent {
+            Some((Handover::Steps, _)) => Handoff::Steps { dir, timeout },
+            Some((Handover::Agent(agent), place)) => {
+                match agent_of(name, chain, (agent, &place), &profile, problems) {
+                    Some(spec) => Handoff::Agent(AgentPlan {
+                        spec,
+                        steps: steps.map(|(dir, _)| dir),
+                        timeout,
+                    }),
+                    None => Handoff::None,
+                }
+            }
+            Some((Handover::None, _)) | None => Handoff::None,
+        };
         let plain = answers
             .into_iter()
             .map(|(name, (answer, _))| (name, answer));
         profile.answers = plain.collect();
         profile
+    }
+}
+
+/// The settings of the agent that a profile hands over to. A base may leave them to its children.
+fn agent_of(
+    name: &Name,
+    chain: &[(&Name, &Folder)],
+    (agent, place): (Agent, &Span),
+    profile: &Profile,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<AgentSpec> {
+    let layers = chain.iter().rev().map(|(_, folder)| &folder.layer);
+    let mut tables = layers.flat_map(|layer| &layer.agents);
+    let Some((_, (named, table))) = tables.find(|(of, _)| *of == agent) else {
+        if profile.kind != ProfileKind::Base {
+            problems.push(
+                Diagnostic::error(format!(
+                    "the profile `{name}` hands over to {agent} and has no `[handoff.{agent}]`"
+                ))
+                .at(place.clone())
+                .help("docs/agents.md says what to write there"),
+            );
+        }
+        return None;
+    };
+    let spec = named.spec.clone()?; // else its own error was noted
+    if profile.kind == ProfileKind::Base {
+        return Some(spec);
+    }
+    let at = named.file.as_ref().unwrap_or(table);
+    for file in spec.files() {
+        let Some(bytes) = profile.files.get(file) else {
+            problems.push(missing(name, "file", file, at, profile.files.keys()));
+            continue;
+        };
+        if let Err(wrong) = public_key(&spec, bytes) {
+            let label = "this file".to_string();
+            problems.push(Diagnostic::error(format!("`{file}` {wrong}")).at(Span {
+                label,
+                ..at.clone()
+            }));
+        }
+    }
+    Some(spec)
+}
+
+/// Whether a file is what the machine is to trust, and nothing that must stay where it is.
+fn public_key(spec: &AgentSpec, bytes: &[u8]) -> Result<(), String> {
+    let text = String::from_utf8_lossy(bytes);
+    if text.contains("PRIVATE KEY") {
+        return Err("holds a private key; the machine needs the public half".to_string());
+    }
+    let (mark, what) = match spec.agent() {
+        Agent::Puppet => ("-----BEGIN CERTIFICATE-----", "certificate"),
+        Agent::Cfengine => ("-----BEGIN RSA PUBLIC KEY-----", "public key of CFEngine"),
+        _ => ("-----BEGIN PUBLIC KEY-----", "public key"),
+    };
+    match text.contains(mark) {
+        true => Ok(()),
+        false => Err(format!("holds no {what} in PEM: no line is `{mark}`")),
     }
 }
 

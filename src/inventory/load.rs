@@ -113,6 +113,7 @@ pub(super) fn parse_with(files: &FileSet, cache: &mut Cache, keep: bool) -> Pars
         unknown: settings.unknown,
         frozen: settings.frozen,
         keep: settings.keep,
+        agents: settings.agents,
         profiles,
         distros,
         systems: register.systems,

@@ -7,6 +7,7 @@
 //! Nothing here decides or publishes: a site with an error is no site, and control keeps the last
 //! good one.
 
+mod agent;
 mod assign;
 mod cache;
 mod chunk;

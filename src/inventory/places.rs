@@ -82,7 +82,7 @@ mod tests {
         for (key, at) in [
             ("locale.timezone", "systems.toml:3:12 8"),
             ("static_ip", "systems.toml:6:1 9"),
-            ("interface.ip6", "systems.toml:8:1 3"),
+            ("interface.ip6", "systems.toml:9:1 3"),
             ("users.alice.sudo", "systems.toml:12:1 4"),
             ("users.alice", "systems.toml:11:1 8"),
             ("storage.raid", "profiles/p/profile.toml:4:1 4"),

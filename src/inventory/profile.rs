@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
+use super::agent::{self, Named};
 use super::disk;
 use super::distro::{is_plain, relative};
 use super::field::{Field, Section};
 use super::intent::{self, partial};
 use super::settings::one_of;
 use super::way;
-use crate::model::{Answer, Delivery, DiskRule, Name, Partial, ProfileKind, Span};
+use crate::model::{Agent, Answer, Delivery, DiskRule, Name, Partial, ProfileKind, Span};
 
 /// A value and where it was written.
 pub(super) type Placed<T> = (T, Span);
@@ -24,7 +25,9 @@ pub(super) struct Layer {
     pub(super) inherit: Option<Placed<Name>>,
     pub(super) cmdline: Option<String>,
     pub(super) answers: BTreeMap<String, Placed<Answer>>,
-    pub(super) agent: Option<Agent>,
+    pub(super) agent: Option<Placed<Handover>>,
+    /// `[handoff.AGENT]` of each agent that has one.
+    pub(super) agents: Vec<(Agent, Placed<Named>)>,
     pub(super) steps: Option<Placed<String>>,
     pub(super) timeout: Option<Duration>,
     pub(super) boot: Option<Duration>,
@@ -43,9 +46,10 @@ pub(super) struct Layer {
 
 /// Who finishes the machine on first boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Agent {
+pub(super) enum Handover {
     None,
     Steps,
+    Agent(Agent),
 }
 
 /// The most boots of an installer that one flag may allow.
@@ -180,9 +184,16 @@ fn answer(field: &Field<'_>) -> Option<Answer> {
 }
 
 fn handoff(section: &Section<'_>, layer: &mut Layer) {
-    section.only(&["agent", "steps", "timeout"]);
-    let agents = [("none", Agent::None), ("steps", Agent::Steps)];
-    layer.agent = section.get("agent").and_then(|f| one_of(&f, &agents));
+    let mut keys = vec!["agent", "steps", "timeout"];
+    keys.extend(Agent::ALL.map(Agent::word));
+    section.only(&keys);
+    let mut agents = vec![("none", Handover::None), ("steps", Handover::Steps)];
+    agents.extend(Agent::ALL.map(|agent| (agent.word(), Handover::Agent(agent))));
+    layer.agent = section.get("agent").and_then(|f| {
+        let agent = one_of(&f, &agents)?;
+        Some((agent, f.page.span(f.place.clone(), "named here")))
+    });
+    layer.agents = agent::read(section);
     layer.steps = section.get("steps").and_then(|f| {
         let dir = f.by("a folder", relative)?;
         Some((dir, f.page.span(f.place.clone(), "named here")))

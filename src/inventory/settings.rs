@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::field::{Field, Section};
 use super::subnet;
 use super::suggest::instead;
-use crate::model::{DhcpMode, Keep, Mirror, Server, Subnet, UnknownAction};
+use crate::model::{AgentServers, DhcpMode, Keep, Mirror, Server, Subnet, UnknownAction};
 
 /// The whole of `farrier.toml`.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(super) struct Settings {
     pub(super) mirrors: BTreeMap<String, Mirror>,
     pub(super) frozen: Option<String>,
     pub(super) keep: Keep,
+    pub(super) agents: AgentServers,
 }
 
 impl Default for Settings {
@@ -29,6 +30,7 @@ impl Default for Settings {
             mirrors: BTreeMap::new(),
             frozen: None,
             keep: Keep::default(),
+            agents: AgentServers::default(),
         }
     }
 }
@@ -36,7 +38,7 @@ impl Default for Settings {
 /// Reads the file's root table.
 pub(super) fn settings(root: &Section<'_>) -> Settings {
     root.only(&[
-        "server", "dhcp", "subnet", "unknown", "mirror", "keep", "freeze",
+        "server", "dhcp", "subnet", "unknown", "mirror", "keep", "agent", "freeze",
     ]);
     let mut settings = Settings::default();
     if let Some(section) = root.section("server", "[server]") {
@@ -64,6 +66,9 @@ pub(super) fn settings(root: &Section<'_>) -> Settings {
     }
     if let Some(section) = root.section("keep", "[keep]") {
         settings.keep = keep(&section);
+    }
+    if let Some(section) = root.section("agent", "[agent]") {
+        settings.agents = agents(&section);
     }
     if let Some(field) = root.get("subnet") {
         settings.subnets = subnet::subnets(&field);
@@ -106,13 +111,21 @@ fn server(section: &Section<'_>) -> Server {
 }
 
 fn keep(section: &Section<'_>) -> Keep {
-    section.only(&["events", "builds", "revisions", "log_lines", "leases"]);
+    section.only(&[
+        "events",
+        "builds",
+        "revisions",
+        "log_lines",
+        "bundles",
+        "leases",
+    ]);
     let mut keep = Keep::default();
     for (key, figure, least) in [
         ("events", &mut keep.events, 1000),
         ("builds", &mut keep.builds, 1),
         ("revisions", &mut keep.revisions, 1),
         ("log_lines", &mut keep.log_lines, 100),
+        ("bundles", &mut keep.bundles, 16),
     ] {
         let given = section
             .get(key)
@@ -123,6 +136,47 @@ fn keep(section: &Section<'_>) -> Keep {
     }
     keep.leases = section.duration("leases").unwrap_or(keep.leases);
     keep
+}
+
+fn agents(section: &Section<'_>) -> AgentServers {
+    section.only(&["puppet", "salt", "cfengine"]);
+    let mut agents = AgentServers::default();
+    if let Some(section) = section.section("puppet", "[agent.puppet]") {
+        section.only(&["revoke"]);
+        if let Some(field) = section.get("revoke") {
+            agents.puppet_revoke = field.texts();
+            let names = agents.puppet_revoke.iter().any(|w| w.contains("{name}"));
+            if !agents.puppet_revoke.is_empty() && !names {
+                let help = "write `{name}` where the certificate's name belongs; or `[]` if that is not this server's to do";
+                field.error(
+                    "`revoke` does not say whose certificate",
+                    "no word has `{name}`",
+                    Some(help.to_string()),
+                );
+            }
+        }
+    }
+    for (agent, key, path) in [
+        ("salt", "pki", &mut agents.salt_pki),
+        ("cfengine", "keys", &mut agents.cfengine_keys),
+    ] {
+        let Some(section) = section.section(agent, format!("[agent.{agent}]")) else {
+            continue;
+        };
+        section.only(&[key]);
+        if let Some(given) = section.get(key).and_then(|f| f.by("a path", absolute)) {
+            *path = given;
+        }
+    }
+    agents
+}
+
+/// A path from the root, without dots that lead back.
+pub(super) fn absolute(text: &str) -> Result<String, String> {
+    let plain = !text.chars().any(char::is_control) && !text.split('/').any(|part| part == "..");
+    (text.starts_with('/') && plain)
+        .then(|| text.to_string())
+        .ok_or_else(|| format!("`{text}` is not an absolute path"))
 }
 
 /// An interface name as the kernel allows it: at most 15 bytes, no slash, no space.

@@ -132,7 +132,7 @@ fn modules(
 }
 
 fn own(section: &Section<'_>, named: &dyn Fn(&Field<'_>) -> Option<String>) -> Option<Own<String>> {
-    section.only(&["bios", "uefi", "config", "config_names", "files"]);
+    section.only(&["bios", "uefi", "config", "config_names", "files", "signed"]);
     let program = |key: &str| section.get(key).and_then(|f| named(&f));
     let Some(config) = section.get("config") else {
         section.error(
@@ -167,6 +167,7 @@ fn own(section: &Section<'_>, named: &dyn Fn(&Field<'_>) -> Option<String>) -> O
             .filter_map(|f| f.by("a name", url_path))
             .collect(),
         files,
+        signed: section.boolean("signed").unwrap_or(false),
     };
     if own.bios.is_none() && own.uefi.is_none() {
         section.error(

@@ -76,6 +76,8 @@ fn pinned(kind: ProfileKind, start: Start) -> Pinned {
         wipe: false,
         handoff: true,
         server: None,
+        identity: None,
+        push: None,
         way: Way {
             start,
             modules: vec![module(Content::File(file("archive"))), module(answers)],
@@ -88,18 +90,23 @@ fn pinned(kind: ProfileKind, start: Start) -> Pinned {
 fn here(pinned: &Pinned) -> ArtefactIndex {
     let mut index = ArtefactIndex::default();
     let of_modules = pinned.way.modules.iter().filter_map(|m| match &m.content {
-        Content::File(file) => Some(file.id.clone()),
+        Content::File(file) => Some(file.clone()),
         Content::Document { .. } => None,
     });
-    let loaders = crate::boot::paths::LOADERS.map(|name| ArtefactRef {
-        distro: "loaders".into(),
-        name: name.into(),
+    let loaders = crate::boot::paths::LOADERS.map(|name| PlannedFile {
+        id: ArtefactRef {
+            distro: "loaders".into(),
+            name: name.into(),
+        },
+        digest: Digest::of(name.as_bytes()),
+        size: 1,
     });
-    for id in of_modules.chain(loaders).chain([pinned.kernel.id.clone()]) {
+    let kernel = [pinned.kernel.clone()];
+    for file in of_modules.chain(loaders).chain(kernel) {
         index.insert(Artefact {
-            id,
+            id: file.id,
             path: std::path::PathBuf::new(),
-            digest: pinned.kernel.digest,
+            digest: file.digest,
             size: 1,
             bytes: None,
             nature: Nature::default(),

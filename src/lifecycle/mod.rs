@@ -4,6 +4,7 @@ pub mod deadline;
 #[cfg(test)]
 mod decide_tests;
 pub mod disks;
+mod enrol;
 pub mod log;
 pub mod observed;
 pub mod scope;

@@ -15,7 +15,7 @@ pub fn scope_open(build: &Build, scope: Scope) -> bool {
     if build.purpose == Purpose::Once {
         return match scope {
             Scope::Read | Scope::Report => build.phase == Phase::Booting,
-            Scope::Secret => false,
+            Scope::Secret | Scope::Enrol => false,
         };
     }
     match scope {
@@ -33,6 +33,10 @@ pub fn scope_open(build: &Build, scope: Scope) -> bool {
             | Phase::Failed => true,
             Phase::Idle | Phase::Armed | Phase::Booting => false,
         },
+        Scope::Enrol => {
+            matches!(build.phase, Phase::Configuring | Phase::Stalled)
+                && build.handoff_key.is_some()
+        }
     }
 }
 

@@ -10,12 +10,13 @@
 use std::time::Duration;
 
 use super::deadline::{after, next_deadline};
+use super::enrol::enrolment;
 use super::observed;
 use crate::boot::decide::may_boot;
 use crate::model::event::printable;
 use crate::model::{
-    Build, BuildKey, Deadlines, EventKind, Firmware, MachineId, Name, Phase, Purpose, Stage,
-    Timestamp, Why,
+    Build, BuildKey, Deadlines, EventKind, Firmware, MachineId, Name, Phase, Purpose, Revocation,
+    Stage, Timestamp, Why,
 };
 
 /// Why an event was not accepted. Nothing changed.
@@ -65,6 +66,9 @@ pub enum StepError {
     /// The hand-off was taken before, with another key.
     #[error("the hand-off of `{0}` was already redeemed")]
     AlreadyRedeemed(Name),
+    /// The challenge was used before, with another key.
+    #[error("the agent of `{0}` was enrolled already, with another key")]
+    AlreadyEnrolled(Name),
     /// The deadline has not passed.
     #[error("the deadline of `{0}` has not passed")]
     NotDue(Name),
@@ -173,6 +177,10 @@ pub fn step(
         },
         EventKind::InstallerStarted { .. } => match was.phase {
             Booting => moved(Installing, &|b| b.stage = Some(Stage::clean("start"))),
+            // Most fetch their answers first.
+            Installing if was.stage.is_none() => {
+                moved(Installing, &|b| b.stage = Some(Stage::clean("start")))
+            }
             Installing => Ok(None),
             _ => refused("starting an installer"),
         },
@@ -186,7 +194,7 @@ pub fn step(
             Booting | Installing => ends(Failed, "disk", reason),
             _ => refused("writing a disk"),
         },
-        EventKind::Warned { .. } => Ok(None),
+        EventKind::Warned { .. } | EventKind::BundleKept { .. } => Ok(None),
         EventKind::Progress { stage, .. } => match was.phase {
             _ if was.stages >= STAGES && was.stage.as_ref() != Some(stage) => Ok(None),
             Booting if !once => moved(Installing, &|b| said(b, stage)),
@@ -243,21 +251,56 @@ pub fn step(
                 ..was.clone()
             }))
         }
-        EventKind::AgentReported(report) => match was.phase {
-            Installed | Configuring | Stalled => match report.class.as_str() {
-                "ok" | "changed" => moved(Ready, &|b| {
-                    b.stage = None;
-                    b.reason = None;
-                }),
-                "reboot" => moved(Configuring, &|b| {
-                    b.stage = Some(Stage::clean("reboot"));
-                    b.deadline = restarted(b, deadlines, now);
-                }),
-                _ => ends(Failed, "configure", tail(&report.log)),
-            },
+        EventKind::PushDue(report) => match was.phase {
+            Configuring if was.pushing => Ok(None),
+            Installed | Configuring | Stalled => moved(Configuring, &|b| {
+                b.pushing = true;
+                b.host_keys = report.host_keys.clone();
+                b.stage = Some(Stage::clean("push"));
+                b.reason = None;
+                b.deadline = restarted(b, deadlines, now);
+                b.ended = None;
+            }),
             Ready | Failed => Ok(None),
             _ => refused("reporting an agent's result"),
         },
+        EventKind::AgentReported(report) => match was.phase {
+            Installed | Configuring | Stalled => {
+                let change = |b: &mut Build| {
+                    b.pushing = false;
+                    b.host_keys = report.host_keys.clone();
+                };
+                match report.class.as_str() {
+                    "ok" | "changed" => moved(Ready, &|b| {
+                        change(b);
+                        b.stage = None;
+                        b.reason = None;
+                    }),
+                    "reboot" => moved(Configuring, &|b| {
+                        change(b);
+                        b.stage = Some(Stage::clean("reboot"));
+                        b.deadline = restarted(b, deadlines, now);
+                    }),
+                    _ => {
+                        let own = report.reason.as_deref();
+                        let reason = own.or(was.finding.as_deref());
+                        let reason = reason.unwrap_or(tail(&report.log));
+                        moved(Failed, &|b| {
+                            change(b);
+                            b.stage = Some(Stage::clean("configure"));
+                            b.reason = Some(printable(reason, 500));
+                        })
+                    }
+                }
+            }
+            Ready | Failed => Ok(None),
+            _ => refused("reporting an agent's result"),
+        },
+        EventKind::IdentityRevoked { .. }
+        | EventKind::RevocationFailed { .. }
+        | EventKind::Enrolled { .. }
+        | EventKind::EnrolmentRefused { .. }
+        | EventKind::RunReported { .. } => enrolment(system, was, event),
         EventKind::DeadlinePassed => match was.deadline {
             Some(at) if now >= at => match was.phase {
                 Armed => moved(Idle, &|b| b.reason = Some("the flag expired".to_string())),
@@ -314,6 +357,7 @@ fn flag(
         expires,
         attempts,
         retry_after_write,
+        revoke,
         actor,
     } = event
     else {
@@ -361,6 +405,17 @@ fn flag(
         uuid: None,
         observed: None,
         alarm: None,
+        revoke: revoke
+            .iter()
+            .map(|identity| Revocation {
+                identity: identity.clone(),
+                failed: None,
+            })
+            .collect(),
+        enrolled: None,
+        finding: None,
+        pushing: false,
+        host_keys: Vec::new(),
         actor: actor.clone(),
     })
 }

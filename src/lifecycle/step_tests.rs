@@ -21,6 +21,7 @@ fn flagged(purpose: Purpose, attempts: u32) -> EventKind {
         expires: at(86_400),
         attempts,
         retry_after_write: false,
+        revoke: Vec::new(),
         actor: "root".to_string(),
     }
 }
@@ -65,6 +66,7 @@ fn agent(class: &str) -> EventKind {
         code: i32::from(class == "failed"),
         class: class.to_string(),
         seconds: 3,
+        reason: None,
         log: "all\nlast line".to_string(),
         host_keys: Vec::new(),
     })

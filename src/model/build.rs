@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Firmware, Name, Phase, Stage, Timestamp};
+use super::{Digest, Firmware, Name, Phase, Revocation, Stage, Timestamp};
 
 /// Which build of which system: stale call-backs cannot finish a newer one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BuildKey {
     /// The system.
     pub system: Name,
@@ -96,6 +96,22 @@ pub struct Build {
     /// Something happened that a person must look at, in a sentence: it stays until the next flag.
     #[serde(default)]
     pub alarm: Option<String>,
+    /// What its agent's server knew the machine by before, and must know no more: until then the
+    /// flag is not in force.
+    #[serde(default)]
+    pub revoke: Vec<Revocation>,
+    /// The digest of the key that the agent was enrolled with: the challenge is good for one.
+    #[serde(default)]
+    pub enrolled: Option<String>,
+    /// What the agent's server said is wrong, in a sentence.
+    #[serde(default)]
+    pub finding: Option<String>,
+    /// The first boot is done, and this server runs a playbook against the machine.
+    #[serde(default)]
+    pub pushing: bool,
+    /// The ssh host keys that the first boot reported.
+    #[serde(default)]
+    pub host_keys: Vec<String>,
     /// Who flagged it.
     pub actor: String,
 }

@@ -115,6 +115,15 @@ pub enum Why {
         /// .. of so many.
         allowed: u32,
     },
+    /// It is flagged, and the old identity at its agent's server is not taken back yet.
+    Revoking {
+        /// Which build.
+        epoch: u32,
+        /// Whose, in words.
+        identity: String,
+        /// Why the last try failed.
+        failed: Option<String>,
+    },
     /// The same boot asks again.
     SameBoot {
         /// Which build.
@@ -175,6 +184,20 @@ impl fmt::Display for Why {
                     "it is flagged (build {epoch}, boot {attempt} of {allowed})"
                 )
             }
+            Why::Revoking {
+                epoch,
+                identity,
+                failed,
+            } => {
+                write!(
+                    f,
+                    "build {epoch} waits until the old identity {identity} is taken back"
+                )?;
+                match failed {
+                    Some(failed) => write!(f, ", which failed: {failed}"),
+                    None => Ok(()),
+                }
+            }
             Why::SameBoot { epoch } => write!(f, "build {epoch} is booting and asks again"),
             Why::NothingWritten { epoch } => {
                 write!(f, "build {epoch} was cut off before anything was written")
@@ -223,6 +246,9 @@ impl Why {
             }
             Why::MissingArtefact { distro, .. } => Some(format!("farrier distro fetch {distro}")),
             Why::UnsupportedFirmware { .. } => Some(format!("farrier show {name}")),
+            Why::Revoking {
+                failed: Some(_), ..
+            } => Some("farrier doctor".to_string()),
             Why::Frozen { .. } => Some("remove `freeze` from farrier.toml".to_string()),
             _ => None,
         }

@@ -33,6 +33,13 @@ pub enum ArtefactSource {
         /// Path inside the package, without the leading slash.
         path: String,
     },
+    /// A file on an installation medium that is an artefact of the same distro.
+    Iso {
+        /// The artefact that is the medium.
+        iso: String,
+        /// Path on it, without the leading slash.
+        path: String,
+    },
     /// A URL.
     Url {
         /// Where.

@@ -4,7 +4,9 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Firmware, MacAddr, MachineId, Name, Purpose, Stage, Timestamp};
+use super::{
+    BundleKind, Digest, Firmware, Identity, MacAddr, MachineId, Name, Purpose, Stage, Timestamp,
+};
 
 /// Something that happened. `control.tell` takes nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub enum EventKind {
         attempts: u32,
         /// Install again after a power cut although writing had begun.
         retry_after_write: bool,
+        /// What agents' servers know the machine by and must know no more.
+        #[serde(default)]
+        revoke: Vec<Identity>,
         /// Who.
         actor: String,
     },
@@ -43,6 +48,44 @@ pub enum EventKind {
     Cancelled {
         /// Who.
         actor: String,
+    },
+    // ---- done by Farrier, at an agent's server ----
+    /// An identity was taken back, or was not there.
+    IdentityRevoked {
+        /// Which.
+        identity: Identity,
+    },
+    /// An identity could not be taken back; it is tried again.
+    RevocationFailed {
+        /// Which.
+        identity: Identity,
+        /// Why.
+        reason: String,
+    },
+    /// The machine's agent was enrolled: its server is told to accept this key.
+    Enrolled {
+        /// As what.
+        identity: Identity,
+        /// The digest of its key or request.
+        key: String,
+    },
+    /// An enrolment was refused.
+    EnrolmentRefused {
+        /// As what.
+        identity: Identity,
+        /// Why.
+        reason: String,
+        /// The challenge was good, and was used before with another key.
+        reused: bool,
+    },
+    /// The agent's server tells of a run.
+    RunReported {
+        /// Of whom.
+        identity: Identity,
+        /// Its own word: `changed`, `failed`...
+        status: String,
+        /// What went wrong first, in a sentence.
+        finding: Option<String>,
     },
     // ---- seen by Farrier ----
     /// Firmware (not an installed system) began a boot conversation.
@@ -132,6 +175,13 @@ pub enum EventKind {
         /// What.
         detail: String,
     },
+    /// The installer sent a bundle of its logs.
+    BundleKept {
+        /// What it is.
+        format: BundleKind,
+        /// Bytes.
+        size: u64,
+    },
     /// The installer asked where its hand-off is.
     HandoffAsked,
     /// The installer succeeded.
@@ -155,6 +205,8 @@ pub enum EventKind {
         /// From where.
         from: Ipv4Addr,
     },
+    /// The first boot is done, and this server is to run its playbook now.
+    PushDue(AgentReport),
     /// The agent's result.
     AgentReported(AgentReport),
     // ---- the clock ----
@@ -173,6 +225,9 @@ pub struct AgentReport {
     pub class: String,
     /// Seconds it ran.
     pub seconds: u64,
+    /// What went wrong first, in a sentence, if it knows.
+    #[serde(default)]
+    pub reason: Option<String>,
     /// The tail of its log.
     pub log: String,
     /// The machine's ssh host public keys.
@@ -196,6 +251,7 @@ impl EventKind {
             EventKind::WriteRefused { .. } => "write-refused",
             EventKind::Progress { .. } => "progress",
             EventKind::Warned { .. } => "warned",
+            EventKind::BundleKept { .. } => "bundle-kept",
             EventKind::AddressBound { .. } => "address-bound",
             EventKind::Seen { .. } => "seen",
             EventKind::HandoffAsked => "handoff-asked",
@@ -204,7 +260,13 @@ impl EventKind {
             EventKind::InstallerFailed { .. } => "installer-failed",
             EventKind::HandoffRedeemed { .. } => "handoff-redeemed",
             EventKind::HandoffReused { .. } => "handoff-reused",
+            EventKind::PushDue(_) => "push-due",
             EventKind::AgentReported(_) => "agent-reported",
+            EventKind::IdentityRevoked { .. } => "identity-revoked",
+            EventKind::RevocationFailed { .. } => "revocation-failed",
+            EventKind::Enrolled { .. } => "enrolled",
+            EventKind::EnrolmentRefused { .. } => "enrolment-refused",
+            EventKind::RunReported { .. } => "run-reported",
             EventKind::DeadlinePassed => "deadline-passed",
         }
     }
@@ -250,6 +312,9 @@ impl EventKind {
             EventKind::Progress { stage, detail } if detail.is_empty() => stage.to_string(),
             EventKind::Progress { stage, detail } => format!("{stage}: {}", printable(detail, 200)),
             EventKind::Warned { stage, detail } => format!("{stage}: {}", printable(detail, 300)),
+            EventKind::BundleKept { format, size } => {
+                format!("logs of the installer, {}, {size} bytes", format.suffix())
+            }
             EventKind::AddressBound { ip, .. } => format!("its tokens work from {ip} only"),
             EventKind::Seen { stage, detail, by } => {
                 format!("{stage} ({by}: {})", printable(detail, 200))
@@ -268,14 +333,39 @@ impl EventKind {
             EventKind::HandoffReused { from } => {
                 format!("refused to {from}: the hand-off was already redeemed")
             }
-            EventKind::AgentReported(r) => {
+            EventKind::PushDue(r) => {
                 format!(
-                    "{} {} (code {}) in {} s",
+                    "the first boot is done in {} s; a playbook is next",
+                    r.seconds
+                )
+            }
+            EventKind::AgentReported(r) => {
+                let reason = r.reason.as_deref().map(|why| printable(why, 300));
+                format!(
+                    "{} {} (code {}) in {} s{}",
                     printable(&r.agent, 20),
                     printable(&r.class, 20),
                     r.code,
-                    r.seconds
+                    r.seconds,
+                    reason.map_or_else(String::new, |why| format!(": {why}"))
                 )
+            }
+            EventKind::IdentityRevoked { identity } => format!("{identity} is known no more"),
+            EventKind::RevocationFailed { identity, reason } => {
+                format!("{identity}: {}", printable(reason, 300))
+            }
+            EventKind::Enrolled { identity, .. } => format!("as {identity}"),
+            EventKind::EnrolmentRefused {
+                identity, reason, ..
+            } => format!("{identity}: {}", printable(reason, 300)),
+            EventKind::RunReported {
+                identity,
+                status,
+                finding,
+            } => {
+                let finding = finding.as_deref().map(|f| printable(f, 300));
+                let finding = finding.map_or_else(String::new, |f| format!(": {f}"));
+                format!("{identity} {}{finding}", printable(status, 20))
             }
             EventKind::DeadlinePassed => "nothing was heard in time".to_string(),
         }

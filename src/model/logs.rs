@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BuildKey, Timestamp};
+use super::{BuildKey, Name, Timestamp};
 
 /// A line as it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,4 +54,57 @@ pub struct LogQuery {
     pub grep: Option<String>,
     /// At most so many.
     pub limit: Option<i64>,
+}
+
+/// What a bundle of logs is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BundleKind {
+    /// Something gzip packed: a tar.
+    TarGz,
+    /// Anything else.
+    Text,
+}
+
+impl BundleKind {
+    /// Every kind.
+    pub const ALL: [BundleKind; 2] = [BundleKind::TarGz, BundleKind::Text];
+
+    /// What these bytes are (RFC 1952 section 2.3.1).
+    pub fn of(bytes: &[u8]) -> BundleKind {
+        match bytes.starts_with(&[0x1f, 0x8b]) {
+            true => BundleKind::TarGz,
+            false => BundleKind::Text,
+        }
+    }
+
+    /// How its file's name ends.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            BundleKind::TarGz => "tar.gz",
+            BundleKind::Text => "txt",
+        }
+    }
+}
+
+/// A bundle of logs that an installer sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bundle {
+    /// Whose.
+    pub system: Name,
+    /// Of which build.
+    pub build: u32,
+    /// What it is.
+    pub kind: BundleKind,
+    /// Bytes.
+    pub size: u64,
+    /// When it came in.
+    pub kept: Timestamp,
+}
+
+impl Bundle {
+    /// What its file is called where it is fetched to.
+    pub fn file_name(&self) -> String {
+        format!("{}-{}.{}", self.system, self.build, self.kind.suffix())
+    }
 }

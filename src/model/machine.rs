@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, Deadlines, Name, PlannedFile, ProfileKind, Way};
+use super::{Build, Deadlines, Identity, Name, PlannedFile, ProfileKind, Way};
 
 /// What is known of a declared system: its builds. A system without an entry was never flagged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,25 @@ pub struct Pinned {
     /// How it is started, where that is not Linux's usual way.
     #[serde(default)]
     pub way: Way,
+    /// What the agent's server will know the machine by.
+    #[serde(default)]
+    pub identity: Option<Identity>,
+    /// What this server runs against the machine after its first boot.
+    #[serde(default)]
+    pub push: Option<Push>,
+}
+
+/// A playbook that this server runs against a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Push {
+    /// Its path.
+    pub playbook: String,
+    /// Who it logs in as.
+    pub user: String,
+    /// The private key's path.
+    pub key: String,
+    /// How long it may take, in seconds.
+    pub timeout: u64,
 }
 
 impl Pinned {

@@ -1,5 +1,6 @@
 //! Words: plain data that every other room speaks. No I/O, no async, no clock.
 
+pub mod agent;
 pub mod artefact;
 pub mod build;
 pub mod command;
@@ -16,6 +17,7 @@ pub mod logs;
 pub mod mac;
 pub mod machine;
 pub mod name;
+pub mod node;
 pub mod phase;
 pub mod profile;
 pub mod refusal;
@@ -26,6 +28,7 @@ pub mod system;
 pub mod view;
 pub mod way;
 
+pub use agent::{Agent, AgentPlan, AgentSpec, Identity, Revocation};
 pub use artefact::{Artefact, ArtefactIndex, ArtefactRef, Nature};
 pub use build::{Build, BuildKey, MachineId, Purpose};
 pub use command::{EditRequest, FlagReport, FlagRequest, Selection};
@@ -38,15 +41,16 @@ pub use facts::{ClientStage, Door, Facts};
 pub use firmware::{Arch, Firmware, Processor};
 pub use intent::{Intent, Partial};
 pub use lease::{Lease, LeaseState};
-pub use logs::{LogEntry, LogLine};
+pub use logs::{Bundle, BundleKind, LogEntry, LogLine};
 pub use mac::MacAddr;
-pub use machine::{Document, Machine, Pinned};
+pub use machine::{Document, Machine, Pinned, Push};
 pub use name::Name;
+pub use node::NodeView;
 pub use phase::{Phase, Stage};
 pub use profile::{Answer, Deadlines, Handoff, Profile, ProfileKind};
 pub use refusal::{Code, Refusal};
 pub use secret::SecretName;
-pub use site::{DhcpMode, Keep, Mirror, Server, Site, UnknownAction};
+pub use site::{AgentServers, DhcpMode, Keep, Mirror, Server, Site, UnknownAction};
 pub use subnet::{AddressRange, Subnet};
 pub use system::{DiskRule, Interface, System};
 pub use way::{Content, Delivery, DistroWay, Family, Module, Own, Start, Way};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Delivery, DiskRule, Name, Partial};
+use super::{AgentPlan, Delivery, DiskRule, Name, Partial};
 
 /// What sort of installer or live system a profile drives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -194,6 +194,8 @@ pub enum Handoff {
         /// How long all of them may run.
         timeout: Duration,
     },
+    /// An agent, with steps before and after it.
+    Agent(AgentPlan),
 }
 
 /// How long each phase may last.

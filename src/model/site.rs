@@ -30,6 +30,8 @@ pub struct Site {
     pub frozen: Option<String>,
     /// `[keep]`.
     pub keep: Keep,
+    /// `[agent.NAME]`.
+    pub agents: AgentServers,
     /// `profiles/`.
     pub profiles: BTreeMap<Name, Arc<Profile>>,
     /// `boot/`.
@@ -53,6 +55,8 @@ pub struct Keep {
     pub revisions: u32,
     /// Lines of one build's log, the newest.
     pub log_lines: u32,
+    /// MiB of all bundles of logs, the newest.
+    pub bundles: u32,
     /// Leases for this long after they ended, so that a machine gets its old address again.
     pub leases: Duration,
 }
@@ -64,7 +68,32 @@ impl Default for Keep {
             builds: 20,
             revisions: 500,
             log_lines: 20_000,
+            bundles: 1024,
             leases: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}
+
+/// `[agent.NAME]` of `farrier.toml`: the servers of configuration agents, as far as they are on this
+/// host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentServers {
+    /// The words of the command that takes a certificate of Puppet's back; `{name}` in one stands for
+    /// its name. Empty: that is not Farrier's to do.
+    pub puppet_revoke: Vec<String>,
+    /// Salt's folder of keys, which has `minions` in it.
+    pub salt_pki: String,
+    /// CFEngine's folder of keys.
+    pub cfengine_keys: String,
+}
+
+impl Default for AgentServers {
+    fn default() -> Self {
+        let revoke = ["puppetserver", "ca", "clean", "--certname", "{name}"];
+        AgentServers {
+            puppet_revoke: revoke.map(str::to_string).to_vec(),
+            salt_pki: "/etc/salt/pki/master".to_string(),
+            cfengine_keys: "/var/lib/cfengine3/ppkeys".to_string(),
         }
     }
 }
@@ -138,6 +167,7 @@ impl Default for Site {
             mirrors: BTreeMap::new(),
             frozen: None,
             keep: Keep::default(),
+            agents: AgentServers::default(),
             profiles: BTreeMap::new(),
             distros: BTreeMap::new(),
             systems: OrdMap::new(),

@@ -189,6 +189,9 @@ pub struct WhyView {
     /// The steps of its latest build, oldest first.
     #[serde(default)]
     pub stages: Vec<StageView>,
+    /// The logs that the installer of its latest build sent.
+    #[serde(default)]
+    pub bundle: Option<super::Bundle>,
     /// What is expected next, and by when.
     pub expected: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Firmware, LoaderKind, PlannedFile};
+use super::{Firmware, LoaderKind, PlannedFile, Processor};
 
 /// What sort of program the kernel is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,8 @@ pub struct Own<C> {
     pub config_names: Vec<String>,
     /// Its other files: name asked for, content.
     pub files: BTreeMap<String, C>,
+    /// Firmware with Secure Boot starts it.
+    pub signed: bool,
 }
 
 /// What a module or a file of the boot program's is, in a plan.
@@ -131,6 +133,19 @@ impl Way {
         self.modules.iter().any(of)
     }
 
+    /// Every boot artefact that it needs besides kernel and initial RAM disks.
+    pub fn files(&self) -> impl Iterator<Item = &PlannedFile> {
+        let modules = self.modules.iter().filter_map(|m| match &m.content {
+            Content::File(file) => Some(file),
+            Content::Document { .. } => None,
+        });
+        let own = self.own.iter().flat_map(|own| {
+            let programs = own.bios.iter().chain(&own.uefi);
+            programs.chain(own.files.values())
+        });
+        modules.chain(own)
+    }
+
     /// Puts the build's read token where documents are handed to the kernel.
     pub fn fill(&mut self, read: &str) {
         for module in &mut self.modules {
@@ -148,9 +163,7 @@ impl Way {
         chain(
             self.start,
             &self.firmware,
-            self.own
-                .as_ref()
-                .map(|o| (o.bios.is_some(), o.uefi.is_some())),
+            self.own.as_ref().map(Own::programs),
             firmware,
             secure_boot,
         )
@@ -163,10 +176,7 @@ impl DistroWay {
     /// # Errors
     /// The reason, in words that follow the machine's name.
     pub fn with_secure_boot(&self) -> Result<(), String> {
-        let own = self
-            .own
-            .as_ref()
-            .map(|o| (o.bios.is_some(), o.uefi.is_some()));
+        let own = self.own.as_ref().map(Own::programs);
         chain(self.start, &self.firmware, own, Firmware::UEFI, true).map(drop)
     }
 }
@@ -174,37 +184,61 @@ impl DistroWay {
 fn chain(
     start: Start,
     only: &[Family],
-    own: Option<(bool, bool)>,
+    own: Option<Programs>,
     firmware: Firmware,
     secure_boot: bool,
 ) -> Result<LoaderKind, String> {
     let uefi = firmware.is_uefi();
+    let secure = secure_boot && uefi;
+    if start != Start::Linux && firmware.arch.processor() != Some(Processor::X86) {
+        return Err(format!("what starts by {} is for x86", start.word()));
+    }
     let family = if uefi { Family::Uefi } else { Family::Bios };
     let word = firmware.word();
     if !only.is_empty() && !only.contains(&family) {
         return Err(format!("its distro cannot be started on {word} firmware"));
     }
-    let has_own = own.is_some_and(|(bios, for_uefi)| if uefi { for_uefi } else { bios });
-    if start == Start::Own || secure_boot && uefi && start == Start::Efi {
-        return match (has_own, start) {
-            (true, _) => Ok(LoaderKind::Own),
-            (false, Start::Own) => Err(format!(
-                "its distro has no boot program for {word} firmware"
-            )),
-            (false, _) => Err(
+    let has_own = own.is_some_and(|p| if uefi { p.uefi } else { p.bios });
+    let signed = own.is_some_and(|p| p.signed);
+    if start == Start::Own || start == Start::Efi && secure {
+        return match (has_own, secure && !signed) {
+            (true, false) => Ok(LoaderKind::Own),
+            (true, true) => Err("the boot program of its distro is not signed".to_string()),
+            (false, _) if secure => Err(
                 "with Secure Boot its distro needs a signed boot program of its own".to_string(),
             ),
+            (false, _) => Err(format!(
+                "its distro has no boot program for {word} firmware"
+            )),
         };
     }
     match (start, uefi) {
-        (Start::Linux, true) if secure_boot => Ok(LoaderKind::Grub),
-        (_, true) if secure_boot => Err(format!(
+        (Start::Linux, true) if secure => Ok(LoaderKind::Grub),
+        (_, true) if secure => Err(format!(
             "Secure Boot's chain (shim and a signed GRUB) starts Linux only, and its distro starts by {}",
             start.word()
         )),
         (Start::Multiboot, true) => Err("iPXE starts a multiboot kernel on BIOS only".to_string()),
         (Start::Efi, false) => Err("its distro starts on UEFI only".to_string()),
         _ => Ok(LoaderKind::Ipxe),
+    }
+}
+
+/// Which boot programs of its own a distro has.
+#[derive(Debug, Clone, Copy)]
+struct Programs {
+    bios: bool,
+    uefi: bool,
+    signed: bool,
+}
+
+impl<C> Own<C> {
+    fn programs(&self) -> Programs {
+        Programs {
+            bios: self.bios.is_some(),
+            uefi: self.uefi.is_some(),
+            signed: self.signed,
+        }
     }
 }
 
@@ -277,10 +311,14 @@ mod tests {
                 config: "boot.cfg".to_string(),
                 config_names: Vec::new(),
                 files: BTreeMap::new(),
+                signed: true,
             }),
             ..DistroWay::default()
         };
         assert_eq!(way.with_secure_boot(), Ok(()));
+        let mut unsigned = way.clone();
+        unsigned.own.iter_mut().for_each(|own| own.signed = false);
+        assert!(unsigned.with_secure_boot().is_err());
         let bare = DistroWay {
             start: Start::Wimboot,
             ..DistroWay::default()

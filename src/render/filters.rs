@@ -89,6 +89,10 @@ pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
         }
         Ok(at_home(format == Format::Plain, text))
     });
+    // An ordinary text of any format: what Ignition's files are written in.
+    environment.add_filter("data_url", |value: Value| -> Result<Value, Error> {
+        Ok(Value::from(data_url(&scalar(&value, "data_url")?)))
+    });
     environment.add_filter(
         "join",
         |value: Value, between: Option<String>| -> Result<Value, Error> {
@@ -130,6 +134,17 @@ fn each(value: &Value, filter: &str) -> Result<Vec<String>, Error> {
             .collect(),
         _ => Ok(vec![scalar(value, filter)?]),
     }
+}
+
+/// A text as a URL that holds it (RFC 2397), every byte that is not unreserved encoded.
+fn data_url(text: &str) -> String {
+    text.bytes().fold("data:,".to_string(), |url, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            url + char::from(byte).encode_utf8(&mut [0; 4])
+        } else {
+            url + &format!("%{byte:02X}")
+        }
+    })
 }
 
 /// Any value as JSON, which is YAML too.

@@ -26,5 +26,5 @@ pub use compiled::{CompiledProfile, Rendered, render};
 pub use formats::Format;
 pub use intent::{intent, second_disk};
 pub use merge::variables;
-pub use place::Place;
+pub use place::{Place, fqdn};
 pub use secret::{release, secrets_in};

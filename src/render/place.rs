@@ -117,7 +117,11 @@ pub(super) fn context(
                     "secure_report",
                     text(&secure.report(Scope::Report.placeholder())),
                 ),
-                ("artefact", artefacts(distro, place, &urls)),
+                ("artefact", artefacts(distro, place, |f| urls.artefact(f))),
+                (
+                    "tree",
+                    artefacts(distro, place, |f| urls.tree(&f.id, &f.digest)),
+                ),
                 (
                     "mirror",
                     distro
@@ -159,20 +163,29 @@ fn booting_ip(system: &System, place: &Place) -> Option<Ipv4Addr> {
     place.ip.or_else(|| system.ip())
 }
 
+/// A system's full name: as declared if that has dots, else with its subnet's domain.
+pub fn fqdn(system: &System, subnet: Option<&Subnet>) -> String {
+    match host_and_domain(system, subnet) {
+        (hostname, "") => hostname.to_string(),
+        (hostname, domain) => format!("{hostname}.{domain}"),
+    }
+}
+
+fn host_and_domain<'a>(system: &'a System, subnet: Option<&'a Subnet>) -> (&'a str, &'a str) {
+    match system.name.split_once('.') {
+        Some((hostname, domain)) => (hostname, domain),
+        None => {
+            let domain = subnet.and_then(|s| s.domain.as_deref());
+            (system.name.as_str(), domain.unwrap_or(""))
+        }
+    }
+}
+
 fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
     let subnet = place.subnet.as_ref();
     let name = system.name.as_str();
-    let (hostname, own_domain) = name.split_once('.').unwrap_or((name, ""));
-    let domain = if own_domain.is_empty() {
-        subnet.and_then(|s| s.domain.as_deref()).unwrap_or("")
-    } else {
-        own_domain
-    };
-    let fqdn = if domain.is_empty() {
-        hostname.to_string()
-    } else {
-        format!("{hostname}.{domain}")
-    };
+    let (hostname, domain) = host_and_domain(system, subnet);
+    let fqdn = fqdn(system, subnet);
     let ip = booting_ip(system, place);
     let network = subnet.map(|s| s.network);
     // as DHCP: without a name server an installer stops at a question
@@ -216,7 +229,7 @@ fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
 
 /// Every artefact's URL by its name. One that is not fetched yet has a URL that nothing answers, so
 /// that a profile can be checked before; no build is pinned with it.
-fn artefacts(distro: &Distro, place: &Place, urls: &Urls) -> Value {
+fn artefacts(distro: &Distro, place: &Place, mint: impl Fn(&PlannedFile) -> String) -> Value {
     let url = |name: &String| {
         let file = PlannedFile {
             id: ArtefactRef {
@@ -230,7 +243,7 @@ fn artefacts(distro: &Distro, place: &Place, urls: &Urls) -> Value {
                 .unwrap_or(Digest([0; 32])),
             size: 0,
         };
-        (name.clone(), text(&urls.artefact(&file)))
+        (name.clone(), text(&mint(&file)))
     };
     Value::from_pairs(distro.artefacts.keys().map(url))
 }

@@ -121,6 +121,11 @@ pub(super) fn printed(
     }))
 }
 
+/// What stands for a secret that is a text of its own, in a file of the hand-off that Farrier makes.
+pub(super) fn text_mark(name: &str) -> String {
+    format!("{MARK}{},{name})\n", Form::Text.word())
+}
+
 fn form(secret: &Secret, format: Format, filter: Option<&str>) -> Result<Form, Refused> {
     let no = |reason: String, help: &str| Refused {
         reason,

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::OnceCell;
 
+use super::media::Media;
+use crate::image::disc::Tree;
 use crate::model::{Artefact, Digest};
 
 /// Files of boot artefacts held in memory, up to a budget; the one used longest ago goes first.
@@ -17,6 +19,7 @@ use crate::model::{Artefact, Digest};
 pub struct Hot {
     budget: u64,
     shelf: Mutex<Shelf>,
+    media: Media,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +59,16 @@ impl Hot {
         Hot {
             budget,
             shelf: Mutex::default(),
+            media: Media::default(),
         }
+    }
+
+    /// The files of an installation medium, read by whoever asks first.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is none.
+    pub async fn tree(&self, medium: &Artefact) -> io::Result<Arc<Tree>> {
+        self.media.tree(medium).await
     }
 
     /// The contents, read by whoever asks first; `None` if the file is too large to be held (more

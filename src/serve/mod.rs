@@ -8,6 +8,7 @@ pub mod dhcp;
 pub mod fai;
 pub mod hot;
 pub mod http;
+mod media;
 mod own;
 pub mod script;
 pub mod syslog;

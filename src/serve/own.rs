@@ -27,6 +27,8 @@ pub(super) enum Found {
 /// The configuration of one build's boot program, not yet sent.
 pub(super) struct Config {
     build: BuildKey,
+    /// The document it is.
+    name: String,
     why: String,
     to: Option<std::net::Ipv4Addr>,
     bytes: Bytes,
@@ -91,6 +93,7 @@ fn config(
     let bytes = served_document(&document, waist.key(), &plan.build);
     Some(Config {
         build: plan.build.clone(),
+        name: name.to_string(),
         why,
         to: facts.ip,
         bytes: Bytes::from(bytes),
@@ -109,7 +112,22 @@ impl Config {
     }
 
     /// Says that it is about to be served; the bytes once that is durable, else nothing.
-    pub(super) async fn served(self, waist: &dyn Waist) -> Option<Bytes> {
+    pub(super) async fn served(mut self, waist: &dyn Waist) -> Option<Bytes> {
+        // Made to fit the machine's place first, as a boot script is.
+        if let Some(at) = self.to {
+            match waist.settle(at, &self.build).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    let document = waist.document(&self.build, &self.name)?;
+                    let bytes = served_document(&document, waist.key(), &self.build);
+                    self.bytes = Bytes::from(bytes);
+                }
+                Err(why) => {
+                    tracing::warn!(machine.name = %self.build.system, %why, "the configuration of a boot program was withheld");
+                    return None;
+                }
+            }
+        }
         match self.tell(waist).await {
             Ok(()) => Some(self.bytes),
             Err(error) => {

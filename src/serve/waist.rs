@@ -5,14 +5,15 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use crate::boot::paths::Urls;
 use crate::boot::{Scope, TokenKey};
-use crate::control::{Authorised, Control, TellError, Told};
+use crate::control::{Authorised, Control, TellError, TellReport, Told};
 use crate::model::{
-    ArtefactIndex, BuildKey, Decision, DhcpMode, Document, Door, Event, EventKind, Facts, MacAddr,
-    Name, Site,
+    ArtefactIndex, Build, BuildKey, Decision, DhcpMode, Document, Door, Event, EventKind, Facts,
+    MacAddr, Name, Site,
 };
 
 /// A `tell` under way.
@@ -23,6 +24,12 @@ pub type Settling<'a> = Pin<Box<dyn Future<Output = Result<bool, String>> + Send
 
 /// A log on its way into the store.
 pub type Keeping<'a> = Pin<Box<dyn Future<Output = Result<(), TellError>> + Send + 'a>>;
+
+/// A report of a run on its way.
+pub type Reporting<'a> = Pin<Box<dyn Future<Output = Result<String, TellReport>> + Send + 'a>>;
+
+/// An enrolment on its way: refused with a sentence, and whether trying again may help.
+pub type Enrolling<'a> = Pin<Box<dyn Future<Output = Result<(), (String, bool)>> + Send + 'a>>;
 
 /// The waist as the machine plane sees it. [`Control`] is the one that serves.
 pub trait Waist: Send + Sync + 'static {
@@ -40,6 +47,8 @@ pub trait Waist: Send + Sync + 'static {
     fn hear(&self, mac: MacAddr, line: &str);
     /// See [`Control::keep_log`].
     fn keep_log<'a>(&'a self, build: &'a BuildKey, source: &'a str, text: &'a str) -> Keeping<'a>;
+    /// See [`Control::keep_bundle`].
+    fn keep_bundle<'a>(&'a self, build: &'a BuildKey, bytes: Bytes) -> Keeping<'a>;
     /// See [`Control::authorise`].
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
     /// See [`Control::open_build`].
@@ -62,6 +71,12 @@ pub trait Waist: Send + Sync + 'static {
     /// A sentence, if a secret is not there any more.
     fn released(&self, document: &Document, build: &BuildKey)
     -> Result<Zeroizing<Vec<u8>>, String>;
+    /// See [`Control::is_report_token`].
+    fn is_report_token(&self, token: &str) -> bool;
+    /// See [`Control::run_reported`].
+    fn run_reported<'a>(&'a self, text: &'a str) -> Reporting<'a>;
+    /// See [`Control::enrol`].
+    fn enrol<'a>(&'a self, build: &'a Build, key: &'a str) -> Enrolling<'a>;
     /// The port of the machine plane's HTTP door.
     fn http_port(&self) -> u16;
 
@@ -154,6 +169,10 @@ impl Waist for Control {
         Box::pin(Control::keep_log(self, build, source, text))
     }
 
+    fn keep_bundle<'a>(&'a self, build: &'a BuildKey, bytes: Bytes) -> Keeping<'a> {
+        Box::pin(Control::keep_bundle(self, build, bytes))
+    }
+
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
         Control::authorise(self, token, scope)
     }
@@ -192,6 +211,18 @@ impl Waist for Control {
         build: &BuildKey,
     ) -> Result<Zeroizing<Vec<u8>>, String> {
         Control::released(self, document, build)
+    }
+
+    fn is_report_token(&self, token: &str) -> bool {
+        Control::is_report_token(self, token)
+    }
+
+    fn run_reported<'a>(&'a self, text: &'a str) -> Reporting<'a> {
+        Box::pin(Control::run_reported(self, text))
+    }
+
+    fn enrol<'a>(&'a self, build: &'a Build, key: &'a str) -> Enrolling<'a> {
+        Box::pin(Control::enrol(self, build, key))
     }
 
     fn http_port(&self) -> u16 {

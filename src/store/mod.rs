@@ -3,6 +3,7 @@
 //! The writer commits in groups: one transaction, one fsync, for everything that waits
 //! (WAL, `synchronous = FULL`, `BEGIN IMMEDIATE`). What it reports as done survives power loss.
 
+mod bundles;
 mod discovered;
 mod logs;
 mod read;
@@ -19,6 +20,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection};
 
+pub use bundles::Bundles;
 pub use read::{Known, Secrets, secret_names};
 pub use rows::{RevisionRow, SecretRow};
 pub use writer::{Batch, RevisionFiles, Writer};

@@ -49,6 +49,11 @@ fn build(system: &str, epoch: u32, purpose: Purpose) -> Build {
         uuid: None,
         observed: None,
         alarm: None,
+        revoke: Vec::new(),
+        enrolled: None,
+        finding: None,
+        pushing: false,
+        host_keys: Vec::new(),
         actor: "root".to_string(),
     }
 }
@@ -85,6 +90,8 @@ fn pinned() -> Pinned {
         handoff: true,
         server: None,
         way: Way::default(),
+        identity: None,
+        push: None,
     }
 }
 

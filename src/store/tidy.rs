@@ -1,10 +1,12 @@
 //! What is not kept for ever.
 
-use sqlx::Connection;
+use std::collections::BTreeSet;
+
+use sqlx::{Connection, Row};
 
 use super::rows::micros;
 use super::{StoreError, Writer};
-use crate::model::{Keep, Timestamp};
+use crate::model::{BuildKey, Keep, Timestamp};
 
 /// What it tidies, how, and which figure it takes.
 type Statement = (&'static str, &'static str, fn(&Keep) -> i64);
@@ -60,6 +62,28 @@ const STATEMENTS: [Statement; 7] = [
 ];
 
 impl Writer {
+    /// Every build there is.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub async fn builds(&mut self) -> Result<BTreeSet<BuildKey>, StoreError> {
+        let rows = sqlx::query("SELECT system, epoch FROM builds")
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(|source| StoreError::Statement {
+                what: "reading builds",
+                source,
+            })?;
+        let key = |row: &sqlx::sqlite::SqliteRow| {
+            let (system, epoch) = (row.try_get::<String, _>(0), row.try_get::<i64, _>(1));
+            Some(BuildKey {
+                system: system.ok()?.parse().ok()?,
+                epoch: u32::try_from(epoch.ok()?).ok()?,
+            })
+        };
+        Ok(rows.iter().filter_map(key).collect())
+    }
+
     /// Removes what is older than is to be kept: whole, or not at all.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("power", THOUGHT),
     ("net", THOUGHT),
     ("vault", THOUGHT),
+    ("enrol", THOUGHT),
     ("control", BELOW_CONTROL),
     ("serve", BELOW_DOORS),
     ("web", BELOW_DOORS),
@@ -54,6 +55,7 @@ const BELOW_CONTROL: &[&str] = &[
     "power",
     "net",
     "vault",
+    "enrol",
 ];
 const BELOW_DOORS: &[&str] = &[
     "model",
@@ -80,6 +82,7 @@ const EVERYTHING: &[&str] = &[
     "power",
     "net",
     "vault",
+    "enrol",
     "control",
     "serve",
     "web",
@@ -101,6 +104,8 @@ const CONFINED: &[(&str, &str)] = &[
     ("async_tftp", "src/serve/tftp"),
     ("clap", "src/cli"),
     ("rcgen", "src/vault"),
+    ("x509_parser", "src/enrol"),
+    ("yaml_rust2", "src/enrol"),
 ];
 
 /// Rooms that are pure: everything from outside is an argument.

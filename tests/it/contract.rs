@@ -3,6 +3,8 @@
 //!
 //! Kernels and RAM disks are stand-ins under their right names: what is in them is not read here.
 
+mod consumers;
+mod kinds;
 mod names;
 mod shipped;
 
@@ -15,6 +17,7 @@ use farrier::model::MacAddr;
 use crate::clients::raw::{ACK, Asker, DISCOVER, Message, REQUEST, Said};
 use crate::rack::can_run;
 use crate::rack::phantom::{Phantom, Transfer};
+use kinds::Boots;
 use names::{Name, names};
 use shipped::Flagged;
 
@@ -65,7 +68,10 @@ fn what_is_advertised_is_served() -> Result<(), RackError> {
             handoff: None,
         };
         walk.power_on()?;
-        if flagged.installs {
+        if flagged.boots == Boots::OwnDisk {
+            continue;
+        }
+        if flagged.installs && kinds::reports(&flagged.profile) {
             walk.first_boot()?;
         }
         assert!(walk.seen.len() > 5, "{}: {:?}", flagged.name, walk.seen);
@@ -85,8 +91,136 @@ struct Walk<'a> {
     handoff: Option<String>,
 }
 
+impl Firmware {
+    /// iPXE's `${platform}`.
+    pub(crate) fn platform(&self) -> &'static str {
+        if self.arch == 0 { "pcbios" } else { "efi" }
+    }
+
+    /// iPXE's `${buildarch}`.
+    pub(crate) fn build(&self) -> &'static str {
+        if self.arch == 11 { "arm64" } else { "x86_64" }
+    }
+}
+
 impl Walk<'_> {
     fn power_on(&mut self) -> Result<(), RackError> {
+        match self.flagged.boots {
+            Boots::OwnDisk => return self.own_disk(),
+            Boots::Own => self.own_program()?,
+            Boots::Chain | Boots::Refused => self.chain()?,
+        }
+        self.follow()?;
+        self.installer_asks()?;
+        self.follow()
+    }
+
+    /// Nothing starts it: no boot data by DHCP, and a script that says why.
+    fn own_disk(&mut self) -> Result<(), RackError> {
+        let Flagged { firmware, mac, .. } = self.flagged;
+        let rom = self.lease(&|kind| {
+            Message::new(kind, *mac)
+                .option(60, firmware.class)
+                .option(93, [0, firmware.arch])
+        })?;
+        assert_eq!(rom.text(67), None, "{}", self.evidence());
+        let url = format!(
+            "http://{SERVER}/ipxe/{}?platform={}&arch={}",
+            mac.dashed(),
+            firmware.platform(),
+            firmware.build()
+        );
+        let script = self.machine.http(&url, None)?.must_be(200, &url)?.text();
+        assert!(script.contains("boots its own disk"), "{script}");
+        assert!(script.contains("cannot boot this"), "{script}");
+        assert!(!script.contains("/a/"), "{script}");
+        Ok(())
+    }
+
+    /// The distro's own boot program, and the names it asks for by itself.
+    fn own_program(&mut self) -> Result<(), RackError> {
+        let Flagged { firmware, mac, .. } = self.flagged;
+        let rom = self.lease(&|kind| {
+            Message::new(kind, *mac)
+                .option(60, firmware.class)
+                .option(93, [0, firmware.arch])
+        })?;
+        let program = rom.text(67).expect("a boot program");
+        self.advertised(&rom, &program);
+        let (folder, _) = program.rsplit_once('/').expect("a folder");
+        let beside = |file: &str| format!("{folder}/{file}");
+        let asked = match self.flagged.profile.as_str() {
+            "openbsd" => vec!["etc/boot.conf".to_string(), "bsd.rd".to_string()],
+            "esxi" => vec![
+                beside(&format!("01-{}/boot.cfg", mac.dashed())),
+                beside("crypto64.efi"),
+            ],
+            other => panic!("what does the boot program of {other} ask for?"),
+        };
+        for name in asked {
+            let by_http = name.contains("://");
+            let name = if by_http {
+                Name::Http(name)
+            } else {
+                Name::Tftp(name)
+            };
+            self.look_for(name, "the boot program");
+        }
+        Ok(())
+    }
+
+    /// What installers ask that no file told them to.
+    fn installer_asks(&mut self) -> Result<(), RackError> {
+        let mac = self.flagged.mac;
+        let asks = |kind| Message::new(kind, mac).option(12, "installer");
+        match self.flagged.profile.as_str() {
+            "proxmox-ve" => {
+                let told = self.lease(&asks)?;
+                let url = told.text(250).expect("where to post");
+                // as proxmox-fetch-answer posts it
+                let said = format!(
+                    "{{\"$schema\":{{\"version\":\"1.0\"}},\"product\":{{\"product\":\"pve\"}},\
+                     \"network_interfaces\":[{{\"link\":\"eno1\",\"mac\":\"{mac}\"}}]}}"
+                );
+                let reply = self.machine.http(&url, Some(&said))?.must_be(200, &url)?;
+                self.found_in(&reply.body, "answer.toml");
+            }
+            "openbsd" => {
+                let told = self.lease(&asks)?;
+                assert_eq!(told.text(67), Some("auto_install".to_string()));
+                let url = format!("http://{}/{mac}-install.conf?path=7.8/amd64", told.next);
+                let reply = self.machine.http(&url, None)?.must_be(200, &url)?;
+                self.found_in(&reply.body, "install.conf");
+                // the second location of sets is written in two lines
+                let answers = reply.text();
+                let of = |question: &str| {
+                    let lines = answers.lines().filter_map(|l| l.strip_prefix(question));
+                    lines
+                        .last()
+                        .map(|l| l.trim_start_matches(" = ").to_string())
+                };
+                let (server, folder) = (of("HTTP Server"), of("Server directory"));
+                let base = format!("http://{}/{}", server.expect("one"), folder.expect("one"));
+                for file in ["index.txt", "site78.tgz"] {
+                    self.look_for(Name::Http(format!("{base}/{file}")), "the sets");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn found_in(&mut self, bytes: &[u8], because: &str) {
+        let found = names(bytes, self.flagged.mac, self.flagged.firmware);
+        if let Some(certificate) = &found.certificate {
+            self.machine.pin(certificate);
+        }
+        for found in found.names {
+            self.look_for(found, because);
+        }
+    }
+
+    fn chain(&mut self) -> Result<(), RackError> {
         let Flagged { firmware, mac, .. } = self.flagged;
         let asks = |kind| {
             Message::new(kind, *mac)
@@ -134,6 +268,10 @@ impl Walk<'_> {
         let ipxe = self.lease(&|kind| asks(kind).option(77, "iPXE").option(175, [19, 1, 1]))?;
         let script = ipxe.text(67).expect("a script for iPXE");
         self.advertised(&ipxe, &script);
+        Ok(())
+    }
+
+    fn follow(&mut self) -> Result<(), RackError> {
         while let Some((name, because)) = self.due.pop_front() {
             if self.ends(&name) && self.due.iter().any(|(due, _)| !self.ends(due)) {
                 self.due.push_back((name, because));
@@ -144,9 +282,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether its documents are closed from then on: a system in RAM reports once it has them all.
+    /// Whether its documents are closed from then on: a system in RAM reports once it has them all, and
+    /// every installer at its end.
     fn ends(&self, name: &Name) -> bool {
-        !self.flagged.installs && matches!(name, Name::Http(url) if url.contains("/r/"))
+        let Name::Http(url) = name else { return false };
+        url.contains("/r/") && (!self.flagged.installs || url.contains("/end"))
     }
 
     fn lease(&self, asks: &dyn Fn(u8) -> Message) -> Result<Said, RackError> {
@@ -190,14 +330,7 @@ impl Walk<'_> {
                 None => return Ok(()),
             },
         };
-        let because = format!("{name:?}, named by {because}");
-        let found = names(&bytes, self.flagged.mac);
-        if let Some(certificate) = &found.certificate {
-            self.machine.pin(certificate);
-        }
-        for found in found.names {
-            self.look_for(found, &because);
-        }
+        self.found_in(&bytes, &format!("{name:?}, named by {because}"));
         Ok(())
     }
 
@@ -210,7 +343,15 @@ impl Walk<'_> {
         let path = path.split('?').next().unwrap_or(path);
         let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
         let (url, body) = match (parse_http(path), parts.as_slice()) {
-            (Some(HttpPath::Report { .. }), _) => (url.to_string(), Some("")),
+            (Some(HttpPath::Report { verb, .. }), _) if verb == "status" => {
+                (url.to_string(), Some(STATUS))
+            }
+            (Some(HttpPath::Report { token, .. }), _) => {
+                if scheme == "http" {
+                    self.report = Some(format!("http://{SERVER}/r/{token}"));
+                }
+                (url.to_string(), Some(""))
+            }
             (Some(_), _) => (url.to_string(), None),
             // what is appended to
             (None, ["", "r", _]) if scheme == "https" => (format!("{url}/handoff"), Some("")),
@@ -229,7 +370,8 @@ impl Walk<'_> {
                 // boot scripts have URLs of their own, walked above; the command line is a part of them
                 let scripts = ["boot.ipxe", "grub.cfg", "pxelinux.cfg", "cmdline"];
                 for document in all.lines().filter(|d| !scripts.contains(d)) {
-                    let document_url = format!("{url}/{document}");
+                    // A seed (`ds=nocloud`) is named with a slash at its end.
+                    let document_url = format!("{}/{document}", url.trim_end_matches('/'));
                     if document == "bundle.sh" {
                         // the hand-off itself is no answer file: it goes by another door, once
                         self.machine
@@ -292,7 +434,7 @@ fn a_pinned_kernel_outlives_a_newer_one() -> Result<(), RackError> {
     let Told::Script(script) = machine.boot()? else {
         panic!("not told to install: {}", server.evidence("web01", None));
     };
-    let found: Vec<Name> = names(script.as_bytes(), machine.mac())
+    let found: Vec<Name> = names(script.as_bytes(), machine.mac(), &FIRMWARE[0])
         .names
         .into_iter()
         .filter(|n| matches!(n, Name::Http(url) if url.ends_with("/phantom/linux")))
@@ -318,6 +460,9 @@ fn a_pinned_kernel_outlives_a_newer_one() -> Result<(), RackError> {
     assert!(!script.contains(url.as_str()), "{script}");
     machine.fetch_kernel(&script)
 }
+
+/// What the installers of Ubuntu send to their webhook.
+const STATUS: &str = r#"{"name": "subiquity/Early/run", "description": "", "event_type": "start", "origin": "curtin", "timestamp": 1}"#;
 
 /// A hardware address that no machine of a rack has.
 pub(crate) fn mac(profile: usize, firmware: usize) -> MacAddr {

@@ -13,14 +13,17 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::standin::{Standin, artefact, ip, mac, name, planned};
 
+mod agents;
 mod bounds;
+mod bundle;
 mod crowd;
 mod foreign;
 mod handoff;
 mod kinds;
 mod mirrored;
-mod status;
+pub(crate) mod status;
 mod superseded;
+mod tree;
 
 struct Door {
     waist: Arc<Standin>,

@@ -5,6 +5,7 @@
     reason = "a test that cannot run says so, and what real machines did is worth reading"
 )]
 
+mod agents;
 mod architecture;
 mod artefacts;
 mod cli;
@@ -13,6 +14,7 @@ mod contract;
 mod fai;
 mod http;
 mod loader;
+mod media;
 mod mirror;
 mod rack;
 mod render;

@@ -5,12 +5,15 @@
     reason = "a check that cannot run says so, and speed is printed"
 )]
 
+mod agents;
 mod anaconda;
+mod autoinstall;
 mod boot_order;
 mod debian;
 mod fai;
 mod first_boot;
 mod hostile;
+mod ignition;
 mod installer;
 mod intent;
 mod limits;

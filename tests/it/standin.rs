@@ -187,6 +187,7 @@ impl Standin {
             expires: now() + Duration::from_secs(3600),
             attempts: 2,
             retry_after_write: false,
+            revoke: Vec::new(),
             actor: "test".into(),
         };
         let build = step(
@@ -219,6 +220,8 @@ impl Standin {
             handoff: true,
             server: None,
             way: Way::default(),
+            identity: None,
+            push: None,
         };
         known.pinned.insert(key.clone(), Arc::new(pinned));
         key
@@ -234,6 +237,11 @@ impl Standin {
 
     pub(crate) fn token(&self, key: &BuildKey, scope: Scope) -> String {
         self.key.token(key, scope).reveal().to_string()
+    }
+
+    /// The token of the address that a Puppet server reports to.
+    pub(crate) fn report_token(&self) -> String {
+        self.key.site_token("puppet-report").reveal().to_string()
     }
 
     pub(crate) fn build(&self, last: u8) -> Option<Build> {
@@ -380,6 +388,11 @@ impl Waist for Standin {
         })
     }
 
+    fn keep_bundle<'a>(&'a self, build: &'a BuildKey, bytes: bytes::Bytes) -> Keeping<'a> {
+        let text = format!("bundle of {} bytes", bytes.len());
+        Box::pin(async move { self.keep_log(build, "bundle", &text).await })
+    }
+
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
         let known = self.known.lock().expect("a lock");
         let wanted = TokenHash::of(token);
@@ -452,6 +465,31 @@ impl Waist for Standin {
     ) -> Result<Zeroizing<Vec<u8>>, String> {
         let filled = fill(&document.bytes, &self.key, build, true);
         release(&filled, &|name| Err(format!("`{name}` is not set")))
+    }
+
+    fn is_report_token(&self, token: &str) -> bool {
+        self.key.site_token("puppet-report").reveal() == token
+    }
+
+    fn run_reported<'a>(&'a self, text: &'a str) -> farrier::serve::waist::Reporting<'a> {
+        let read = match text {
+            "no report" => Err(farrier::control::TellReport::Unreadable("no".into())),
+            text => Ok(text.to_string()),
+        };
+        Box::pin(std::future::ready(read))
+    }
+
+    fn enrol<'a>(
+        &'a self,
+        _build: &'a Build,
+        key: &'a str,
+    ) -> farrier::serve::waist::Enrolling<'a> {
+        let enrolled = match key {
+            "later" => Err(("later".to_string(), true)),
+            "never" => Err(("never".to_string(), false)),
+            _ => Ok(()),
+        };
+        Box::pin(std::future::ready(enrolled))
     }
 
     fn http_port(&self) -> u16 {

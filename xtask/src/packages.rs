@@ -24,6 +24,8 @@ pub(crate) const TESTS: &[&str] = &[
     "squashfs-tools",
     "debootstrap",
     "mmdebstrap",
+    "git",          // a repository that Ansible pulls
+    "python3-venv", // Salt, from PyPI
     "parted",
     "dosfstools",
     "mtools",
@@ -59,6 +61,8 @@ pub(crate) const TESTS: &[&str] = &[
     "debconf-utils",
     "libxml2-utils",
     "python3-venv", // pykickstart comes by pip
+    "netplan.io",
+    "ignition",
     "systemd",
 ];
 

@@ -62,9 +62,39 @@ farrier_tail() {
         sed 's,\(https*://[^/ ]*/[a-z]/\)[A-Za-z0-9_-]\{20\,\},\1(token),g'
 }
 
+# farrier_bundle FILE...: sends logs as one file, before a failure is reported: then nothing more is
+# heard. It may be lost. Each is cut to its last 4 MiB, and the addresses of this build are taken out.
+farrier_bundle() {
+    farrier_logs=$FARRIER_DIR/bundle.$$
+    rm -rf "$farrier_logs"
+    mkdir -p "$farrier_logs" || return 0
+    for farrier_file; do
+        [ -s "$farrier_file" ] || continue
+        tail -c 4194304 "$farrier_file" |
+            sed 's,\(https*://[^/ ]*/[a-z]/\)[A-Za-z0-9_-]\{20\,\},\1(token),g' \
+                >"$farrier_logs/${farrier_file##*/}" 2>/dev/null || true
+    done
+    # Debian's installer has no gzip: there it is one text, each log after its name
+    if command -v gzip >/dev/null 2>&1; then
+        (cd "$farrier_logs" && tar -cf - . | gzip -c) >"$farrier_logs.out" 2>/dev/null || true
+    else
+        for farrier_file in "$farrier_logs"/*; do
+            echo "==> ${farrier_file##*/} <=="
+            cat "$farrier_file"
+        done 2>/dev/null | tail -c 8388608 >"$farrier_logs.out"
+    fi
+    if [ -s "$farrier_logs.out" ] && [ "$(wc -c <"$farrier_logs.out")" -le 8388608 ]; then
+        farrier_ask bundle "$farrier_logs.out" /dev/null
+    fi
+    rm -rf "$farrier_logs" "$farrier_logs.out"
+}
+
 # farrier_fail STAGE LOG SENTENCE: says that the installation failed, and why.
 farrier_fail() {
     echo "Farrier: the installation failed in stage $1: $3"
+    # shellcheck disable=SC2086 # a list of files
+    farrier_bundle "$2" ${FARRIER_LOGS:-/var/log/partman /var/log/hardware-summary $FARRIER_DIR/disks \
+        $FARRIER_DIR/late.log $FARRIER_DIR/watch.log}
     {
         farrier_tail "$2"
         echo

@@ -1,5 +1,6 @@
 //! `farrier doctor`: what would stop a machine from booting, and the fix.
 
+mod agents;
 mod clock;
 mod finding;
 mod host;
@@ -44,6 +45,7 @@ impl Doctor {
             findings.extend(network::interfaces(site));
             findings.extend(ports::all(site, status.as_ref()));
             findings.extend(network::other_servers(site).await);
+            findings.extend(agents::all(site));
             findings.extend(site::artefacts(site, &session.place, distros.as_deref()));
         }
         spinner.finish_and_clear();

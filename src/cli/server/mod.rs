@@ -54,6 +54,7 @@ pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal>
     // What is wrong was logged, and `status` shows it.
     let _refused = control.load().await;
     let rest = tokio::spawn(control.clone().render_rest());
+    let errands = tokio::spawn(control.clone().errands());
     let mut keeper = Keeper::open(&control, place).await?;
     let watch = watch(&control, place)?;
     keeper.announce(printer, true);
@@ -63,6 +64,8 @@ pub(super) async fn run(place: &Place, printer: &Printer) -> Result<(), Refusal>
     until_told(&control, &mut keeper, printer).await?;
     tracing::info!("stopping");
     rest.abort();
+    // What it runs is stopped with it, and begun again at the next start.
+    errands.abort();
     drop(watch);
     keeper.close().await;
     Ok(())

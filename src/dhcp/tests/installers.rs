@@ -79,6 +79,7 @@ fn openbsd_firmware_and_installer_are_told_different_files() {
             config: "boot.conf".into(),
             config_names: vec!["etc/boot.conf".into()],
             files: BTreeMap::new(),
+            signed: true,
         }),
         ..Way::default()
     };

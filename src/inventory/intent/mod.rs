@@ -152,3 +152,115 @@ fn refused_name(field: &Field<'_>, section: &Section<'_>, what: &str, help: &str
         .page
         .report(crate::model::Diagnostic::error(message).at(span).help(help));
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::inventory::{Edit, FileSet, parse};
+    use crate::model::{Partial, Site};
+
+    fn site(systems: &str) -> FileSet {
+        FileSet::default()
+            .with("systems.toml", systems.as_bytes())
+            .with(
+                "boot/d.toml",
+                &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\""[..],
+            )
+            .with(
+                "profiles/base/profile.toml",
+                &b"kind = \"base\"\n[locale]\ntimezone = \"Etc/GMT\"\nkeyboard = \"de\""[..],
+            )
+            .with(
+                "profiles/p/profile.toml",
+                &b"kind = \"fai\"\ndistro = \"d\"\ninherit = \"base\"\nignores = [\"users\"]\n[locale]\nkeyboard = \"fr\"\n[storage]\nraid = \"raid1\""[..],
+            )
+            .with(
+                "profiles/q/profile.toml",
+                &b"inherit = \"p\"\nignores = [\"packages\"]\nstorage.layout = \"lvm\""[..],
+            )
+    }
+
+    fn loaded(files: &FileSet) -> Site {
+        let parsed = parse(files);
+        let told = format!("{:?}", parsed.diagnostics);
+        parsed.site.expect(&told)
+    }
+
+    #[test]
+    fn keys_are_set_as_they_are_typed() {
+        let files = site("[system.web01]\nmac = \"52:54:00:00:00:01\"\nprofile = \"p\"\n");
+        let typed = [
+            "storage.layout=lvm",
+            "storage.swap=0",
+            "storage.second=/dev/vdb",
+            "storage.volumes=[{ mount = \"/\", size = \"rest\" }]",
+            "packages=vim, tcpdump",
+            "users.alice.sudo=true",
+            "users.alice.groups=adm,ops",
+            "network.vlan.v20.id=20",
+            "network.bond.bond0.interfaces=52:54:00:00:00:01",
+            "repository.internal.components=main",
+        ];
+        let edit = Edit::Set {
+            name: "web01".parse().expect("a name"),
+            assignments: typed.map(|t| t.parse().expect(t)).into(),
+        };
+        let change = edit.apply(&files).expect("an edit");
+        let site = loaded(&files.with(&change.path, change.bytes));
+        let want = json!({
+            "packages": ["vim", "tcpdump"],
+            "storage": {"layout": "lvm", "second": {"path": "/dev/vdb"}, "swap": 0, "volumes": [{"mount": "/", "size": null}]},
+            "network": {"bond": {"bond0": {"interfaces": ["52:54:00:00:00:01"]}}, "vlan": {"v20": {"id": 20}}},
+            "users": {"alice": {"groups": ["adm", "ops"], "sudo": true}},
+            "repository": {"internal": {"components": ["main"]}},
+        });
+        let want = Partial::new(want.as_object().cloned().expect("tables"));
+        assert_eq!(site.systems["web01"].intent.as_deref(), Some(&want));
+        let refused: Result<crate::inventory::Assignment, _> = "stroage.layout=lvm".parse();
+        assert!(
+            refused
+                .expect_err("no such key")
+                .to_string()
+                .contains("`storage`")
+        );
+    }
+
+    #[test]
+    fn layers_lie_over_one_another_and_a_base_asks_for_nothing() {
+        let site = loaded(&site(
+            "[defaults]\npackages = [\"vim\"]\nlocale = { timezone = \"Etc/UTC\", language = \"C.UTF-8\" }\n[system.web01]\nmac = \"52:54:00:00:00:01\"\nprofile = \"q\"\n",
+        ));
+        let profile = &site.profiles["q"];
+        let whole = profile.intent.resolve().expect("sound");
+        assert_eq!(whole.packages, ["vim"]);
+        assert_eq!(
+            (
+                whole.locale.language.as_str(),
+                whole.locale.timezone.as_str(),
+                whole.locale.keyboard.as_str()
+            ),
+            ("C.UTF-8", "Etc/GMT", "fr")
+        );
+        assert_eq!(
+            (whole.storage.layout.word(), whole.storage.raid.word()),
+            ("lvm", "raid1")
+        );
+        let asked: Vec<&str> = profile.asked.iter().map(String::as_str).collect();
+        let keys = [
+            "locale.keyboard",
+            "locale.language",
+            "locale.timezone",
+            "packages",
+            "storage.layout",
+            "storage.raid",
+        ];
+        assert_eq!(asked, keys);
+        let ignores: Vec<&str> = profile.ignores.iter().map(String::as_str).collect();
+        assert_eq!(ignores, ["packages", "users"]);
+        assert_eq!(
+            site.systems["web01"].intent, None,
+            "nothing said costs nothing"
+        );
+    }
+}

@@ -12,15 +12,19 @@ use minijinja::Value;
 
 use crate::boot::Scope;
 use crate::boot::paths::SecureUrls;
-use crate::model::{Diagnostic, Distro, Document, Handoff, Profile, SecretName, Severity, System};
+use crate::model::agent::Ansible;
+use crate::model::{
+    AgentPlan, AgentSpec, Diagnostic, Distro, Document, Handoff, Identity, Profile, Push,
+    SecretName, Severity, System,
+};
 
 use super::engine::Engine;
 use super::formats::fold_cmdline;
-use super::handoff::{self, Step};
+use super::handoff::{self, Step, agents};
 use super::intent::{self, Reads, Wanted, unheeded, wanted};
 use super::lint::{self, Findings};
 use super::pack::{Packed, pack};
-use super::place::{Inputs, context, intent_of};
+use super::place::{Inputs, context, fqdn, intent_of};
 use super::secret::secrets_in;
 use super::{Format, Place, variables};
 
@@ -36,6 +40,10 @@ pub struct Rendered {
     pub documents: BTreeMap<String, Document>,
     /// The secrets that its hand-off releases.
     pub secrets: BTreeSet<SecretName>,
+    /// What its agent's server will know it by.
+    pub identity: Option<Identity>,
+    /// What this server runs against it after its first boot.
+    pub push: Option<Push>,
     /// What is doubtful but no reason to refuse.
     pub warnings: Vec<Diagnostic>,
 }
@@ -131,7 +139,8 @@ impl CompiledProfile {
         self.check_way(system, distro, &mut problems);
         self.deliver(system, place.epoch, &mut documents);
         if self.profile.kind.installs() {
-            self.hand_off(&ground(true), place, &mut documents, &mut problems);
+            let context = ground(true);
+            self.hand_off(system, &context, place, &mut documents, &mut problems);
         }
         if !problems.iter().any(|p| p.severity == Severity::Error) {
             problems.extend(unheeded(&self.profile, &asked, &reads.keys()));
@@ -142,7 +151,14 @@ impl CompiledProfile {
         }
         let secret = documents.values().filter(|d| d.secret);
         let secrets = secret.flat_map(|d| secrets_in(&d.bytes)).collect();
+        let spec = match &self.profile.handoff {
+            Handoff::Agent(plan) if self.profile.kind.installs() => Some(&plan.spec),
+            _ => None,
+        };
+        let full_name = fqdn(system, place.subnet.as_ref());
         Ok(Rendered {
+            identity: spec.and_then(|spec| agents::identity(spec, &full_name)),
+            push: push(&self.profile.handoff).filter(|_| spec.is_some()),
             secrets,
             cmdline,
             documents,
@@ -258,6 +274,7 @@ impl CompiledProfile {
     /// The documents of the first boot, unless the profile has its own by these names.
     fn hand_off(
         &self,
+        system: &System,
         context: &Value,
         place: &Place,
         documents: &mut BTreeMap<String, Document>,
@@ -287,6 +304,7 @@ impl CompiledProfile {
         let (agent, timeout) = match &self.profile.handoff {
             Handoff::None => ("none", std::time::Duration::from_secs(60)),
             Handoff::Steps { timeout, .. } => ("steps", *timeout),
+            Handoff::Agent(plan) => (plan.spec.agent().word(), plan.timeout),
         };
         let mut steps = Vec::new();
         for piece in &self.steps {
@@ -297,6 +315,18 @@ impl CompiledProfile {
                 });
             }
         }
+        if let Handoff::Agent(AgentPlan { spec, .. }) = &self.profile.handoff {
+            let target = agents::Target {
+                name: system.name.as_str(),
+                fqdn: &fqdn(system, place.subnet.as_ref()),
+                epoch: place.epoch,
+                handoff: &urls.handoff(Scope::Secret.placeholder()),
+            };
+            match agents::steps(spec, &self.profile, &target) {
+                Ok(own) => steps.extend(own),
+                Err(why) => problems.push(self.about("profile.toml", why)),
+            }
+        }
         match handoff::bundle(agent, timeout, &steps) {
             Ok(bytes) => add(handoff::BUNDLE, bytes, true),
             Err(step) => problems.push(self.about(
@@ -305,6 +335,27 @@ impl CompiledProfile {
             )),
         }
     }
+}
+
+/// What this server is to run itself.
+fn push(handoff: &Handoff) -> Option<Push> {
+    let Handoff::Agent(AgentPlan { spec, timeout, .. }) = handoff else {
+        return None;
+    };
+    let AgentSpec::Ansible(Ansible::Push {
+        playbook,
+        user,
+        key,
+    }) = spec
+    else {
+        return None;
+    };
+    Some(Push {
+        playbook: playbook.clone(),
+        user: user.clone(),
+        key: key.clone(),
+        timeout: timeout.as_secs(),
+    })
 }
 
 fn content_type(format: Format, bytes: &[u8]) -> &'static str {

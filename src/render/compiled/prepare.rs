@@ -8,6 +8,7 @@ use crate::model::{Answer, Diagnostic, Handoff, Profile};
 
 use super::super::Format;
 use super::super::engine::{Engine, Files};
+use super::super::handoff::agents::is_taken;
 use super::super::intent::wanted;
 use super::super::lint::{self, Findings};
 use super::super::scan;
@@ -58,8 +59,24 @@ impl CompiledProfile {
             });
         }
         self.prepare_delivery(problems);
-        if let Handoff::Steps { dir, .. } = &profile.handoff {
+        let (dir, agent) = match &profile.handoff {
+            Handoff::None => (None, None),
+            Handoff::Steps { dir, .. } => (Some(dir), None),
+            Handoff::Agent(plan) => (plan.steps.as_ref(), Some(&plan.spec)),
+        };
+        if let Some(dir) = dir {
             let found = self.folder(dir, problems);
+            for (path, file) in &found {
+                if agent.is_some_and(|spec| is_taken(spec, path)) {
+                    problems.push(
+                        self.about(
+                            file,
+                            format!("`{path}` is the name of the agent's own file"),
+                        )
+                        .help("give the step another name"),
+                    );
+                }
+            }
             if !found
                 .iter()
                 .any(|(path, _)| path.starts_with(|c: char| c.is_ascii_digit()))

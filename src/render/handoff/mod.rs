@@ -6,6 +6,8 @@
 //! `bundle.sh` is the hand-off itself, given out once, to the holder of the secret token: it
 //! unpacks the numbered steps. docs/handoff.md has the protocol.
 
+pub(super) mod agents;
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -47,6 +49,7 @@ ln -sf ../farrier-first-boot.service \\
 umask 077
 printf 'handoff=%s\\nkey=%s\\n' \"$handoff\" \"$key\" >\"$state/pending.part\"
 mv -f \"$state/pending.part\" \"$state/pending\"
+[ -z \"$itself\" ] || { systemctl daemon-reload && systemctl --no-block start farrier-first-boot.service; }
 echo \"first-boot.sh: placed\"
 ",
     );

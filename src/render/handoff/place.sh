@@ -4,6 +4,12 @@ set -eu
 umask 022
 
 target=${1:-}
+# An installer whose hook gives no arguments (Proxmox) has the installed system run this itself.
+itself=
+if [ $# -eq 0 ] && [ -d /run/systemd/system ] && [ -e "${FARRIER_MARKER:-/var/lib/proxmox-first-boot}" ]; then
+    itself=yes
+    target=/
+fi
 if [ -z "$target" ] || [ ! -d "$target/etc" ]; then
     echo "usage: first-boot.sh TARGET, where TARGET holds the installed system" >&2
     exit 64

@@ -34,6 +34,8 @@ pub(super) enum Source {
     Memory(Bytes),
     /// In a file. It is open, so that a file replaced meanwhile changes nothing.
     File(Arc<File>),
+    /// In a part of a file, which begins at this byte.
+    Slice(Arc<File>, u64),
 }
 
 /// The bytes `from..to` of a source.
@@ -60,8 +62,17 @@ impl Part {
         PIECE.min(self.to - self.at)
     }
 
+    /// Where the source begins in its file.
+    fn begin(&self) -> u64 {
+        match &self.source {
+            Source::Slice(_, begin) => *begin,
+            Source::Memory(_) | Source::File(_) => 0,
+        }
+    }
+
     /// Has the kernel send a piece, if the connection can and nobody would wait for a disk.
     fn put(&self, file: &Arc<File>, at: u64, step: u64) -> Option<Bytes> {
+        let at = self.begin() + at;
         if self.reading.is_some() || !net::in_memory(file, at, step as usize) {
             return None;
         }
@@ -70,12 +81,13 @@ impl Part {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, at: u64, step: u64) -> Poll<io::Result<Bytes>> {
-        let Source::File(file) = &self.source else {
+        let begin = self.begin();
+        let (Source::File(file) | Source::Slice(file, _)) = &self.source else {
             return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
         };
         let reading = self
             .reading
-            .get_or_insert_with(|| read(file.clone(), at, step));
+            .get_or_insert_with(|| read(file.clone(), begin + at, step));
         let Poll::Ready(read) = Pin::new(reading).poll(cx) else {
             return Poll::Pending;
         };
@@ -99,7 +111,7 @@ impl HttpBody for Part {
         let this = &mut *self;
         let piece = match &this.source {
             Source::Memory(bytes) => bytes.slice(at as usize..(at + step) as usize),
-            Source::File(file) => match this.put(file, at, step) {
+            Source::File(file) | Source::Slice(file, _) => match this.put(file, at, step) {
                 Some(stand_in) => stand_in,
                 None => match this.read(cx, at, step) {
                     Poll::Pending => return Poll::Pending,
@@ -149,6 +161,9 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(&contents, 0).expect("written");
         let file = Arc::new(file);
+        let shifted = tempfile::tempfile().expect("a file");
+        shifted.write_all_at(&contents, 11).expect("written");
+        let shifted = Arc::new(shifted);
         let all = contents.len() as u64;
         for (from, to) in [
             (0, all),
@@ -160,6 +175,7 @@ mod tests {
             for source in [
                 Source::Memory(Bytes::from(contents.clone())),
                 Source::File(file.clone()),
+                Source::Slice(shifted.clone(), 11),
             ] {
                 let ended = Arc::new(AtomicBool::new(false));
                 let flag = ended.clone();

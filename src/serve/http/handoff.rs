@@ -45,7 +45,12 @@ pub(super) async fn handoff(
                     return answer;
                 }
                 let remark = format!("{} {} (code {})", report.agent, report.class, report.code);
-                match tell(plane, &granted, EventKind::AgentReported(report)).await {
+                let well = matches!(report.class.as_str(), "ok" | "changed");
+                let kind = match &granted.pinned.push {
+                    Some(_) if well => EventKind::PushDue(report),
+                    _ => EventKind::AgentReported(report),
+                };
+                match tell(plane, &granted, kind).await {
                     Ok(()) => Answer::remark(reply::ok(), remark),
                     Err(answer) => answer,
                 }
@@ -55,7 +60,23 @@ pub(super) async fn handoff(
                 reply::text(StatusCode::BAD_REQUEST, sentence).into()
             }
         },
+        "enrol" => enrol(plane, &granted, &said).await,
         _ => reply::not_found().into(),
+    }
+}
+
+/// Takes the machine's public key. 200 means that the agent's server accepts it.
+async fn enrol(plane: &MachinePlane, granted: &Authorised, key: &str) -> Answer {
+    match plane.waist.enrol(&granted.build, key).await {
+        Ok(()) => Answer::remark(reply::ok(), "enrolled"),
+        Err((why, again)) => {
+            let status = match again {
+                true => StatusCode::SERVICE_UNAVAILABLE,
+                false => StatusCode::CONFLICT,
+            };
+            tracing::warn!(machine.name = %granted.build.key.system, why, "an enrolment was refused");
+            Answer::remark(reply::text(status, format!("{why}\n")), why)
+        }
     }
 }
 
@@ -163,6 +184,7 @@ fn result(said: &str) -> Option<AgentReport> {
         code: -1,
         class: String::new(),
         seconds: 0,
+        reason: None,
         log: tail(log),
         host_keys: Vec::new(),
     };
@@ -171,6 +193,10 @@ fn result(said: &str) -> Option<AgentReport> {
             if report.host_keys.len() < 16 {
                 report.host_keys.push(printable(key, 2000));
             }
+            continue;
+        }
+        if let Some(reason) = line.strip_prefix("reason=") {
+            report.reason = Some(printable(reason, 500)).filter(|r| !r.is_empty());
             continue;
         }
         for (name, value) in line.split_whitespace().filter_map(|w| w.split_once('=')) {
@@ -206,6 +232,12 @@ mod tests {
         );
         assert_eq!(report.host_keys, ["ssh-ed25519 AAAA root@web01"]);
         assert_eq!(report.log, "line one\nline  two");
+        let why = result("agent=puppet\ncode=4\nclass=failed\nreason=File[/x]: code=3 no\n\nlog")
+            .expect("a result");
+        assert_eq!(
+            (why.code, why.reason.as_deref()),
+            (4, Some("File[/x]: code=3 no"))
+        );
         let short = result("agent=steps\ncode=0\nclass=ok\nseconds=1").expect("a result");
         assert_eq!((short.class.as_str(), short.log.as_str()), ("ok", ""));
         for bad in [

@@ -12,7 +12,7 @@ use axum::response::Response;
 
 use super::accept::Peer;
 use super::mirror::Mirrors;
-use super::{artefact, boot_script, document, handoff, mirror, own, reply, report};
+use super::{artefact, boot_script, document, handoff, mirror, own, puppet, reply, report, tree};
 use crate::boot::paths::{HttpPath, Urls, install_conf, own_path, parse_http};
 use crate::model::event::printable;
 use crate::model::{Door, MacAddr, ProfileKind};
@@ -163,6 +163,8 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
         HttpPath::Handoff { .. } => true,
         // The installer's question where it is comes by either, and is answered over TLS.
         HttpPath::Report { verb, .. } => verb == "handoff" && asked.speech == Speech::Secure,
+        // From this host it may come by either.
+        HttpPath::PuppetReport { .. } => asked.speech == Speech::Secure,
         _ => false,
     };
     if handoff != (asked.speech == Speech::Secure) {
@@ -170,7 +172,10 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
     }
     let posts = matches!(
         path,
-        HttpPath::Report { .. } | HttpPath::Handoff { .. } | HttpPath::Mine(_)
+        HttpPath::Report { .. }
+            | HttpPath::Handoff { .. }
+            | HttpPath::PuppetReport { .. }
+            | HttpPath::Mine(_)
     );
     if !posts && !asked.reads() {
         return reply::wrong_method("GET, HEAD").into();
@@ -182,6 +187,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
         HttpPath::Grub(mac) => boot_script::grub(plane, asked, mac).await,
         HttpPath::Loader(name) => artefact::loader(plane, asked, &name).await,
         HttpPath::Artefact { id, digest } => artefact::artefact(plane, asked, &id, &digest).await,
+        HttpPath::Tree { id, digest, path } => tree::tree(plane, asked, &id, &digest, &path).await,
         HttpPath::Document { token, name } => document::document(plane, asked, &token, &name).await,
         HttpPath::Report { token, verb, stage } => {
             report::report(plane, asked, &token, &verb, stage.as_deref(), body).await
@@ -198,6 +204,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
             document::mine(plane, asked, name, &[mac]).await
         }
         HttpPath::Own(path) => own::own(plane, asked, &path).await,
+        HttpPath::PuppetReport { token } => puppet::report(plane, asked, &token, body).await,
         HttpPath::Mirror { name, path } => mirror::mirror(plane, asked, &name, &path).await,
     }
 }
@@ -268,6 +275,10 @@ fn shown(path: &HttpPath) -> String {
         HttpPath::Grub(mac) => format!("/grub/grub.cfg-01-{}", mac.dashed()),
         HttpPath::Loader(name) => format!("/loader/{name}"),
         HttpPath::Artefact { id, digest } => format!("/a/{digest}/{}/{}", id.distro, id.name),
+        HttpPath::Tree { id, digest, path } => {
+            let path = printable(path, 160);
+            format!("/t/{digest}/{}/{}/{path}", id.distro, id.name)
+        }
         HttpPath::Document { name, .. } => format!("/b/../{name}"),
         HttpPath::Report { verb, stage, .. } => match stage {
             Some(stage) => format!("/r/../{verb}/{stage}"),
@@ -277,6 +288,7 @@ fn shown(path: &HttpPath) -> String {
         HttpPath::Mine(name) => format!("/mine/{name}"),
         HttpPath::InstallConf(mac) => install_conf(*mac),
         HttpPath::Own(path) => format!("/{}", own_path(path)),
+        HttpPath::PuppetReport { .. } => "/puppet/../report".to_string(),
         HttpPath::Mirror { name, path } => format!("/mirror/{name}/{}", printable(path, 160)),
     }
 }
@@ -285,7 +297,7 @@ fn shown(path: &HttpPath) -> String {
 fn unknown(path: &str) -> String {
     let head = path.trim_start_matches('/').split('/').next().unwrap_or("");
     match head {
-        "b" | "r" | "h" => format!("/{head}/.."),
+        "b" | "r" | "h" | "puppet" => format!("/{head}/.."),
         _ => printable(path, 80),
     }
 }

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `/ipxe/MAC`, `/autoexec.ipxe`, `/grub/..` | `boot_script` |
 //! | `/a/..`, `/loader/NAME` | `artefact` |
+//! | `/t/..` | `tree` |
 //! | `/b/TOKEN/NAME` | `document` |
-//! | `/r/TOKEN/VERB` | `report`, and `status` for the verb of that name |
+//! | `/r/TOKEN/VERB` | `report`, and `status`, `bundle` for the verbs of these names |
 //! | `/h/TOKEN/VERB`, over TLS only | `handoff` |
 //! | `/mirror/NAME/PATH` | `mirror` |
 //!
@@ -17,16 +18,19 @@ pub mod api;
 mod artefact;
 mod body;
 mod boot_script;
+mod bundle;
 mod document;
 mod handoff;
 pub mod machine;
 pub mod mirror;
 mod own;
 mod patience;
+mod puppet;
 mod range;
 mod reply;
 mod report;
 mod status;
+mod tree;
 
 pub use accept::{Limits, Peer, Running, Tls};
 pub use machine::{MachinePlane, handoff_router, router};

@@ -6,23 +6,24 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::document::admit;
 use super::machine::{Answer, Asked, MachinePlane, Speech};
-use super::{reply, status};
+use super::{bundle, reply, status};
 use crate::boot::Scope;
 use crate::boot::paths::SecureUrls;
 use crate::control::Authorised;
 use crate::lifecycle::disks::{self, ReportedDisk};
 use crate::model::{Event, EventKind, Phase, Stage};
 
-const VERBS: [&str; 8] = [
-    "start", "disks", "progress", "end", "fail", "log", "handoff", "status",
+const VERBS: [&str; 9] = [
+    "start", "disks", "progress", "end", "fail", "log", "handoff", "status", "bundle",
 ];
 /// Most bytes of a report.
 pub(super) const MOST: usize = 64 * 1024;
 /// How long a report may take to come in.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Characters kept of what a machine says.
 const DETAIL: usize = 4000;
 
@@ -52,8 +53,10 @@ pub(super) async fn report(
     if !by_get && asked.method != Method::POST {
         return reply::wrong_method("POST").into();
     }
-    if verb == "status" {
-        return status::status(plane, asked, &granted, body).await;
+    match verb {
+        "status" => return status::status(plane, asked, &granted, body).await,
+        "bundle" => return bundle::bundle(plane, asked, &granted, body).await,
+        _ => {}
     }
     if by_get && let Some(why) = not_meant(asked, &granted, verb) {
         return Answer::remark(reply::text(StatusCode::CONFLICT, format!("{why}\n")), why);
@@ -224,6 +227,20 @@ pub(super) async fn kept(
 ) -> Result<(), Answer> {
     let kept = plane.waist.keep_log(&granted.build.key, source, log).await;
     kept.map_err(|error| Answer::remark(reply::not_told(&error), error.to_string()))
+}
+
+/// Large bodies that are in memory at once.
+static LARGE: Semaphore = Semaphore::const_new(8);
+
+/// A place for a body that is larger than a report, or does not say; none is needed for a small one.
+pub(super) async fn large(asked: &Asked) -> Result<Option<SemaphorePermit<'static>>, Response> {
+    if asked.announces().is_some_and(|n| n <= MOST as u64) {
+        return Ok(None);
+    }
+    match tokio::time::timeout(PATIENCE, LARGE.acquire()).await {
+        Ok(Ok(place)) => Ok(Some(place)),
+        _ => Err(reply::text(StatusCode::SERVICE_UNAVAILABLE, "too busy\n")),
+    }
 }
 
 /// The body as text, whatever its bytes are.

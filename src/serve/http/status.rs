@@ -2,19 +2,16 @@
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use tokio::sync::Semaphore;
 
 use super::machine::{Answer, Asked, MachinePlane};
 use super::reply;
-use super::report::{MOST, PATIENCE, kept, read_most, tell};
+use super::report::{kept, large, read_most, tell};
 use crate::control::Authorised;
 use crate::lifecycle::status;
 use crate::model::event::printable;
 
 /// Most bytes of a message: curtin's last one brings its whole log along, encoded.
 const MOST_WITH_FILES: usize = 4 * 1024 * 1024;
-/// Large messages that are in memory at once.
-static LARGE: Semaphore = Semaphore::const_new(8);
 
 /// Takes one message down: always as a line of the log, and as an event if it tells of another stage,
 /// of trouble or of the end. 200 means that it is durable.
@@ -24,13 +21,9 @@ pub(super) async fn status(
     granted: &Authorised,
     body: Body,
 ) -> Answer {
-    let small = asked.announces().is_some_and(|n| n <= MOST as u64);
-    let place = match small {
-        true => None,
-        false => match tokio::time::timeout(PATIENCE, LARGE.acquire()).await {
-            Ok(Ok(place)) => Some(place),
-            _ => return reply::text(StatusCode::SERVICE_UNAVAILABLE, "too busy\n").into(),
-        },
+    let place = match large(asked).await {
+        Ok(place) => place,
+        Err(response) => return response.into(),
     };
     let bytes = match read_most(asked, body, MOST_WITH_FILES).await {
         Ok(bytes) => bytes,

@@ -61,6 +61,7 @@ async fn only_so_much_of_the_past_is_kept() {
         builds: 3,
         revisions: 2,
         log_lines: 100,
+        bundles: 16,
         leases: Duration::from_secs(500),
     };
     writer.tidy(&keep, at(1000)).await.expect("tidied");

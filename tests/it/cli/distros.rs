@@ -51,7 +51,7 @@ fn a_source_that_is_not_fetched_is_refused_and_one_without_a_digest_warned_of() 
     let run = place.run("distro add more --kernel ftp://mirror.example/linux");
     assert_eq!(run.code, 64, "{}", run.stderr);
     assert!(!place.site().join("boot/more.toml").exists());
-    let run = place.run("distro add more --kernel http://mirror.example/linux");
+    let run = place.run("distro add more --kernel http://mirror.example.org/linux");
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(
         run.stderr.contains("warning: boot/more.toml:"),

@@ -70,6 +70,7 @@ fn docs_of_the_json_contract_are_its_types() {
             "lease" => same::<v::LeaseView>(example),
             "distro" => same::<v::DistroView>(example),
             "secret" => same::<v::SecretView>(example),
+            "node" => same::<farrier::model::NodeView>(example),
             "status" => same::<v::StatusView>(example),
             "flag-request" => same::<c::FlagRequest>(example),
             "flag-report" => same::<c::FlagReport>(example),

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use farrier::cli::demo::rack::SERVER;
 use farrier::model::MacAddr;
 
+use super::Firmware;
+
 /// Something to be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
@@ -23,7 +25,7 @@ pub(super) struct Found {
 }
 
 /// Every name in a file, with the loaders' variables filled in as the loader would.
-pub(super) fn names(bytes: &[u8], mac: MacAddr) -> Found {
+pub(super) fn names(bytes: &[u8], mac: MacAddr, firmware: &Firmware) -> Found {
     let unpacked;
     let bytes = match bytes {
         [0x1f, 0x8b, ..] => {
@@ -37,8 +39,8 @@ pub(super) fn names(bytes: &[u8], mac: MacAddr) -> Found {
     };
     let text = text
         .replace("${net${farrier-nic}/mac:hexhyp}", &mac.dashed())
-        .replace("${platform}", "pcbios")
-        .replace("${buildarch}", "x86_64")
+        .replace("${platform}", firmware.platform())
+        .replace("${buildarch}", firmware.build())
         .replace("$net_default_mac", &mac.to_string());
     let mut found = Vec::new();
     let base = format!("http://{SERVER}");
@@ -77,6 +79,8 @@ fn certificate(text: &str) -> Option<String> {
     const END: &str = "-----END CERTIFICATE-----";
     let (_, rest) = text.split_once("-----BEGIN CERTIFICATE-----")?;
     let (inside, _) = rest.split_once(END)?;
+    // in JSON its lines are one
+    let inside = inside.replace("\\n", "\n");
     Some(format!("-----BEGIN CERTIFICATE-----{inside}{END}\n"))
 }
 

@@ -10,6 +10,7 @@ use farrier::cli::demo::rack::{Rack, RackError, Server};
 use farrier::model::MacAddr;
 use toml_edit::{DocumentMut, Item, Table, value};
 
+use super::kinds::{Boots, boots, needs};
 use super::{FIRMWARE, Firmware, mac};
 use crate::rack::site;
 
@@ -20,6 +21,8 @@ pub(super) struct Flagged {
     pub(super) firmware: &'static Firmware,
     /// Its profile installs a system, which is handed off at its first boot.
     pub(super) installs: bool,
+    pub(super) profile: String,
+    pub(super) boots: Boots,
 }
 
 /// A server of the repository's own example, and its machines, all flagged.
@@ -40,14 +43,17 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
             let (name, mac) = (format!("{profile}-{}", firmware.word), mac(p, f));
             text.push_str(&format!(
                 "[system.{name}]\nmac = \"{mac}\"\nprofile = \"{profile}\"\nsecure_boot = {}\n\
-                 ssh_keys = [\"ssh-ed25519 {KEY} contract\"]\n",
-                firmware.secure_boot
+                 ssh_keys = [\"ssh-ed25519 {KEY} contract\"]\n{}",
+                firmware.secure_boot,
+                needs(profile)
             ));
             all.push(Flagged {
                 name,
                 mac,
                 firmware,
                 installs: *installs,
+                profile: profile.clone(),
+                boots: boots(profile, firmware.word),
             });
         }
     }
@@ -57,8 +63,15 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
         server.must(&["distro", "fetch", &distro])?;
     }
     for (profile, installs) in &profiles {
-        let machines = FIRMWARE.iter().map(|f| format!("{profile}-{}", f.word));
-        let machines: Vec<String> = machines.collect();
+        let refused = |f: &&Firmware| boots(profile, f.word) == Boots::Refused;
+        let machines = FIRMWARE.iter().filter(|f| !refused(f));
+        let machines: Vec<String> = machines.map(|f| format!("{profile}-{}", f.word)).collect();
+        for firmware in FIRMWARE.iter().filter(refused) {
+            let name = format!("{profile}-{}", firmware.word);
+            let told = server.farrier(&["rebuild", &name, "--yes"])?;
+            let why = format!("{}{}", told.stdout, told.stderr);
+            assert!(!told.ok() && why.contains("secure_boot"), "{name}: {why}");
+        }
         let count = machines.len().to_string();
         let list = machines.join(",");
         let words = if *installs {
@@ -68,13 +81,14 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
         };
         server.must(&words)?;
     }
+    all.retain(|flagged| flagged.boots != Boots::Refused);
     Ok((server, all))
 }
 
 const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIBdBWkqjK5v3nRr0ZtQJmGfQ3m0kYwqL0c6n3uT1hV2x";
 
 /// Makes every artefact of `boot/` a small file of the site; returns the distros' names.
-fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
+pub(super) fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
     let mut distros = Vec::new();
     for path in files(&root.join("boot"))? {
         if path.extension().is_none_or(|e| e != "toml") {
@@ -86,7 +100,20 @@ fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
             .to_string_lossy()
             .into_owned();
         let mut document: DocumentMut = read(&path)?.parse().expect("sound TOML");
-        let artefacts = document["artefact"].as_table_mut().expect("artefacts");
+        let mut all: Vec<String> = Vec::new();
+        if let Some(files) = document.get_mut("files").and_then(Item::as_table_mut) {
+            let names = files["names"].as_array().expect("names");
+            all.extend(names.iter().filter_map(|n| Some(n.as_str()?.to_string())));
+            files.remove("url");
+            files["folder"] = value(format!("boot/files/{distro}"));
+        }
+        for name in all {
+            let file = root.join(format!("boot/files/{distro}/{name}"));
+            write(&file, &format!("in place of {distro}'s {name}\n"))?;
+        }
+        let mut none = Table::new();
+        let artefacts = document.get_mut("artefact").and_then(Item::as_table_mut);
+        let artefacts = artefacts.unwrap_or(&mut none);
         for (name, source) in artefacts.iter_mut() {
             let file = format!("boot/files/{distro}/{name}");
             write(
@@ -113,7 +140,8 @@ fn profiles(root: &Path) -> Result<Vec<(String, bool)>, RackError> {
             .expect("a name")
             .to_string_lossy()
             .into_owned();
-        match document["kind"].as_str() {
+        // a kind that is not said is a parent's, which installs
+        match document.get("kind").and_then(|kind| kind.as_str()) {
             Some("base") => {}
             Some("live" | "kernel") => found.push((name, false)),
             _ => found.push((name, true)),
@@ -151,7 +179,7 @@ fn read(path: &Path) -> Result<String, RackError> {
     fs::read_to_string(path).map_err(RackError::file(path))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), RackError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), RackError> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(RackError::file(dir))?;
     }

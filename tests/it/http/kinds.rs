@@ -213,6 +213,7 @@ async fn a_boot_program_of_its_own_starts_with_its_configuration() {
                 config: "boot.cfg".into(),
                 config_names: vec!["01-MAC/boot.cfg".into()],
                 files: [("k.b00".to_string(), kernel)].into(),
+                signed: true,
             }),
             ..Way::default()
         };

@@ -206,7 +206,7 @@ async fn what_is_no_message_is_refused_and_moves_nothing() {
 
 /// The files of Debian's cloud-init, unpacked: installed, it would take this host over at its next
 /// boot.
-fn cloud_init() -> PathBuf {
+pub(crate) fn cloud_init() -> PathBuf {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cloud-init");
     if place.join("usr").is_dir() {
         return place;

@@ -243,6 +243,18 @@ fn the_early_command_reports_and_starts_the_watch() {
         "/r/{}/fail/partition",
         farrier::boot::Scope::Report.placeholder()
     );
+    let said = reports(&server);
+    let place = |verb: &str| said.iter().position(|v| v == verb);
+    assert!(
+        place("bundle").is_some() && place("bundle") < place("fail/partition"),
+        "all logs come before it: {said:?}"
+    );
+    let bundle = path.replace("fail/partition", "bundle");
+    let bundle = server.bodies(&bundle).pop().expect("a bundle");
+    assert!(
+        bundle.starts_with("==> ") && bundle.contains("==> syslog <==\nNov 20 12:00:00"),
+        "the installer has no gzip: {bundle}"
+    );
     let failure = server.bodies(&path).pop().expect("a failure");
     assert!(
         failure
@@ -348,6 +360,35 @@ fn the_disk_is_asked_for_and_named_by_the_server() {
          3000 10000 -1 ext4 method{ format } .\n"
     );
     assert!(!installer.left());
+}
+
+#[test]
+fn a_mirror_is_given_both_its_disks() {
+    let Some(installer) = Installer::unpack() else {
+        return;
+    };
+    let (_server, rendered) = serving(|path, _, _| match path {
+        p if p.ends_with("/disks") => (200, "disk=/dev/vda\nsecond=/dev/vdb\n".to_string()),
+        _ => (204, String::new()),
+    });
+    lay_out(&rendered, &installer.path("tmp/farrier"));
+    installer.script("bin/debconf-set", "echo \"$1=$2\" >>/tmp/debconf");
+    installer.script("bin/debconf-get", "echo 'farrier :: 1 1 1 raid .'");
+    installer.script("bin/udevadm", "exit 1");
+    installer.disk("vda", 202, &[("size", "2097152")]);
+    installer.disk("vdb", 203, &[("size", "2097152")]);
+    std::fs::create_dir_all(installer.path("fake-sys/firmware/efi")).expect("a folder");
+    let out = installer.run("sh /tmp/farrier/disk.sh");
+    assert!(out.status.success(), "{out:?}");
+    let set = std::fs::read_to_string(installer.path("tmp/debconf")).expect("answers");
+    assert_eq!(
+        set,
+        "partman-auto/disk=/dev/vda /dev/vdb\ngrub-installer/bootdev=/dev/vda /dev/vdb\n\
+         partman-auto/expert_recipe=farrier :: 538 538 538 free $iflabel{ gpt } $reusemethod{ } method{ efi } format{ } .  \
+         1 1 1 raid .\n"
+    );
+    let second = std::fs::read_to_string(installer.path("tmp/farrier/second")).expect("noted");
+    assert_eq!(second, "/dev/vdb\n");
 }
 
 #[test]

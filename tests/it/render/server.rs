@@ -3,11 +3,15 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use farrier::boot::Scope;
+use farrier::render::{Place, Rendered};
 use farrier::vault::Authority;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::site::place;
 
 /// What a request was answered with; 0 closes the connection without an answer.
 pub(super) type Answer = (u16, String);
@@ -71,6 +75,47 @@ impl Server {
             authority: authority.certificate().clone(),
             seen,
         }
+    }
+
+    /// The same with the documents of a machine, rendered for its address, and any artefact.
+    pub(super) fn of(
+        render: impl FnOnce(&Place) -> Rendered,
+        answer: impl Fn(&str, &str, usize) -> Answer + Send + 'static,
+    ) -> (Server, Rendered) {
+        let documents: Arc<OnceLock<Rendered>> = Arc::default();
+        let known = Arc::clone(&documents);
+        let server = Server::start(move |path, body, before| {
+            if let Some((_, name)) = path.strip_prefix("/b/").and_then(|p| p.split_once('/')) {
+                let rendered = known.get().expect("set below");
+                return match rendered.documents.get(name) {
+                    Some(document) => (200, String::from_utf8_lossy(&document.bytes).into_owned()),
+                    None => (404, String::new()),
+                };
+            }
+            if path.starts_with("/a/") {
+                return (200, "an artefact".into());
+            }
+            answer(path, body, before)
+        });
+        let mut at = place();
+        at.server = server.address;
+        at.secure = server.address;
+        at.authority = Some(server.authority().clone());
+        let rendered = render(&at);
+        documents.set(rendered.clone()).expect("set once");
+        (server, rendered)
+    }
+
+    /// The reports that came in, in order: what follows the token.
+    pub(super) fn reports(&self) -> Vec<String> {
+        let token = format!("/r/{}/", Scope::Report.placeholder());
+        let verb = |path: &String| path.strip_prefix(&token).map(str::to_string);
+        self.paths().iter().filter_map(verb).collect()
+    }
+
+    /// What was told by one verb.
+    pub(super) fn told(&self, verb: &str) -> Vec<String> {
+        self.bodies(&format!("/r/{}/{verb}", Scope::Report.placeholder()))
     }
 
     /// The certificate to pin.

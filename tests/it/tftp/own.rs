@@ -30,6 +30,7 @@ async fn a_boot_program_gets_its_names_and_its_configuration_starts_it() {
                 config: "boot.conf".into(),
                 config_names: vec!["etc/boot.conf".into()],
                 files: [("bsd.rd".to_string(), kernel)].into(),
+                signed: true,
             }),
             ..Way::default()
         };

@@ -12,6 +12,8 @@
 //! | `/v1/systems/NAME` | GET, PATCH changes, DELETE |
 //! | `/v1/systems/NAME/origins`, `/v1/systems/NAME/render` | GET |
 //! | `/v1/systems/NAME/logs` | GET `?build=&after=&grep=&limit=` |
+//! | `/v1/systems/NAME/bundles` | GET |
+//! | `/v1/systems/NAME/bundle` | GET `?build=`, bytes, for operators |
 //! | `/v1/why/NAME-OR-MAC` | GET `?arch=&stage=` |
 //! | `/v1/events` | GET `?after=&since=&limit=&wait=` and a selection |
 //! | `/v1/flag`, `/v1/cancel`, `/v1/edit`, `/v1/reload` | POST |
@@ -20,9 +22,14 @@
 //! | `/v1/distros/NAME/fetch` | POST, answers in lines |
 //! | `/v1/secrets` | GET, names only |
 //! | `/v1/secrets/NAME` | POST a value, DELETE |
+//! | `/v1/nodes`, `/v1/nodes/NAME` | GET |
+//! | `/v1/puppet/autosign` | POST a request for a certificate; anyone who may open the socket |
+//! | `/v1/puppet/report-url` | GET, operators only |
 //! | `/v1/metrics` | GET, Prometheus text |
 
+mod agents;
 mod answer;
+mod bundles;
 mod change;
 mod credentials;
 mod door;
@@ -47,6 +54,10 @@ pub use door::{Door, listen, start};
 
 use crate::control::Control;
 
+/// A question of Puppet's server that is asked with POST, because it carries a request. What it
+/// changes is allowed by the challenge in it and not by who asks.
+const AUTOSIGN: &str = "/v1/puppet/autosign";
+
 /// The largest request body: a node set of ten thousand names is a tenth of it.
 const MAX_BODY: usize = 1024 * 1024;
 
@@ -62,6 +73,8 @@ pub fn router(control: Arc<Control>) -> Router {
         .route("/v1/systems/{name}/origins", get(read::origins))
         .route("/v1/systems/{name}/render", get(read::render))
         .route("/v1/systems/{name}/logs", get(read::logs))
+        .route("/v1/systems/{name}/bundles", get(bundles::list))
+        .route("/v1/systems/{name}/bundle", get(bundles::one))
         .route("/v1/why/{subject}", get(read::why))
         .route("/v1/events", get(events::events))
         .route("/v1/flag", post(change::flag))
@@ -81,6 +94,10 @@ pub fn router(control: Arc<Control>) -> Router {
         )
         .route("/v1/revisions", get(read::revisions))
         .route("/v1/revisions/{revision}", get(read::revision))
+        .route("/v1/nodes", get(agents::nodes))
+        .route("/v1/nodes/{name}", get(agents::node))
+        .route(AUTOSIGN, post(agents::autosign))
+        .route("/v1/puppet/report-url", get(agents::report_urls))
         .route("/v1/metrics", get(metrics::metrics))
         .fallback(answer::no_such_path)
         .method_not_allowed_fallback(answer::no_such_method)

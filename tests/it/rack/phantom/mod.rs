@@ -262,6 +262,14 @@ impl Phantom {
 }
 
 impl Installer {
+    /// One whose documents are below `base`, which ends in a slash.
+    pub(crate) fn of(base: &str, report: &str) -> Installer {
+        Installer {
+            answers: base.to_string(),
+            report: report.to_string(),
+        }
+    }
+
     pub(crate) fn answers(&self) -> &str {
         &self.answers
     }

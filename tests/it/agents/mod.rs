@@ -1,0 +1,7 @@
+//! The hand-off's agents against their real servers, in a rack: a phantom plays firmware and
+//! installer, what it "installs" is a real system in a folder, and the first-boot unit runs in it.
+
+mod others;
+mod puppet;
+mod root;
+mod target;

@@ -1,0 +1,507 @@
+//! Ansible, CFEngine and Salt for real: each enrolled, run once, broken once, its server down at
+//! first, a stranger's key refused.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use farrier::cli::demo::rack::{
+    Patience, Process, Rack, RackError, Server, ServerSettings, tools, until,
+};
+use farrier::model::Phase;
+
+use super::root::{NEEDS, PYTHON, System, own_mounts};
+use super::target::{Target, story};
+use crate::rack::can_run;
+use crate::rack::site::{PATIENT, phantom};
+
+const SLOW: Patience = Patience::seconds(300);
+
+/// A served site whose profile hands over to an agent. `files` are the profile's.
+fn served(
+    rack: &Rack,
+    farrier: &str,
+    handoff: &str,
+    files: &[(&str, &str)],
+    environment: &[(&str, String)],
+) -> Result<Server, RackError> {
+    let mut settings: ServerSettings = phantom(rack, PATIENT, farrier)?;
+    let profile = settings.site.join("profiles/phantom");
+    let toml = fs::read_to_string(profile.join("profile.toml")).expect("a profile");
+    let toml = toml.replace(
+        "agent = \"steps\"\nsteps = \"steps\"\ntimeout = \"1m\"\n",
+        handoff,
+    );
+    fs::write(profile.join("profile.toml"), toml).expect("written");
+    fs::remove_dir_all(profile.join("steps")).expect("removed");
+    for (name, text) in files {
+        let path = profile.join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("written");
+    }
+    let more = environment
+        .iter()
+        .map(|(n, v)| ((*n).to_string(), v.clone()));
+    settings.environment.extend(more);
+    let server = Server::start(rack, settings)?;
+    server.must(&["distro", "fetch", "phantom"])?;
+    Ok(server)
+}
+
+fn add(server: &Server, machine: &Target) -> Result<(), RackError> {
+    let mac = machine.phantom.mac().to_string();
+    server.must(&["add", "web01", &mac, "phantom"])?;
+    Ok(())
+}
+
+/// A build to the end of its first boot.
+fn built(
+    rack: &Rack,
+    server: &Server,
+    machine: &mut Target,
+    number: u32,
+    prepare: impl Fn(&System),
+) -> Result<Process, RackError> {
+    server.must(&["rebuild", "web01", "--yes"])?;
+    machine.install(prepare)?;
+    machine.first_boot(&rack.dir().join(format!("first-boot-{number}.log")))
+}
+
+fn until_reason(machine: &Target, words: &str) -> Result<(), RackError> {
+    let reason = || machine.disk().read("/run/farrier/reason");
+    until(words, SLOW, reason, || {
+        Ok(reason().contains(words).then_some(()))
+    })
+}
+
+fn ready(server: &Server, unit: &mut Process, class: &str) -> Result<(), RackError> {
+    assert_eq!(unit.wait(SLOW)?, 0, "{}\n{}", unit.tail(), server.tail());
+    assert_eq!(server.phase("web01")?, Phase::Ready);
+    let story = story(server, "web01")?;
+    let told = |e: &String| e.starts_with("agent-reported") && e.contains(class);
+    assert!(story.iter().any(told), "{story:#?}");
+    Ok(())
+}
+
+fn failed(server: &Server, reason: &str) -> Result<(), RackError> {
+    assert_eq!(server.phase("web01")?, Phase::Failed, "{}", server.tail());
+    let why = server.must(&["why", "web01"])?;
+    assert!(why.contains(reason), "{why}");
+    Ok(())
+}
+
+/// A request with the hand-off's own token, as the machine would send it: the key of another.
+fn stranger(machine: &Target, environment: &str, key: &str) -> Result<u16, RackError> {
+    let text = machine
+        .disk()
+        .read(&format!("/run/farrier/steps/{environment}"));
+    let url = text
+        .lines()
+        .find_map(|l| l.strip_prefix("HANDOFF='")?.strip_suffix('\''))
+        .expect("an address")
+        .to_string();
+    let pinned = machine.disk().read("/usr/lib/farrier/trust/ca.crt");
+    machine.phantom.pin(&pinned);
+    Ok(machine
+        .phantom
+        .http(&format!("{url}/enrol"), Some(key))?
+        .status)
+}
+
+const PLAYBOOK: &str = "- hosts: all\n  gather_facts: false\n  tasks:\n  - name: say so\n    copy:\n      dest: /etc/played\n      content: \"{{ role | default('none') }}\\n\"\n";
+const BROKEN: &str =
+    "- hosts: all\n  gather_facts: false\n  tasks:\n  - name: break it\n    command: /bin/false\n";
+
+/// Makes a commit in a repository and returns its name.
+fn commit(repository: &Path, playbook: &str) -> String {
+    let git = |arguments: &[&str]| {
+        let done = Command::new("git")
+            .arg("-C")
+            .arg(repository)
+            .args(["-c", "user.name=t", "-c", "user.email=t@lab.example"])
+            .args(arguments)
+            .output()
+            .expect("git");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8_lossy(&done.stdout).trim().to_string()
+    };
+    fs::create_dir_all(repository).expect("a folder");
+    if !repository.join(".git").exists() {
+        git(&["init", "--quiet"]);
+    }
+    fs::write(repository.join("local.yml"), playbook).expect("written");
+    git(&["add", "-A"]);
+    git(&["commit", "--quiet", "-m", "a playbook"]);
+    git(&["rev-parse", "HEAD"])
+}
+
+#[test]
+fn ansible_is_pulled_from_one_commit() -> Result<(), RackError> {
+    if !can_run(
+        "ansible pull",
+        &[tools::NETWORK, tools::LOADERS, NEEDS],
+        false,
+    ) {
+        return Ok(());
+    }
+    own_mounts();
+    let rack = Rack::new()?;
+    let repository = rack.dir().join("git/site");
+    let (good, bad) = (commit(&repository, PLAYBOOK), commit(&repository, BROKEN));
+    let handoff = |commit: &str| {
+        format!(
+            "agent = \"ansible\"\ntimeout = \"5m\"\n[handoff.ansible]\n\
+             repository = \"git://10.77.0.1/site\"\ncommit = \"{commit}\"\n"
+        )
+    };
+    let server = served(&rack, "", &handoff(&good), &[], &[])?;
+    let mut machine = Target::new(&rack, "web01")?;
+    add(&server, &machine)?;
+
+    let mut unit = built(&rack, &server, &mut machine, 1, |_| {})?;
+    until_reason(&machine, "does not answer")?;
+    let mut daemon = rack.namespace().command("git");
+    daemon
+        .args(["daemon", "--export-all", "--reuseaddr"])
+        .arg(format!(
+            "--base-path={}",
+            repository.parent().expect("a parent").display()
+        ));
+    let log = rack.dir().join("git-daemon.log");
+    let _daemon = Process::start("git daemon", &mut daemon, &log, false)?;
+    ready(&server, &mut unit, "ansible changed (code 0)")?;
+    assert_eq!(machine.disk().read("/etc/played"), "none\n");
+
+    let toml = server.site().join("profiles/phantom/profile.toml");
+    let text = fs::read_to_string(&toml).expect("a profile");
+    fs::write(&toml, text.replace(&good, &bad)).expect("written");
+    server.must(&["apply"])?;
+    let mut unit = built(&rack, &server, &mut machine, 2, |_| {})?;
+    assert_eq!(unit.wait(SLOW)?, 1, "{}", unit.tail());
+    failed(&server, "break it: fatal:")
+}
+
+/// A machine with an ssh server, whose host key it reports; what this server runs against it decides.
+#[test]
+fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Result<(), RackError>
+{
+    if !can_run(
+        "ansible push",
+        &[tools::NETWORK, tools::LOADERS, NEEDS],
+        false,
+    ) {
+        return Ok(());
+    }
+    own_mounts();
+    let rack = Rack::new()?;
+    let control = System::new(rack.dir(), "control");
+    let shared = rack.dir().join("shared");
+    fs::create_dir_all(&shared).expect("a folder");
+    control.bind(&shared);
+    let state = rack.dir().join("state");
+    fs::create_dir_all(&state).expect("a folder");
+    control.bind(&state);
+    let bin = rack.dir().join("bin");
+    fs::create_dir_all(&bin).expect("a folder");
+    // Ansible is not on this host but in a system of its own
+    let wrapper = bin.join("ansible-playbook");
+    let text = format!(
+        "#!/bin/sh\nexec chroot {} /usr/bin/ansible-playbook \"$@\"\n",
+        control.root().display()
+    );
+    fs::write(&wrapper, text).expect("written");
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let made = Command::new("chroot")
+        .arg(control.root())
+        .args([
+            "ssh-keygen",
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-f",
+            "/root/key",
+        ])
+        .output()
+        .expect("chroot");
+    assert!(made.status.success(), "{made:?}");
+    let public = control.read("/root/key.pub");
+    let playbook = shared.join("site.yml");
+    fs::write(&playbook, PLAYBOOK).expect("written");
+    let path = format!(
+        "{}:{}",
+        bin.display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let handoff = format!(
+        "agent = \"ansible\"\nsteps = \"steps\"\ntimeout = \"5m\"\n[handoff.ansible]\n\
+         push = \"{}\"\nkey = \"/root/key\"\n",
+        playbook.display()
+    );
+    let sshd = "#!/bin/sh -e\nmkdir -p /run/sshd\n[ ! -e /etc/ssh/other ] || set -- -h /etc/ssh/other\n/usr/sbin/sshd \"$@\"\n";
+    let server = served(
+        &rack,
+        "",
+        &handoff,
+        &[("steps/10-sshd.sh", sshd)],
+        &[("PATH", path)],
+    )?;
+    let mut machine = Target::new(&rack, "web01")?;
+    add(&server, &machine)?;
+    server.must(&["set", "web01", "vars.role=web"])?;
+    let keygen = |system: &System, arguments: &[&str]| {
+        let mut command = Command::new("chroot");
+        command.arg(system.root()).arg("ssh-keygen").args(arguments);
+        let made = command.output().expect("chroot");
+        assert!(made.status.success(), "{made:?}");
+    };
+    let authorised = |system: &System| {
+        system.put("/root/.ssh/authorized_keys", 0o600, &public);
+        // each installation has host keys of its own
+        for kind in ["rsa", "ecdsa", "ed25519"] {
+            for end in ["", ".pub"] {
+                let key = system.path(&format!("/etc/ssh/ssh_host_{kind}_key{end}"));
+                fs::remove_file(key).expect("a package's key");
+            }
+        }
+        keygen(system, &["-A"]);
+    };
+
+    let mut unit = built(&rack, &server, &mut machine, 1, authorised)?;
+    assert_eq!(unit.wait(SLOW)?, 0, "{}", unit.tail());
+    server.wait_phase("web01", &[Phase::Ready, Phase::Failed], SLOW, None)?;
+    assert_eq!(
+        server.phase("web01")?,
+        Phase::Ready,
+        "{:#?}",
+        story(&server, "web01")?
+    );
+    assert_eq!(machine.disk().read("/etc/played"), "web\n");
+    let told = story(&server, "web01")?;
+    assert!(told.iter().any(|e| e.starts_with("push-due")), "{told:#?}");
+    let inventory = server.must(&["inventory", "--list"])?;
+    assert!(inventory.contains("\"phase_ready\"") && inventory.contains("\"role\": \"web\""));
+
+    fs::write(&playbook, BROKEN).expect("written");
+    let mut unit = built(&rack, &server, &mut machine, 2, authorised)?;
+    assert_eq!(unit.wait(SLOW)?, 0, "{}", unit.tail());
+    server.wait_phase("web01", &[Phase::Failed], SLOW, None)?;
+    failed(&server, "break it: fatal:")?;
+
+    // something else answers at its address: nothing is run against it
+    fs::write(&playbook, PLAYBOOK).expect("written");
+    let mut unit = built(&rack, &server, &mut machine, 3, |system| {
+        authorised(system);
+        keygen(
+            system,
+            &["-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/other"],
+        );
+    })?;
+    assert_eq!(unit.wait(SLOW)?, 0, "{}", unit.tail());
+    server.wait_event("web01", "the refusal", SLOW, None, |e| {
+        e.build == Some(3) && e.kind == "progress" && e.detail.contains("another host key")
+    })?;
+    assert_eq!(server.phase("web01")?, Phase::Configuring);
+    assert_eq!(machine.disk().read("/etc/played"), "");
+    Ok(())
+}
+
+const POLICY: &str = "body common control { bundlesequence => { \"main\" }; version => \"1\"; }\n\
+body server control { allowconnects => { \"10.77.0.0/24\" }; allowallconnects => { \"10.77.0.0/24\" }; trustkeysfrom => { }; }\n\
+bundle server access_rules { access: \"/var/lib/cfengine3/masterfiles\" admit_ips => { \"10.77.0.0/24\" }; }\n";
+
+#[test]
+fn cfengine_exchanges_keys_beforehand() -> Result<(), RackError> {
+    if !can_run("cfengine", &[tools::NETWORK, tools::LOADERS, NEEDS], false) {
+        return Ok(());
+    }
+    own_mounts();
+    let rack = Rack::new()?;
+    let hub = System::new(rack.dir(), "hub");
+    let work = "/var/lib/cfengine3";
+    let keys = hub.path(&format!("{work}/ppkeys"));
+    fs::remove_dir_all(&keys).expect("removed");
+    fs::create_dir_all(&keys).expect("a folder");
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o700)).expect("a mode");
+    let in_hub = |program: &str| {
+        let done = Command::new("chroot").arg(hub.root()).arg(program).output();
+        let done = done.expect("chroot");
+        assert!(done.status.success(), "{done:?}");
+    };
+    in_hub("cf-key");
+    let policy = |main: &str| {
+        let text = format!("{POLICY}bundle agent main {{ {main} }}\n");
+        fs::remove_dir_all(hub.path(&format!("{work}/masterfiles"))).expect("removed");
+        for folder in ["masterfiles", "inputs"] {
+            hub.put(&format!("{work}/{folder}/promises.cf"), 0o600, &text);
+        }
+    };
+    policy("files: \"/etc/promised\" create => \"true\";");
+    let public = hub.read(&format!("{work}/ppkeys/localhost.pub"));
+    let server = served(
+        &rack,
+        &format!("[agent.cfengine]\nkeys = \"{}\"\n", keys.display()),
+        "agent = \"cfengine\"\ntimeout = \"5m\"\n[handoff.cfengine]\nhub = \"10.77.0.1\"\nhub_key = \"hub.pub\"\n",
+        &[("hub.pub", &public)],
+        &[],
+    )?;
+    let mut machine = Target::new(&rack, "web01")?;
+    add(&server, &machine)?;
+    let trusted = || -> Vec<String> {
+        let entries = fs::read_dir(&keys).expect("a folder");
+        let names = entries.map(|e| {
+            e.expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        });
+        names.filter(|n| n.starts_with("root-")).collect()
+    };
+
+    let mut unit = built(&rack, &server, &mut machine, 1, |_| {})?;
+    until_reason(&machine, "gave no policy")?;
+    let first = trusted();
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!(
+        stranger(&machine, "cfengine.env", &public)?,
+        409,
+        "another key"
+    );
+    let mut serve = rack.namespace().command("chroot");
+    serve.arg(hub.root()).args(["cf-serverd", "--no-fork"]);
+    let log = rack.dir().join("cf-serverd.log");
+    let _serverd = Process::start("cf-serverd", &mut serve, &log, false)?;
+    ready(&server, &mut unit, "cfengine changed (code 0)")?;
+    assert!(machine.disk().path("/etc/promised").exists());
+
+    policy("commands: \"/bin/false\";");
+    server.must(&["rebuild", "web01", "--yes"])?;
+    until("the old key to go", SLOW, String::new, || {
+        Ok(trusted().is_empty().then_some(()))
+    })?;
+    machine.install(|_| {})?;
+    let mut unit = machine.first_boot(&rack.dir().join("first-boot-2.log"))?;
+    assert_eq!(unit.wait(SLOW)?, 1, "{}", unit.tail());
+    let second = trusted();
+    assert!(second.len() == 1 && second != first, "{second:?}");
+    failed(&server, "/bin/false")
+}
+
+/// Salt as PyPI has it, in a folder that is kept.
+fn salt() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let venv = folder.join("salt-3008");
+    let lock = fs::File::create(folder.join("salt-3008.lock")).expect("a lock");
+    lock.lock().expect("locked");
+    if !venv.join("made").exists() {
+        if venv.exists() {
+            fs::remove_dir_all(&venv).expect("removed");
+        }
+        let python = ["/usr/bin/python3", "-m", "venv"];
+        let run = |words: &[&str], more: &[&Path]| {
+            let done = Command::new(words[0]).args(&words[1..]).args(more).output();
+            let done = done.expect("python");
+            assert!(
+                done.status.success(),
+                "{}",
+                String::from_utf8_lossy(&done.stderr)
+            );
+        };
+        run(&python, &[&venv]);
+        let pip = venv.join("bin/pip").display().to_string();
+        run(&[&pip, "install", "--quiet", "salt>=3008,<3009"], &[]);
+        fs::write(venv.join("made"), "").expect("written");
+    }
+    venv
+}
+
+#[test]
+fn salt_accepts_a_minions_key_beforehand() -> Result<(), RackError> {
+    if !can_run(
+        "salt",
+        &[tools::NETWORK, tools::LOADERS, NEEDS, PYTHON],
+        true,
+    ) {
+        return Ok(());
+    }
+    let venv = salt();
+    own_mounts();
+    let rack = Rack::new()?;
+    let master = rack.dir().join("salt");
+    let state = |text: &str| {
+        fs::create_dir_all(master.join("srv")).expect("a folder");
+        fs::write(master.join("srv/top.sls"), "base: {'*': [web]}\n").expect("written");
+        fs::write(master.join("srv/web.sls"), text).expect("written");
+    };
+    state("/etc/salted:\n  file.managed:\n    - contents: hello\n");
+    fs::create_dir_all(master.join("etc")).expect("a folder");
+    let at = master.display();
+    let config = format!(
+        "root_dir: {at}\nuser: root\npki_dir: {at}/pki\nfile_roots: {{base: [{at}/srv]}}\nworker_threads: 2\n"
+    );
+    fs::write(master.join("etc/master"), config).expect("written");
+    let start = |number: u32| {
+        let mut command = rack
+            .namespace()
+            .command(&venv.join("bin/salt-master").display().to_string());
+        command.args(["-c", &master.join("etc").display().to_string()]);
+        let log = rack.dir().join(format!("salt-master-{number}.log"));
+        Process::start("the Salt master", &mut command, &log, false)
+    };
+    let public = master.join("pki/master.pub");
+    {
+        let first = start(1)?;
+        until(
+            "the master's key",
+            SLOW,
+            || first.tail(),
+            || Ok(public.exists().then_some(())),
+        )?;
+        first.terminate();
+        let mut first = first;
+        first.wait(SLOW)?;
+    }
+    let public = fs::read_to_string(public).expect("a key");
+    let server = served(
+        &rack,
+        &format!("[agent.salt]\npki = \"{at}/pki\"\n"),
+        "agent = \"salt\"\ntimeout = \"8m\"\n[handoff.salt]\nmaster = \"10.77.0.1\"\nmaster_key = \"master.pub\"\n",
+        &[("master.pub", &public)],
+        &[],
+    )?;
+    let mut machine = Target::new(&rack, "web01")?;
+    add(&server, &machine)?;
+    let prepare = |system: &System| {
+        system.bind(&venv);
+        let link = format!("#!/bin/sh\nexec {}/bin/salt-call \"$@\"\n", venv.display());
+        system.put("/usr/local/bin/salt-call", 0o755, &link);
+    };
+    let accepted = master.join("pki/minions/web01.lab.example");
+
+    let mut unit = built(&rack, &server, &mut machine, 1, prepare)?;
+    until_reason(&machine, "does not answer")?;
+    let first = fs::read_to_string(&accepted).expect("it is accepted beforehand");
+    assert_eq!(stranger(&machine, "salt.env", &public)?, 409, "another key");
+    assert_eq!(
+        fs::read_to_string(&accepted).ok().as_deref(),
+        Some(first.as_str())
+    );
+    let running = start(2)?;
+    ready(&server, &mut unit, "salt changed (code 0)")?;
+    assert_eq!(machine.disk().read("/etc/salted"), "hello\n");
+
+    state("break it:\n  cmd.run:\n    - name: /bin/false\n");
+    server.must(&["rebuild", "web01", "--yes"])?;
+    until("the old key to go", SLOW, String::new, || {
+        Ok((!accepted.exists()).then_some(()))
+    })?;
+    machine.install(prepare)?;
+    let mut unit = machine.first_boot(&rack.dir().join("first-boot-2.log"))?;
+    assert_eq!(unit.wait(SLOW)?, 1, "{}", unit.tail());
+    failed(&server, "break it: Command \"/bin/false\" run")?;
+    assert_ne!(fs::read_to_string(&accepted).expect("another key"), first);
+    running.terminate();
+    Ok(())
+}
