@@ -6,6 +6,7 @@
 )]
 
 mod agents;
+mod anaconda;
 mod autoinstall;
 mod boot_order;
 mod debian;
@@ -21,4 +22,5 @@ mod secrets;
 mod server;
 mod site;
 mod speed;
+mod suse;
 mod tier3;

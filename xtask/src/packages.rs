@@ -59,6 +59,8 @@ pub(crate) const TESTS: &[&str] = &[
     // validators
     "shellcheck",
     "debconf-utils",
+    "libxml2-utils",
+    "python3-venv", // pykickstart comes by pip
     "netplan.io",
     "ignition",
     "systemd",

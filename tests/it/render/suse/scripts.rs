@@ -1,0 +1,138 @@
+//! The scripts of the build, run.
+
+use serde_json::json;
+
+use super::RICH;
+use crate::render::anaconda::machine::{Machine, reports, serving};
+use crate::render::site::{declared_as, shipped, system};
+
+#[test]
+fn without_a_permit_there_are_no_answers() {
+    for (profile, answers) in [("leap-16", "profile.json"), ("leap-15", "autoinst.xml")] {
+        let (server, made) = serving(&shipped(profile), &system("web01"), |path, _, _| match path
+            .ends_with("/disks")
+        {
+            true => (409, "the disk /dev/vda holds zfs".to_string()),
+            false => (204, String::new()),
+        });
+        let Some(machine) = Machine::new(&made, true) else {
+            return;
+        };
+        machine.write(
+            "farrier/given.sh",
+            &format!("exec sh ./prepare.sh {answers}\n"),
+        );
+        let out = machine.run("given.sh");
+        assert!(machine.left(), "{out:?}");
+        assert!(!machine.path("farrier/filled").exists());
+        assert_eq!(reports(&server), ["start", "disks", "fail/partition"]);
+    }
+}
+
+#[test]
+fn the_watch_notices_what_failed_and_what_is_silent() {
+    // of YaST the log is a file; pidof finds it or does not, systemctl says whether Agama failed
+    for (profile, found, logged, said, stage) in [
+        (
+            "leap-16",
+            "exit 0",
+            "Installing software",
+            "Agama's installation failed",
+            "packages",
+        ),
+        (
+            "leap-16",
+            "exit 1",
+            "Installing software",
+            "has logged nothing for 2 minutes",
+            "packages",
+        ),
+        (
+            "leap-15",
+            "exit 1",
+            "Installing the bootloader",
+            "YaST is gone",
+            "bootloader",
+        ),
+        (
+            "leap-15",
+            "exit 0",
+            "Partitioning",
+            "has logged nothing for 2 minutes",
+            "partition",
+        ),
+    ] {
+        let mut asked = system("web01");
+        asked.vars.insert("silence".into(), json!(2));
+        let (server, made) = serving(&shipped(profile), &asked, |_, _, _| (204, String::new()));
+        let Some(machine) = Machine::new(&made, true) else {
+            return;
+        };
+        machine.program("sleep", "exit 0");
+        machine.program("journalctl", &format!("echo {logged}"));
+        machine.program("systemctl", found);
+        machine.program("pidof", found);
+        machine.write("logs/y2log", &format!("{logged}\n"));
+        let out = machine.run("watch.sh");
+        assert!(machine.left(), "{out:?}");
+        let last = reports(&server).pop().expect("a report");
+        assert_eq!(last, format!("fail/{stage}"));
+        let told = server.bodies(&format!(
+            "/r/{}/{last}",
+            farrier::boot::Scope::Report.placeholder()
+        ));
+        assert!(told[0].contains(said), "{told:?}");
+    }
+}
+
+#[test]
+fn the_last_script_finishes_the_system() {
+    for profile in ["leap-16", "leap-15"] {
+        let answer = |path: &str, _: &str, _: usize| match path {
+            p if p.ends_with("/handoff") => {
+                (200, "handoff=https://192.0.2.1/h/TOKEN\n".to_string())
+            }
+            _ => (204, String::new()),
+        };
+        let (server, made) = serving(&shipped(profile), &declared_as("rich", RICH), answer);
+        let Some(machine) = Machine::new(&made, true) else {
+            return;
+        };
+        for file in ["target/usr/bin/curl", "target/etc/systemd/system/x"] {
+            machine.write(file, "");
+        }
+        let said = machine.path("said").display().to_string();
+        machine.program("systemctl", &format!("echo \"systemctl $*\" >>'{said}'"));
+        machine.program("chroot", &format!("echo \"$*\" >>'{said}'; case \"$*\" in *passwd*root) echo root:x:0:0::/root:/bin/sh ;; *passwd*alice) echo alice:x:1:1::/home/alice:/bin/sh ;; *chpasswd*) cat >>'{said}' ;; *efibootmgr*) echo 'BootOrder: 0001' ;; esac"));
+        let out = machine.run("post.sh");
+        assert!(out.status.success() && !machine.left(), "{out:?}");
+        assert_eq!(
+            reports(&server),
+            ["progress/configure", "progress/handoff", "handoff", "end"],
+            "{out:?}"
+        );
+        assert!(
+            machine
+                .text("target/var/lib/farrier/pending")
+                .starts_with("handoff=https://192.0.2.1/h/TOKEN\nkey=")
+        );
+        assert_eq!(
+            machine.text("target/home/alice/.ssh/authorized_keys"),
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp4 alice@example\n"
+        );
+        let said = machine.text("said");
+        for part in [
+            "zypper --non-interactive addrepo --gpgcheck --refresh http://repo.example/suse/ internal",
+            "install --no-recommends nginx",
+            "rpm --import http://repo.example/key.asc",
+            "alice:$6$rounds",
+            "usermod --shell /bin/bash --append --groups adm,ops alice",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        std::fs::remove_file(machine.path("target/usr/bin/curl")).expect("a file");
+        let out = machine.run("post.sh");
+        assert!(machine.left(), "{out:?}");
+        assert_eq!(reports(&server).pop().expect("a report"), "fail/configure");
+    }
+}
