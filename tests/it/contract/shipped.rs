@@ -25,6 +25,11 @@ pub(super) struct Flagged {
     pub(super) boots: Boots,
 }
 
+/// A machine's name: one word, for a dot would begin its domain.
+fn named(profile: &str, firmware: &Firmware) -> String {
+    format!("{}-{}", profile.replace('.', "-"), firmware.word)
+}
+
 /// A server of the repository's own example, and its machines, all flagged.
 pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     let settings = site::example(rack)?;
@@ -40,7 +45,7 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     let mut text = String::new();
     for (p, (profile, installs)) in profiles.iter().enumerate() {
         for (f, firmware) in FIRMWARE.iter().enumerate() {
-            let (name, mac) = (format!("{profile}-{}", firmware.word), mac(p, f));
+            let (name, mac) = (named(profile, firmware), mac(p, f));
             text.push_str(&format!(
                 "[system.{name}]\nmac = \"{mac}\"\nprofile = \"{profile}\"\nsecure_boot = {}\n\
                  ssh_keys = [\"ssh-ed25519 {KEY} contract\"]\n{}",
@@ -65,9 +70,9 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     for (profile, installs) in &profiles {
         let refused = |f: &&Firmware| boots(profile, f.word) == Boots::Refused;
         let machines = FIRMWARE.iter().filter(|f| !refused(f));
-        let machines: Vec<String> = machines.map(|f| format!("{profile}-{}", f.word)).collect();
+        let machines: Vec<String> = machines.map(|f| named(profile, f)).collect();
         for firmware in FIRMWARE.iter().filter(refused) {
-            let name = format!("{profile}-{}", firmware.word);
+            let name = named(profile, firmware);
             let told = server.farrier(&["rebuild", &name, "--yes"])?;
             let why = format!("{}{}", told.stdout, told.stderr);
             assert!(!told.ok() && why.contains("secure_boot"), "{name}: {why}");
