@@ -282,7 +282,12 @@ fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Re
     let told = story(&server, "web01")?;
     assert!(told.iter().any(|e| e.starts_with("push-due")), "{told:#?}");
     let seen = inventory_as_ansible_reads_it(&control, &server);
-    for part in ["@phase_ready:", "@profile_phantom:", "|--web01", "{role = web}"] {
+    for part in [
+        "@phase_ready:",
+        "@profile_phantom:",
+        "|--web01",
+        "{role = web}",
+    ] {
         assert!(seen.contains(part), "no `{part}`: {seen}");
     }
 
@@ -323,7 +328,11 @@ fn inventory_as_ansible_reads_it(control: &System, server: &Server) -> String {
     control.put("/usr/local/bin/farrier-inventory", 0o755, &script);
     let done = Command::new("chroot")
         .arg(control.root())
-        .args(["ansible-inventory", "--inventory", "/usr/local/bin/farrier-inventory"])
+        .args([
+            "ansible-inventory",
+            "--inventory",
+            "/usr/local/bin/farrier-inventory",
+        ])
         .args(["--graph", "--vars"])
         .env("LC_ALL", "C.UTF-8")
         .output()

@@ -37,7 +37,11 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     let distros = stand_ins(&root)?;
     let upstream = mirror(rack)?;
     let config = root.join("farrier.toml");
-    let text = read(&config)? + &format!("[mirror.debian]\nupstream = \"{upstream}\"\n");
+    // An address for every machine.
+    let pool = "10.77.0.20-10.77.0.250";
+    let text = read(&config)?.replace("10.77.0.100-10.77.0.199", pool);
+    assert!(text.contains(pool), "{text}");
+    let text = text + &format!("[mirror.debian]\nupstream = \"{upstream}\"\n");
     write(&config, &text)?;
     let profiles = profiles(&root)?;
     assert!(profiles.len() >= 4, "{profiles:?}");

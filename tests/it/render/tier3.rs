@@ -315,7 +315,10 @@ fn scripts_are_what_their_shells_read() {
     ) {
         assert!(ok, "{out}");
     }
-    assert!(freebsd.contains("port=80\nreport=/r/"), "{freebsd}");
+    assert!(
+        freebsd.contains("port=80\nreport=http://10.77.0.1/r/"),
+        "{freebsd}"
+    );
     // the overlay is one that mkinitfs unpacks: a gzipped tar, with the services a system in RAM needs
     let overlay = &alpine.documents["farrier.apkovl.tar.gz"];
     assert!(overlay.gzip);

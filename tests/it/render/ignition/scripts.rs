@@ -90,7 +90,7 @@ fn ignite(dir: &Path, config: &Path) -> Option<std::path::PathBuf> {
         );
         return None;
     }
-    let root = dir.join("installed");
+    let root = dir.join("sysroot");
     for folder in [
         "etc/ssh",
         "etc/systemd/system",
@@ -317,7 +317,7 @@ fn a_disk_that_is_divided_has_its_mounts() {
     let units = root.path().join("etc/systemd/system");
     let mount = std::fs::read_to_string(units.join("srv-my\\x2ddata.mount")).expect("a unit");
     assert!(
-        mount.contains("What=/dev/disk/by-partlabel/srv_my-data\nWhere=/srv/my-data\nType=ext4"),
+        mount.contains("What=/dev/disk/by-partlabel/srv_my_data\nWhere=/srv/my-data\nType=ext4"),
         "{mount}"
     );
     assert!(units.join("var.mount").exists());
