@@ -4,7 +4,7 @@ cd "${FARRIER_DIR:-/tmp/farrier}" || exit 1
 . ./farrier.env
 . ./report.sh
 
-logs=${FARRIER_LOGS:-/tmp}
+logs=${FARRIER_LOG_DIR:-/tmp}
 touch stop
 stage=$(cat stage 2>/dev/null || echo partition)
 for log in program.log packaging.log storage.log anaconda.log; do

@@ -8,7 +8,7 @@ target=${FARRIER_TARGET:-}
 for tried in /mnt/sysroot /mnt/sysimage; do
     [ -n "$target" ] || [ ! -d "$tried/etc" ] || target=$tried
 done
-log=${FARRIER_LOGS:-/tmp}/anaconda.log
+log=${FARRIER_LOG_DIR:-/tmp}/anaconda.log
 
 finish() {
     set -e
@@ -44,7 +44,7 @@ if [ "$code" != 0 ]; then
     exit 1
 fi
 rm -f passphrase storage.ks
-farrier_scrub "${FARRIER_LOGS:-/tmp}"/*.log "$target"/var/log/anaconda/*
+farrier_scrub "${FARRIER_LOG_DIR:-/tmp}"/*.log "$target"/var/log/anaconda/*
 farrier_tail "$log" >end
 farrier_post end end || echo "Farrier: the end could not be reported (HTTP status $farrier_status)"
 exit 0

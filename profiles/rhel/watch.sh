@@ -4,7 +4,7 @@ cd "${FARRIER_DIR:-/tmp/farrier}" || exit 1
 . ./farrier.env
 . ./report.sh
 
-logs=${FARRIER_LOGS:-/tmp}
+logs=${FARRIER_LOG_DIR:-/tmp}
 tick=${FARRIER_TICK:-5}
 stage=partition
 told=

@@ -7,7 +7,7 @@ FARRIER_DIR=$PWD
 . ./report.sh
 
 tick=${FARRIER_TICK:-5}
-y2log=${FARRIER_LOGS:-/var/log/YaST2}/y2log
+y2log=${FARRIER_LOG_DIR:-/var/log/YaST2}/y2log
 stage=partition
 told=
 quiet=0
@@ -52,7 +52,8 @@ word() {
 }
 
 fail() {
-    lines 200 >failed.log
+    lines 2000 >installer.log
+    tail -n 200 installer.log >failed.log
     farrier_fail "$stage" failed.log "$1"
     farrier_leave
 }

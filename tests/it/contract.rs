@@ -3,6 +3,7 @@
 //!
 //! Kernels and RAM disks are stand-ins under their right names: what is in them is not read here.
 
+mod anaconda;
 mod consumers;
 mod kinds;
 mod names;

@@ -13,7 +13,7 @@ use crate::rack::site;
 
 /// A server of the shipped profiles, with one machine that is to be installed by one of them; the machine's
 /// boot script.
-fn booted(rack: &Rack, profile: &str) -> Result<(Server, Phantom, String), RackError> {
+pub(super) fn booted(rack: &Rack, profile: &str) -> Result<(Server, Phantom, String), RackError> {
     let settings = site::example(rack)?;
     shipped::stand_ins(&settings.site)?;
     let machine = Phantom::new(rack, "web01")?;
@@ -32,7 +32,7 @@ fn booted(rack: &Rack, profile: &str) -> Result<(Server, Phantom, String), RackE
     Ok((server, machine, script))
 }
 
-fn word(script: &str, start: &str) -> String {
+pub(super) fn word(script: &str, start: &str) -> String {
     let mut words = script.split_whitespace();
     let word = words.find_map(|w| w.strip_prefix(start));
     word.unwrap_or_else(|| panic!("no {start} in {script}"))

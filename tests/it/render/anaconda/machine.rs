@@ -44,10 +44,12 @@ pub(in crate::render) fn serving(
     (server, rendered)
 }
 
-/// The verbs of what was reported.
+/// The verbs of what was reported, without the logs that go before a failure.
 pub(in crate::render) fn reports(server: &Server) -> Vec<String> {
     let verb = |p: &String| Some(p.strip_prefix("/r/")?.split_once('/')?.1.to_string());
-    server.paths().iter().filter_map(verb).collect()
+    let all = server.paths();
+    let verbs = all.iter().filter_map(verb);
+    verbs.filter(|verb| verb != "bundle").collect()
 }
 
 /// A machine of a test.
@@ -148,7 +150,7 @@ impl Machine {
             )
             .env("FARRIER_DIR", self.path("farrier"))
             .env("FARRIER_SYS", self.path("sys"))
-            .env("FARRIER_LOGS", self.path("logs"))
+            .env("FARRIER_LOG_DIR", self.path("logs"))
             .env("FARRIER_TARGET", self.path("target"))
             .env("FARRIER_PAUSE", "0")
             .env("FARRIER_TRIES", "3")
