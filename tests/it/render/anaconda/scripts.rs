@@ -92,7 +92,7 @@ fn a_failure_is_reported_with_the_ends_of_the_logs() {
     machine.write("farrier/stage", "packages\n");
     let out = machine.run("failed.sh");
     assert!(machine.left(), "{out:?}");
-    assert_eq!(reports(&server), ["bundle", "fail/packages"]);
+    assert_eq!(reports(&server), ["fail/packages"]);
     let told = server
         .bodies(&format!(
             "/r/{}/fail/packages",
