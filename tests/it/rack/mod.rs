@@ -11,6 +11,7 @@ mod firmware;
 mod foreign;
 mod ipxe;
 mod lifecycle;
+mod oneshot;
 mod operator;
 mod own_disk;
 pub(crate) mod phantom;
