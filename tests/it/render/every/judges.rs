@@ -317,3 +317,45 @@ fn grub_and_ipxe_read_every_boot_script() {
         }
     }
 }
+
+/// What reads a document of this name, and how it is told to only judge.
+fn judge_of(name: &str) -> Option<&'static [&'static str]> {
+    const YAML: &str = "import sys, yaml; list(yaml.safe_load_all(sys.stdin.read()))";
+    const TOML: &str = "import sys, tomllib; tomllib.loads(sys.stdin.read())";
+    Some(match name.rsplit('/').next().unwrap_or(name) {
+        "preseed.cfg" => &["debconf-set-selections", "--checkonly"],
+        "user-data" | "meta-data" | "vendor-data" | "network-config" => {
+            &["/usr/bin/python3", "-c", YAML]
+        }
+        last if last.ends_with(".yaml") => &["/usr/bin/python3", "-c", YAML],
+        last if last.ends_with(".toml") => &["/usr/bin/python3", "-c", TOML],
+        last if last.ends_with(".xml") => &["xmllint", "--noout", "-"],
+        last if last.ends_with(".ign") => &["ignition-validate", "-"],
+        last if last.ends_with(".json") => &["/usr/bin/python3", "-m", "json.tool"],
+        _ => return None,
+    })
+}
+
+#[test]
+fn every_answer_passes_the_validator_of_its_format() {
+    let mut judged: BTreeMap<&str, usize> = BTreeMap::new();
+    for ready in all() {
+        for (case, sent) in cases(&ready) {
+            for (name, document) in &sent.documents {
+                let Some(words) = judge_of(name) else {
+                    continue;
+                };
+                let text = String::from_utf8_lossy(&document.bytes);
+                let Some((ok, _, err)) = run(words[0], &words[1..], &text) else {
+                    continue;
+                };
+                let what = format!("{} {case} {name}", ready.name);
+                // debconf says what is wrong and ends well all the same: only silence is a pass
+                assert!(ok && err.is_empty(), "{what}: {err}\n{text}");
+                *judged.entry(words[0]).or_default() += 1;
+            }
+        }
+    }
+    eprintln!("{judged:?}");
+    assert!(judged.values().sum::<usize>() > 100, "{judged:?}");
+}
