@@ -10,6 +10,7 @@ mod anaconda;
 mod autoinstall;
 mod boot_order;
 mod debian;
+mod every;
 mod fai;
 mod first_boot;
 mod hostile;

@@ -58,6 +58,8 @@ pub(crate) const TESTS: &[&str] = &[
     "xorriso",
     // validators
     "shellcheck",
+    "shfmt",    // the syntax of a script as a tree
+    "wimtools", // what goes into Windows PE
     "debconf-utils",
     "libxml2-utils",
     "netplan.io",

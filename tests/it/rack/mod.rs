@@ -17,6 +17,7 @@ mod own_disk;
 pub(crate) mod phantom;
 mod recipes;
 mod scenario;
+mod seed;
 mod seen;
 pub(crate) mod site;
 
