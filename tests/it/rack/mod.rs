@@ -6,6 +6,7 @@
 mod canary;
 mod desk;
 mod doors;
+mod encrypted;
 mod failures;
 mod firmware;
 mod foreign;
@@ -18,6 +19,7 @@ mod recipes;
 mod scenario;
 mod seen;
 pub(crate) mod site;
+mod tang;
 
 use std::io::Write;
 

@@ -147,7 +147,7 @@ fn plain_storage_is_a_root_and_what_the_firmware_needs() {
 }
 
 /// The layouts, each for both firmwares.
-const LAYOUTS: [(&str, &str); 8] = [
+const LAYOUTS: [(&str, &str); 12] = [
     ("plain", ""),
     ("swap", "storage.swap = \"1GiB\""),
     ("xfs", "storage.filesystem = \"xfs\""),
@@ -165,7 +165,34 @@ const LAYOUTS: [(&str, &str); 8] = [
         "raid1-volumes",
         "storage = { raid = \"raid1\", volumes = [{ mount = \"/var\", size = \"2GiB\", filesystem = \"xfs\" }, { mount = \"/\", size = \"rest\" }] }",
     ),
+    (
+        "locked",
+        "storage = { encrypt = \"tpm2\", swap = \"1GiB\", volumes = [{ mount = \"/var\", size = \"2GiB\" }, { mount = \"/\", size = \"rest\" }] }",
+    ),
+    (
+        "locked-lvm",
+        "storage = { encrypt = \"tpm2\", layout = \"lvm\", swap = \"1GiB\" }",
+    ),
+    (
+        "locked-raid1",
+        "storage = { encrypt = \"tpm2\", raid = \"raid1\", swap = \"1GiB\", volumes = [{ mount = \"/var\", size = \"2GiB\" }, { mount = \"/\", size = \"rest\" }] }",
+    ),
+    (
+        "locked-raid1-lvm",
+        "storage = { encrypt = \"tpm2\", raid = \"raid1\", layout = \"lvm\" }",
+    ),
 ];
+
+/// Everything at once that has to do with encryption.
+const LOCKED: &str = r#"static_ip = true
+[system.web02.storage]
+encrypt = "tang"
+layout  = "lvm"
+raid    = "raid1"
+second  = { serial = "S2" }
+swap    = "2GiB"
+tang    = [{ url = "http://tang1.example", thumbprint = "aaaaaaaaaaaaaaaaaaaaaaaaaaa" }, { url = "http://tang2.example", thumbprint = "bbbbbbbbbbbbbbbbbbbbbbbbbbb" }]
+"#;
 
 /// FAI's own parser of disk configurations reads every layout.
 #[test]
@@ -207,7 +234,8 @@ fn goldens() {
         ("bios-static", fixed(), place()),
         ("uefi-dhcp", system("web01"), uefi.clone()),
         ("uefi-static", fixed(), uefi.clone()),
-        ("rich", declared_as("rich", RICH), uefi),
+        ("rich", declared_as("rich", RICH), uefi.clone()),
+        ("locked", declared_as("web02", LOCKED), uefi),
     ] {
         let profile = CompiledProfile::new(&shipped("fai")).expect("a sound profile");
         let rendered = profile.render(&machine, &fai(), &place).expect("rendered");
@@ -225,7 +253,7 @@ fn goldens() {
             "package_config/FARRIER_PACKAGES",
             "scripts/FARRIER/15-users",
             "scripts/FARRIER/20-network",
-            "scripts/FARRIER/25-storage",
+            "scripts/FARRIER/18-storage",
         ] {
             all.push_str(&format!("\n==> {name} <==\n{}", space[name].1));
         }

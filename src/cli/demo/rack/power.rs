@@ -8,11 +8,17 @@ use super::{Process, RackError, Serial};
 pub struct Power {
     process: Process,
     serial: Serial,
+    // Its TPM, if it has one; after QEMU in the order of ending.
+    _chip: Option<Process>,
 }
 
 impl Power {
-    pub(super) fn new(process: Process, serial: Serial) -> Power {
-        Power { process, serial }
+    pub(super) fn new(process: Process, serial: Serial, chip: Option<Process>) -> Power {
+        Power {
+            process,
+            serial,
+            _chip: chip,
+        }
     }
 
     /// Its serial port.
