@@ -143,11 +143,18 @@ fn lives(case: &Case) -> Result<(), RackError> {
     for disk in 0..case.disks {
         let found = headers(&machine.disk_image(disk));
         let plain = !case.storage.contains("lvm");
-        assert_eq!(found.len(), 1 + usize::from(plain), "root, and swap beside it");
+        assert_eq!(
+            found.len(),
+            1 + usize::from(plain),
+            "root, and swap beside it"
+        );
         for header in found {
             only_clevis(&header);
         }
-        assert!(!holds(&machine.disk_image(disk), key.as_bytes()), "on a disk");
+        assert!(
+            !holds(&machine.disk_image(disk), key.as_bytes()),
+            "on a disk"
+        );
     }
     assert!(!anywhere(server.state(), key.as_bytes()), "at the server");
     opens(case, &server, &machine, &tang)?;
@@ -159,18 +166,27 @@ fn lives(case: &Case) -> Result<(), RackError> {
 fn names(rack: &Rack) -> Result<Process, RackError> {
     let mut command = rack.namespace().command("dnsmasq");
     command
-        .args(["--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"])
-        .args(["--bind-interfaces", "--interface=br0", "--except-interface=lo"])
+        .args([
+            "--no-daemon",
+            "--conf-file=/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+        ])
+        .args([
+            "--bind-interfaces",
+            "--interface=br0",
+            "--except-interface=lo",
+        ])
         .arg(format!("--host-record={TANG},{SERVER}"));
-    Process::start("dnsmasq", &mut command, &rack.dir().join("names.log"), false)
+    Process::start(
+        "dnsmasq",
+        &mut command,
+        &rack.dir().join("names.log"),
+        false,
+    )
 }
 
-fn served(
-    rack: &Rack,
-    case: &Case,
-    machine: &Machine,
-    tang: &Tang,
-) -> Result<Server, RackError> {
+fn served(rack: &Rack, case: &Case, machine: &Machine, tang: &Tang) -> Result<Server, RackError> {
     let settings = site::example(rack)?;
     let put = |name: &str, text: &str| {
         let path = settings.site.join(name);
@@ -186,11 +202,18 @@ fn served(
     let text = fs::read_to_string(&file).map_err(RackError::file(&file))?;
     put(
         "farrier.toml",
-        &format!("{text}[mirror.debian]\nsocket = \"{}\"\n", upstream.path().display()),
+        &format!(
+            "{text}[mirror.debian]\nsocket = \"{}\"\n",
+            upstream.path().display()
+        ),
     )?;
     put("profiles/locked/profile.toml", PROFILE)?;
     put("profiles/locked/config/hooks/configure.LOOK", CANARY)?;
-    executable(&settings.site.join("profiles/locked/config/hooks/configure.LOOK"))?;
+    executable(
+        &settings
+            .site
+            .join("profiles/locked/config/hooks/configure.LOOK"),
+    )?;
     put("profiles/locked/steps/10-look.sh", LOOK)?;
     let opened = if case.tpm {
         "encrypt = \"tpm2\"".to_string()
@@ -234,17 +257,29 @@ fn executable(path: &Path) -> Result<(), RackError> {
 /// Where this host's own apt gets Debian from, `host:port`.
 fn mirror() -> String {
     let said = Command::new("apt-get")
-        .args(["indextargets", "--format", "$(REPO_URI) $(ORIGIN)", "Created-By: Packages"])
+        .args([
+            "indextargets",
+            "--format",
+            "$(REPO_URI) $(ORIGIN)",
+            "Created-By: Packages",
+        ])
         .output()
         .expect("apt");
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    let uri = text.lines().find_map(|l| l.strip_suffix(" Debian")).expect("a mirror of Debian");
+    let uri = text
+        .lines()
+        .find_map(|l| l.strip_suffix(" Debian"))
+        .expect("a mirror of Debian");
     let (port, rest) = match uri.strip_prefix("http://") {
         Some(rest) => (80, rest),
         None => (443, uri.trim_start_matches("https://")),
     };
     let host = rest.split('/').next().expect("a host");
-    if host.contains(':') { host.to_string() } else { format!("{host}:{port}") }
+    if host.contains(':') {
+        host.to_string()
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 /// Flags the machine and switches it on until it is ready. Returns the key that the installer used.
@@ -262,13 +297,21 @@ fn builds(case: &Case, server: &Server, machine: &Machine) -> Result<String, Rac
         if ended {
             break;
         }
-        assert!(starts < 3, "it restarts again and again\n{}", server.evidence(NAME, Some(&power)));
+        assert!(
+            starts < 3,
+            "it restarts again and again\n{}",
+            server.evidence(NAME, Some(&power))
+        );
         power = machine.power_on()?;
     }
     let evidence = || server.evidence(NAME, Some(&power));
     assert_eq!(server.phase(NAME)?, Phase::Ready, "{}", evidence());
     assert_eq!(key.len(), 64, "the installer's key\n{}", evidence());
-    eprintln!("{}: ready {} s after power-on", case.scenario, began.elapsed().as_secs());
+    eprintln!(
+        "{}: ready {} s after power-on",
+        case.scenario,
+        began.elapsed().as_secs()
+    );
     let logs = server.must(&["logs", NAME])?;
     assert!(!logs.contains(&key), "in the logs");
     power.cut();
@@ -333,8 +376,16 @@ fn headers(disk: &Path) -> Vec<serde_json::Value> {
 
 /// One key slot, and it is the one that clevis opens.
 fn only_clevis(header: &serde_json::Value) {
-    let slots: Vec<&String> = header["keyslots"].as_object().expect("slots").keys().collect();
-    let tokens: Vec<_> = header["tokens"].as_object().expect("tokens").values().collect();
+    let slots: Vec<&String> = header["keyslots"]
+        .as_object()
+        .expect("slots")
+        .keys()
+        .collect();
+    let tokens: Vec<_> = header["tokens"]
+        .as_object()
+        .expect("tokens")
+        .values()
+        .collect();
     assert_eq!((slots.len(), tokens.len()), (1, 1), "{header:#}");
     assert_eq!(tokens[0]["type"], "clevis");
     assert_eq!(tokens[0]["keyslots"], serde_json::json!(slots));

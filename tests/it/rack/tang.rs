@@ -30,7 +30,10 @@ impl Tang {
         assert!(made.success(), "tangd-keygen");
         let listener = rack.namespace().inside(|| TcpListener::bind((SERVER, 0)))?;
         let listener = listener.map_err(RackError::file(&keys))?;
-        let port = listener.local_addr().map_err(RackError::file(&keys))?.port();
+        let port = listener
+            .local_addr()
+            .map_err(RackError::file(&keys))?
+            .port();
         let (silent, refused) = (Arc::default(), Arc::default());
         let tang = Tang {
             namespace: rack.namespace().name().to_string(),
