@@ -310,7 +310,7 @@ fn the_key_of_an_encrypted_disk_never_leaves_the_machine() {
         let conf = target.join("etc/initramfs-tools/conf.d/farrier");
         assert_eq!(
             std::fs::read_to_string(conf).expect("a file"),
-            "BOOTIF=01-52-54-00-00-00-01\nIP=dhcp\n"
+            "BOOTIF=01-52-54-00-00-00-01\n"
         );
     }
 }
