@@ -249,6 +249,7 @@ fn goldens() {
             "disk_config/FARRIER_EFI",
             "files/etc/systemd/network/10-farrier.network/FARRIER",
             "files/root/.ssh/authorized_keys/FARRIER",
+            "hooks/instsoft.FARRIER.sh",
             "hooks/updatebase.FARRIER.sh",
             "package_config/FARRIER_PACKAGES",
             "scripts/FARRIER/15-users",
