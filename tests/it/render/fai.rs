@@ -268,24 +268,27 @@ fn goldens() {
 
 /// Every script of the space that is one by itself.
 #[test]
-fn the_scripts_of_a_rich_machine_pass_shellcheck() {
+fn the_scripts_of_rich_and_of_encrypted_machines_pass_shellcheck() {
     let folder = tempfile::tempdir().expect("a folder");
-    let space = space(&rendered("fai", &declared_as("rich", RICH)));
-    for (path, (_, text)) in &space {
-        parses_if_shell(path, text);
-        if path.starts_with("scripts/") || path.starts_with("class/50") {
-            let file = folder.path().join(path.replace('/', "-"));
-            std::fs::write(&file, text).expect("a file");
-            // FAI gives them its variables
-            let file = file.display().to_string();
-            let arguments = [
-                "--shell=bash",
-                "--severity=warning",
-                "--exclude=SC2154,SC1090,SC1091",
-                &file,
-            ];
-            if let Some((ok, out, err)) = run("shellcheck", &arguments, "") {
-                assert!(ok, "{out}{err}");
+    let sealed = "storage = { encrypt = \"tpm2\", layout = \"lvm\" }";
+    for (name, lines) in [("rich", RICH), ("web02", LOCKED), ("web03", sealed)] {
+        let space = space(&rendered("fai", &declared_as(name, lines)));
+        for (path, (_, text)) in &space {
+            parses_if_shell(path, text);
+            if path.starts_with("scripts/") || path.starts_with("class/50") {
+                let file = folder.path().join(path.replace('/', "-"));
+                std::fs::write(&file, text).expect("a file");
+                // FAI gives them its variables
+                let file = file.display().to_string();
+                let arguments = [
+                    "--shell=bash",
+                    "--severity=warning",
+                    "--exclude=SC2154,SC1090,SC1091",
+                    &file,
+                ];
+                if let Some((ok, out, err)) = run("shellcheck", &arguments, "") {
+                    assert!(ok, "{name}: {out}{err}");
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ pub struct Power {
     process: Process,
     serial: Serial,
     // Its TPM, if it has one; after QEMU in the order of ending.
-    _chip: Option<Process>,
+    chip: Option<Process>,
 }
 
 impl Power {
@@ -17,7 +17,7 @@ impl Power {
         Power {
             process,
             serial,
-            _chip: chip,
+            chip,
         }
     }
 
@@ -63,6 +63,9 @@ impl Power {
     /// Pulls the plug.
     pub fn cut(&mut self) {
         self.process.kill();
+        if let Some(chip) = &mut self.chip {
+            chip.kill();
+        }
     }
 
     /// The ends of what the machine and QEMU wrote, for an error to show.
