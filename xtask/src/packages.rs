@@ -14,6 +14,10 @@ pub(crate) const TESTS: &[&str] = &[
     "ipxe-qemu",
     "iproute2",
     "iputils-ping",
+    // what opens encrypted disks
+    "tang-common",
+    "jose",
+    "swtpm",
     // boot loaders and boot trees
     "shim-signed",
     "grub-efi-amd64-signed",

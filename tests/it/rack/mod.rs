@@ -6,6 +6,7 @@
 mod canary;
 mod desk;
 mod doors;
+mod encrypted;
 mod failures;
 mod firmware;
 mod foreign;
@@ -20,6 +21,7 @@ mod scenario;
 mod seed;
 mod seen;
 pub(crate) mod site;
+mod tang;
 
 use std::io::Write;
 
