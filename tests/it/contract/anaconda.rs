@@ -48,12 +48,19 @@ fn an_anaconda_installation_is_served_from_end_to_end() -> Result<(), RackError>
                 .args(["--silent", "--show-error", "--fail", "--location"])
                 .args(["--user-agent", "curl/7.76.1"])
                 .args(["--header", &format!("X-RHN-Provisioning-MAC-0: ens3 {mac}")])
-                .args(["--header", "X-RHN-Provisioning-MAC-1: ens4 52:54:00:ff:ff:01"])
+                .args([
+                    "--header",
+                    "X-RHN-Provisioning-MAC-1: ens4 52:54:00:ff:ff:01",
+                ])
                 .args(["--header", "X-System-Serial-Number: 0123"])
                 .arg(&url)
                 .output()
                 .expect("curl");
-            assert!(curl.status.success(), "{curl:?} {}", server.evidence("web01", None));
+            assert!(
+                curl.status.success(),
+                "{curl:?} {}",
+                server.evidence("web01", None)
+            );
             fetched.push(String::from_utf8_lossy(&curl.stdout).into_owned());
         }
         assert_eq!(fetched[0], fetched[1], "the second NIC's are the same");
@@ -71,11 +78,21 @@ fn an_anaconda_installation_is_served_from_end_to_end() -> Result<(), RackError>
             .expect("unshare");
         let said = String::from_utf8_lossy(&ran.stdout).into_owned();
         let evidence = || format!("{ran:?} {}", server.evidence("web01", None));
-        assert!(said.contains("ignoredisk --only-use=vda\n"), "{said}{}", evidence());
-        assert!(said.contains("network --device=ens3 "), "{said}{}", evidence());
+        assert!(
+            said.contains("ignoredisk --only-use=vda\n"),
+            "{said}{}",
+            evidence()
+        );
+        assert!(
+            said.contains("network --device=ens3 "),
+            "{said}{}",
+            evidence()
+        );
         let base = url.strip_suffix("/ks.cfg").expect("the answers");
         let environment = format!("{base}/farrier.env");
-        let environment = machine.http(&environment, None)?.must_be(200, &environment)?;
+        let environment = machine
+            .http(&environment, None)?
+            .must_be(200, &environment)?;
         let environment = environment.text();
         let report = environment.lines().find_map(|l| l.strip_prefix("REPORT="));
         let report = report.expect("where to report");

@@ -2,6 +2,7 @@
 //! running their scripts on a machine made up for it. Anaconda itself does not run here.
 
 mod hostile;
+mod initramfs;
 pub(super) mod machine;
 mod parsed;
 mod pykickstart;
