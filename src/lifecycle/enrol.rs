@@ -37,14 +37,14 @@ pub(super) fn enrolment(
             _ => build.enrolled = Some(key.clone()),
         },
         EventKind::EnrolmentRefused {
-            identity, reused, ..
+            identity,
+            reused: true,
+            ..
         } => {
-            if *reused {
-                build.alarm = Some(format!(
-                    "its challenge was used already when another key wanted to be {identity}: one of \
-                     the two was not this machine"
-                ));
-            }
+            build.alarm = Some(format!(
+                "its challenge was used already when another key wanted to be {identity}: one of \
+                 the two was not this machine"
+            ));
         }
         EventKind::RunReported {
             finding: Some(finding),

@@ -186,6 +186,11 @@ impl Walk<'_> {
                 let reply = self.machine.http(&url, Some(&said))?.must_be(200, &url)?;
                 self.found_in(&reply.body, "answer.toml");
             }
+            // what the rc.local of its image does
+            "freebsd" => self.look_for(
+                Name::Http(format!("http://{SERVER}/mine/install.sh")),
+                "rc.local",
+            ),
             "openbsd" => {
                 let told = self.lease(&asks)?;
                 assert_eq!(told.text(67), Some("auto_install".to_string()));

@@ -25,7 +25,7 @@ pub(crate) const TESTS: &[&str] = &[
     "debootstrap",
     "mmdebstrap",
     "git",          // a repository that Ansible pulls
-    "python3-venv", // Salt, from PyPI
+    "python3-venv", // Salt and pykickstart, from PyPI
     "parted",
     "dosfstools",
     "mtools",
@@ -60,7 +60,6 @@ pub(crate) const TESTS: &[&str] = &[
     "shellcheck",
     "debconf-utils",
     "libxml2-utils",
-    "python3-venv", // pykickstart comes by pip
     "netplan.io",
     "ignition",
     "systemd",

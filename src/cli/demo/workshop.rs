@@ -50,6 +50,7 @@ pub fn fetch(
     put("farrier.toml", "[dhcp]\nmode = \"off\"\n")?;
     put("systems.toml", "")?;
     let kept = cache.join("state");
+    forget(&kept)?;
     let server = Server::start_outside(
         &cache,
         ServerSettings {
@@ -62,6 +63,24 @@ pub fn fetch(
     run(&server, distros)?;
     drop(server);
     link(&kept.join("artefacts"), &state.join("artefacts"))
+}
+
+/// Leaves the files that were fetched and nothing else. What an earlier server remembered there, of
+/// another version perhaps, is nothing that this one must be able to read.
+fn forget(state: &Path) -> Result<(), RackError> {
+    let entries = match fs::read_dir(state) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(RackError::file(state)(e)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(RackError::file(state))?;
+        let path = entry.path();
+        if !path.is_dir() {
+            fs::remove_file(&path).map_err(RackError::file(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// The same tree, each file linked (or copied, where that is not possible).

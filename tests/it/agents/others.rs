@@ -281,8 +281,15 @@ fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Re
     assert_eq!(machine.disk().read("/etc/played"), "web\n");
     let told = story(&server, "web01")?;
     assert!(told.iter().any(|e| e.starts_with("push-due")), "{told:#?}");
-    let inventory = server.must(&["inventory", "--list"])?;
-    assert!(inventory.contains("\"phase_ready\"") && inventory.contains("\"role\": \"web\""));
+    let seen = inventory_as_ansible_reads_it(&control, &server);
+    for part in [
+        "@phase_ready:",
+        "@profile_phantom:",
+        "|--web01",
+        "{role = web}",
+    ] {
+        assert!(seen.contains(part), "no `{part}`: {seen}");
+    }
 
     fs::write(&playbook, BROKEN).expect("written");
     let mut unit = built(&rack, &server, &mut machine, 2, authorised)?;
@@ -306,6 +313,32 @@ fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Re
     assert_eq!(server.phase("web01")?, Phase::Configuring);
     assert_eq!(machine.disk().read("/etc/played"), "");
     Ok(())
+}
+
+/// `farrier inventory` as the executable file that Ansible is given.
+fn inventory_as_ansible_reads_it(control: &System, server: &Server) -> String {
+    let program = env!("CARGO_BIN_EXE_farrier");
+    control.bind(Path::new(program));
+    control.bind(server.site());
+    let script = format!(
+        "#!/bin/sh\nexec {program} --site {} --state {} inventory \"$@\"\n",
+        server.site().display(),
+        server.state().display()
+    );
+    control.put("/usr/local/bin/farrier-inventory", 0o755, &script);
+    let done = Command::new("chroot")
+        .arg(control.root())
+        .args([
+            "ansible-inventory",
+            "--inventory",
+            "/usr/local/bin/farrier-inventory",
+        ])
+        .args(["--graph", "--vars"])
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .expect("chroot");
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
 const POLICY: &str = "body common control { bundlesequence => { \"main\" }; version => \"1\"; }\n\

@@ -345,12 +345,9 @@ fn the_first_run(
     server.wait_phase("web01", &[Phase::Configuring], SLOW, None)?;
     let environment = || machine.disk().read("/run/farrier/steps/puppet.env");
     let reason = || machine.disk().read("/run/farrier/reason");
-    until(
-        "the unit to miss the server",
-        SLOW,
-        || reason(),
-        || Ok(reason().contains("does not answer").then_some(())),
-    )?;
+    until("the unit to miss the server", SLOW, reason, || {
+        Ok(reason().contains("does not answer").then_some(()))
+    })?;
     let value = environment();
     let challenge = value
         .lines()

@@ -10,7 +10,7 @@ use crate::rack::phantom::{Installer, Told};
 
 /// %pre, where `reboot` ends it, /tmp is its own, and there is one blank disk.
 const PRE: &str = r#"
-mount --bind /dev/null /proc/sysrq-trigger
+[ ! -e /proc/sysrq-trigger ] || mount --bind /dev/null /proc/sysrq-trigger
 mount -t tmpfs none /tmp
 mkdir -p /tmp/bin /tmp/dev /tmp/sys/block/vda/device /tmp/sys/class/net/ens3
 put() { printf '#!/bin/sh\n%s\n' "$2" >"/tmp/bin/$1"; chmod 0755 "/tmp/bin/$1"; }
@@ -96,7 +96,7 @@ fn an_anaconda_installation_is_served_from_end_to_end() -> Result<(), RackError>
         let environment = environment.text();
         let report = environment.lines().find_map(|l| l.strip_prefix("REPORT="));
         let report = report.expect("where to report");
-        let handoff = machine.hand_off(&Installer::of(base, report))?;
+        let handoff = machine.hand_off(&Installer::of(&url, report))?;
         let end = format!("{report}/end");
         machine.http(&end, Some("anaconda"))?.must_be(200, &end)?;
         assert_eq!(server.phase("web01")?, Phase::Installed);

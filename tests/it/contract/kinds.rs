@@ -16,10 +16,10 @@ pub(super) enum Boots {
 /// The table that docs/installers.md has in words.
 pub(super) fn boots(profile: &str, firmware: &str) -> Boots {
     match (profile, firmware) {
-        ("windows" | "smartos" | "openbsd", "secure" | "secure-http") => Boots::Refused,
+        ("windows" | "smartos" | "openbsd" | "freebsd", "secure" | "secure-http") => Boots::Refused,
         ("esxi", "secure" | "secure-http") => Boots::Own,
         ("esxi", "bios" | "arm64")
-        | ("smartos", "uefi" | "uefi-http" | "arm64")
+        | ("smartos" | "freebsd", "uefi" | "uefi-http" | "arm64")
         | ("windows" | "openbsd", "arm64") => Boots::OwnDisk,
         ("openbsd", _) => Boots::Own,
         _ => Boots::Chain,

@@ -25,6 +25,11 @@ pub(super) struct Flagged {
     pub(super) boots: Boots,
 }
 
+/// A machine's name: one word, for a dot would begin its domain.
+fn named(profile: &str, firmware: &Firmware) -> String {
+    format!("{}-{}", profile.replace('.', "-"), firmware.word)
+}
+
 /// A server of the repository's own example, and its machines, all flagged.
 pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     let settings = site::example(rack)?;
@@ -32,7 +37,11 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     let distros = stand_ins(&root)?;
     let upstream = mirror(rack)?;
     let config = root.join("farrier.toml");
-    let text = read(&config)? + &format!("[mirror.debian]\nupstream = \"{upstream}\"\n");
+    // An address for every machine.
+    let pool = "10.77.0.20-10.77.0.250";
+    let text = read(&config)?.replace("10.77.0.100-10.77.0.199", pool);
+    assert!(text.contains(pool), "{text}");
+    let text = text + &format!("[mirror.debian]\nupstream = \"{upstream}\"\n");
     write(&config, &text)?;
     let profiles = profiles(&root)?;
     assert!(profiles.len() >= 4, "{profiles:?}");
@@ -40,7 +49,7 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     let mut text = String::new();
     for (p, (profile, installs)) in profiles.iter().enumerate() {
         for (f, firmware) in FIRMWARE.iter().enumerate() {
-            let (name, mac) = (format!("{profile}-{}", firmware.word), mac(p, f));
+            let (name, mac) = (named(profile, firmware), mac(p, f));
             text.push_str(&format!(
                 "[system.{name}]\nmac = \"{mac}\"\nprofile = \"{profile}\"\nsecure_boot = {}\n\
                  ssh_keys = [\"ssh-ed25519 {KEY} contract\"]\n{}",
@@ -65,9 +74,9 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     for (profile, installs) in &profiles {
         let refused = |f: &&Firmware| boots(profile, f.word) == Boots::Refused;
         let machines = FIRMWARE.iter().filter(|f| !refused(f));
-        let machines: Vec<String> = machines.map(|f| format!("{profile}-{}", f.word)).collect();
+        let machines: Vec<String> = machines.map(|f| named(profile, f)).collect();
         for firmware in FIRMWARE.iter().filter(refused) {
-            let name = format!("{profile}-{}", firmware.word);
+            let name = named(profile, firmware);
             let told = server.farrier(&["rebuild", &name, "--yes"])?;
             let why = format!("{}{}", told.stdout, told.stderr);
             assert!(!told.ok() && why.contains("secure_boot"), "{name}: {why}");

@@ -9,12 +9,13 @@ const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp3 ops@example";
 const HASH: &str = "$6$rounds=5000$saltsaltsalt$Q3f5Yb0Wq7hPzV1xJkLmN2oRtUvWyZaBcDeFgHiJ";
 
 /// What a system must say of itself for each profile, and nothing that it cannot do.
-const PROFILES: [(&str, &str); 7] = [
+const PROFILES: [(&str, &str); 8] = [
     (
         "proxmox-ve",
         "disk = { serial = \"S3EVNX0K\" }\nusers = { root = { password = \"HASH\" } }\n",
     ),
     ("talos", ""),
+    ("freebsd", "packages = [\"nginx\"]\n"),
     (
         "alpine",
         "packages = [\"nginx\"]\nusers = { alice = { groups = [\"wheel\"], password = \"HASH\", sudo = true, shell = \"/bin/ash\" } }\n",
@@ -297,6 +298,27 @@ fn scripts_are_what_their_shells_read() {
     ) {
         assert!(ok, "{out}");
     }
+    let freebsd = text(
+        &sound(
+            "freebsd",
+            "static_ip = true\npackages = [\"nginx\"]\nusers = { alice = { password = \"HASH\", groups = [\"sudo\"] } }\n",
+        ),
+        "install.sh",
+    );
+    if let Some((ok, _, err)) = run("dash", &["-n"], &freebsd) {
+        assert!(ok, "{err}\n{freebsd}");
+    }
+    if let Some((ok, out, _)) = run(
+        "shellcheck",
+        &["-s", "sh", "-e", "SC2016,SC2015,SC2317", "-"],
+        &freebsd,
+    ) {
+        assert!(ok, "{out}");
+    }
+    assert!(
+        freebsd.contains("port=80\nreport=http://10.77.0.1/r/"),
+        "{freebsd}"
+    );
     // the overlay is one that mkinitfs unpacks: a gzipped tar, with the services a system in RAM needs
     let overlay = &alpine.documents["farrier.apkovl.tar.gz"];
     assert!(overlay.gzip);

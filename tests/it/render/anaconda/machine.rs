@@ -122,7 +122,7 @@ impl Machine {
 
     /// Runs one of the build's scripts where only its own disks are, and this host cannot be restarted.
     pub(in crate::render) fn run(&self, script: &str) -> Output {
-        const INSIDE: &str = "mount --bind /dev/null /proc/sysrq-trigger || exit 9\n\
+        const INSIDE: &str = "[ ! -e /proc/sysrq-trigger ] || mount --bind /dev/null /proc/sysrq-trigger || exit 9\n\
             for n in null zero urandom; do [ -e dev/$n ] || cp -a /dev/$n dev/ || exit 9; done\n\
             [ -e dev/vda ] || mknod dev/vda b 7 250 || exit 9\n\
             [ -e dev/vdb ] || mknod dev/vdb b 7 251 || exit 9\n\

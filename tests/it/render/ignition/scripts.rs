@@ -22,7 +22,10 @@ fn serving(
 /// The live system, with its installer put by a script that keeps what it was given. What runs is the
 /// very command of live.ign's unit.
 const LIVE: &str = r#"
-mkdir -p "$DIR/bin" "$DIR/sys/block/vda"
+mkdir -p "$DIR/bin" "$DIR/sys/block/vda/vda6" "$DIR/sys/block/vdb/vdb1"
+echo 6 >"$DIR/sys/block/vda/vda6/partition"
+echo 1 >"$DIR/sys/block/vdb/vdb1/partition"
+echo 0 >"$DIR/sys/block/vdb/size"
 echo 2097152 >"$DIR/sys/block/vda/size"
 mknod "$DIR/vda" b 7 221
 : >"$DIR/sysrq"
@@ -32,6 +35,8 @@ printf '#!/bin/sh\necho "$*" >>"$DIR/left"\n' >"$DIR/bin/systemctl"
 printf '#!/bin/sh\nexit 1\n' >"$DIR/bin/udevadm"
 printf '#!/bin/sh\ntrue\n' >"$DIR/bin/mount"
 cp "$DIR/bin/mount" "$DIR/bin/umount"
+# One partition of each disk has a label.
+printf '#!/bin/sh\ncase "$*" in\n*PART_ENTRY_NAME*vda6) echo OEM ;;\n*PART_ENTRY_NAME*vdb1) echo "%s" ;;\nesac\n' "$OTHER" >"$DIR/bin/blkid"
 for name in coreos-installer flatcar-install; do
     printf '#!/bin/sh\necho "${0##*/} $*" >"$DIR/installed"\ncp target.ign "$DIR/target.ign"\nexit %s\n' "$CODE" >"$DIR/bin/$name"
 done
@@ -51,7 +56,9 @@ fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
 }
 
-fn live(dir: &Path, rendered: &Rendered, code: u8) -> String {
+/// `code` is what the program that writes the disk ends with, `other` the label of another disk's
+/// partition. What was printed.
+fn live(dir: &Path, rendered: &Rendered, code: u8, other: &str) -> String {
     let config: serde_json::Value = serde_json::from_str(text(rendered, "live.ign")).expect("JSON");
     let unit = config["systemd"]["units"][0]["contents"]
         .as_str()
@@ -66,6 +73,7 @@ fn live(dir: &Path, rendered: &Rendered, code: u8) -> String {
         .env("DIR", dir)
         .env("COMMAND", command)
         .env("CODE", code.to_string())
+        .env("OTHER", other)
         .output()
         .expect("unshare");
     (String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr)).into_owned()
@@ -82,7 +90,7 @@ fn ignite(dir: &Path, config: &Path) -> Option<std::path::PathBuf> {
         );
         return None;
     }
-    let root = dir.join("installed");
+    let root = dir.join("sysroot");
     for folder in [
         "etc/ssh",
         "etc/systemd/system",
@@ -141,7 +149,7 @@ fn the_live_system_installs_what_ignition_makes_the_machine_of() {
                 },
             );
         let dir = scratch();
-        let said = live(dir.path(), &rendered, 0);
+        let said = live(dir.path(), &rendered, 0, "root");
         assert_eq!(
             server.reports(),
             [
@@ -290,7 +298,7 @@ fn a_failure_is_told_and_nothing_is_written_without_a_permit() {
                 },
             );
         let dir = scratch();
-        let out = live(dir.path(), &rendered, code);
+        let out = live(dir.path(), &rendered, code, "");
         assert!(dir.path().join("left").exists(), "{out}");
         assert_eq!(dir.path().join("installed").exists(), code != 0, "{out}");
         let told = server.told(&format!("fail/{stage}"));
@@ -309,7 +317,7 @@ fn a_disk_that_is_divided_has_its_mounts() {
     let units = root.path().join("etc/systemd/system");
     let mount = std::fs::read_to_string(units.join("srv-my\\x2ddata.mount")).expect("a unit");
     assert!(
-        mount.contains("What=/dev/disk/by-partlabel/srv_my-data\nWhere=/srv/my-data\nType=ext4"),
+        mount.contains("What=/dev/disk/by-partlabel/srv_my_data\nWhere=/srv/my-data\nType=ext4"),
         "{mount}"
     );
     assert!(units.join("var.mount").exists());
@@ -318,4 +326,32 @@ fn a_disk_that_is_divided_has_its_mounts() {
             .join("swap.target.requires/dev-disk-by\\x2dpartlabel-swap.swap")
             .is_symlink()
     );
+}
+
+#[test]
+fn labels_that_ignition_looks_for_are_on_no_other_disk() {
+    for (lines, other, told) in [
+        (DISK, "var", "/dev/vdb1 on another disk is labelled var"),
+        ("storage.filesystem = \"ext4\"", "root", "labelled root"),
+        (DISK, "srv", ""),
+    ] {
+        let machine = declared_as("disk", lines);
+        let (server, rendered) = serving("fedora-coreos", &machine, |path, _, _| match path {
+            p if p.ends_with("/handoff") => (200, "handoff=https://192.0.2.1/h/TOKEN\n".into()),
+            p if p.ends_with("/disks") => (200, "disk=/dev/vda\n".into()),
+            _ => (204, String::new()),
+        });
+        let dir = scratch();
+        let out = live(dir.path(), &rendered, 0, other);
+        assert_eq!(
+            dir.path().join("installed").exists(),
+            told.is_empty(),
+            "{out}"
+        );
+        let failed = server.told("fail/extract").concat();
+        assert!(
+            failed.contains(told) && failed.is_empty() == told.is_empty(),
+            "{failed}"
+        );
+    }
 }
