@@ -14,6 +14,7 @@ mod fai;
 mod first_boot;
 mod hostile;
 mod ignition;
+mod initramfs;
 mod installer;
 mod intent;
 mod limits;
