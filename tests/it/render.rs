@@ -18,6 +18,7 @@ mod initramfs;
 mod installer;
 mod intent;
 mod limits;
+mod nixos;
 mod overlay;
 mod secrets;
 mod server;

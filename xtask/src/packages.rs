@@ -63,6 +63,12 @@ pub(crate) const TESTS: &[&str] = &[
     "netplan.io",
     "ignition",
     "systemd",
+    "nix-bin",
+    // disks that a profile's script lays out for real
+    "fdisk",
+    "xfsprogs",
+    "btrfs-progs",
+    "lvm2",
 ];
 
 /// For the bench: the peers, and what loads them.
