@@ -231,6 +231,7 @@ fn nix_of(value: &serde_json::Value) -> Result<String, Error> {
         // a negative one in a list would be a subtraction
         Json::Number(n) => format!("({n})"),
         Json::String(s) => nix_quoted(s).map_err(refused)?,
+        Json::Array(items) if items.is_empty() => "[ ]".to_string(),
         Json::Array(items) => {
             let items: Result<Vec<String>, Error> = items.iter().map(nix_of).collect();
             format!("[ {} ]", items?.join(" "))

@@ -9,6 +9,7 @@ use farrier::image::disc::{Disc, DiscError, Tree};
 
 mod hostile;
 mod layouts;
+mod udf;
 
 /// A directory to be made an image of.
 pub(crate) struct Layout {
@@ -34,6 +35,11 @@ impl Layout {
         let at = self.root().join(path);
         std::fs::create_dir_all(at.parent().expect("a parent")).expect("directories");
         std::fs::write(at, bytes).expect("a file");
+    }
+
+    /// A file that is not part of the image, put as `../NAME`.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     fn link(&self, path: &str, target: &str) {

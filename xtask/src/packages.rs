@@ -56,6 +56,8 @@ pub(crate) const TESTS: &[&str] = &[
     "python3-yaml",
     // images of installation media
     "xorriso",
+    "genisoimage",
+    "udftools",
     // validators
     "shellcheck",
     "debconf-utils",

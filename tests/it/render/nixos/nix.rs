@@ -174,7 +174,7 @@ fn the_configuration_says_what_was_declared() {
                 "address": ["10.77.0.11/24", "2001:db8::11/64"], "gateway": ["10.77.0.1"], "dns": ["10.77.0.1"],
                 "domains": ["lab.example"], "vlan": ["vlan20", "vlan30"] },
             "10-vlan20": { "matchConfig": { "Name": "vlan20" }, "networkConfig": { "DHCP": "no", "IPv6AcceptRA": false },
-                "address": ["10.20.0.5/24"], "routes": [{ "Gateway": "10.20.0.1", "Metric": 1020 }] },
+                "address": ["10.20.0.5/24"], "extraConfig": "[Route]\nGateway=10.20.0.1\nMetric=1020\n" },
             "10-vlan30": { "matchConfig": { "Name": "vlan30" }, "networkConfig": { "DHCP": "ipv4", "IPv6AcceptRA": false } },
         })
     );
