@@ -26,7 +26,7 @@ const MEDIUM: &str = "media.iso";
 /// other files are served out of it. An interrupted import goes on where it stopped.
 #[derive(Debug, Args)]
 pub(super) struct DistroImport {
-    /// The medium: an ISO 9660 image
+    /// The medium: an ISO 9660 or UDF image
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// What to call the distro, instead of the medium's own name
