@@ -58,6 +58,17 @@ impl Layout {
             .arg(self.root()));
         to
     }
+
+    /// The image with a UDF file system too, made with these words for genisoimage.
+    pub(crate) fn udf(&self, words: &[&str]) -> PathBuf {
+        let to = self.dir.path().join("made.iso");
+        run(Command::new("genisoimage")
+            .args(["-quiet", "-udf", "-input-charset", "utf-8", "-o"])
+            .arg(&to)
+            .args(words)
+            .arg(self.root()));
+        to
+    }
 }
 
 fn run(command: &mut Command) {
