@@ -6,8 +6,30 @@ cd /tmp/farrier || exit 1
 . ./farrier.env
 . ./report.sh
 
+# passphrase TEXT: answers both of partman's questions. Not as debconf-set does, which leaves them to be
+# asked, nor as preseeding does, which writes every answer to a log.
+passphrase() {
+    cat >passphrase.sh <<'END'
+#!/bin/sh
+set -e
+export DEBIAN_FRONTEND=noninteractive
+. /usr/share/debconf/confmodule
+for question in partman-crypto/passphrase partman-crypto/passphrase-again; do
+    db_set "$question" "$1"
+    db_fset "$question" seen true
+done
+END
+    chmod 0755 passphrase.sh
+    ./passphrase.sh "$1"
+}
+
 udevadm settle --timeout=30 || true
-if farrier_permit; then
+if farrier_permit && farrier_opener; then
+    if [ "$ENCRYPT" != none ]; then
+        # opens the disk until late.sh has bound it; never sent anywhere
+        farrier_key key
+        passphrase "$(cat key)"
+    fi
     debconf-set partman-auto/disk "$farrier_disk${farrier_second:+ $farrier_second}"
     debconf-set grub-installer/bootdev "$farrier_disk${farrier_second:+ $farrier_second}"
     # What the firmware needs comes first, where the disk is or becomes one with a GPT.

@@ -69,6 +69,13 @@ finish() {
 
     sh ./repositories.sh "$target"
 
+    if [ "$ENCRYPT" != none ]; then
+        sh ./unlock.sh "$target" key
+        # the installer has forgotten it, unless something went otherwise than it should
+        debconf-set partman-crypto/passphrase ''
+        debconf-set partman-crypto/passphrase-again ''
+    fi
+
     second=$(cat second 2>/dev/null || true)
     if [ -n "$second" ] && [ -d /sys/firmware/efi ]; then
         second_esp "$second"

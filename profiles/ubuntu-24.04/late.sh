@@ -10,6 +10,14 @@ logs=${FARRIER_LOG_DIR:-/var/log/installer}
 
 finish() {
     set -e
+    if [ "${ENCRYPT:-none}" != none ]; then
+        # the installed system has this one's /dev, /proc and /run while the command runs, which reads nothing
+        key=${FARRIER_KEY:-/run/farrier-key}
+        cp unlock.sh "$key.sh"
+        curtin in-target --target="$target" -- sh "$key.sh" / "$key"
+        rm -f "$key.sh"
+        [ ! -e "$key" ]
+    fi
     farrier_progress handoff
     farrier_get first-boot.sh first-boot.sh
     sh first-boot.sh "$target"

@@ -5,8 +5,10 @@
 
 mod anaconda;
 mod consumers;
+mod imported;
 mod kinds;
 mod names;
+mod nixos;
 mod shipped;
 
 use std::collections::{BTreeSet, VecDeque};

@@ -14,6 +14,10 @@ pub(crate) const TESTS: &[&str] = &[
     "ipxe-qemu",
     "iproute2",
     "iputils-ping",
+    // what opens encrypted disks
+    "tang-common",
+    "jose",
+    "swtpm",
     // boot loaders and boot trees
     "shim-signed",
     "grub-efi-amd64-signed",
@@ -56,6 +60,8 @@ pub(crate) const TESTS: &[&str] = &[
     "python3-yaml",
     // images of installation media
     "xorriso",
+    "genisoimage",
+    "udftools",
     // validators
     "shellcheck",
     "shfmt",    // the syntax of a script as a tree
@@ -65,6 +71,12 @@ pub(crate) const TESTS: &[&str] = &[
     "netplan.io",
     "ignition",
     "systemd",
+    "nix-bin",
+    // disks that a profile's script lays out for real
+    "fdisk",
+    "xfsprogs",
+    "btrfs-progs",
+    "lvm2",
 ];
 
 /// For the bench: the peers, and what loads them.

@@ -258,3 +258,37 @@ farrier_permit() {
         return 1
     done
 }
+
+# farrier_opener: whether what is to open the encrypted disks (ENCRYPT, TANG) is there, while nothing is
+# lost yet. Sets farrier_reason and fails if not.
+# shellcheck disable=SC2034 # read by who sources this
+farrier_opener() {
+    case ${ENCRYPT:-none} in
+        tpm2)
+            [ ! -e "${FARRIER_TPM:-/dev/tpmrm0}" ] || return 0
+            farrier_reason='the disk is to be opened by a TPM 2, and this machine shows none'
+            ;;
+        tang)
+            farrier_try=0
+            while [ "$farrier_try" -lt 3 ]; do
+                for farrier_url in $TANG; do
+                    if command -v curl >/dev/null 2>&1; then
+                        curl --silent --fail --connect-timeout 10 --max-time 60 --output /dev/null "${farrier_url%/}/adv" && return 0
+                    else
+                        wget --quiet --tries=1 --timeout=60 --output-document=/dev/null "${farrier_url%/}/adv" && return 0
+                    fi
+                done
+                farrier_try=$((farrier_try + 1))
+                sleep "${FARRIER_PAUSE:-10}"
+            done
+            farrier_reason="the disk is to be opened by a Tang server, and none answers: $TANG"
+            ;;
+        *) return 0 ;;
+    esac
+    return 1
+}
+
+# farrier_key FILE: a key that this machine makes up.
+farrier_key() {
+    (umask 077 && head -c 64 /dev/urandom | sha256sum | cut -c 1-64 | tr -d '\n' >"$1")
+}

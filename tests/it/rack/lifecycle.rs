@@ -17,9 +17,9 @@ const NAME: &str = "metal01";
 const NEEDS: &[&[tools::Need]] = &[tools::NETWORK, tools::MACHINES, tools::LOADERS, tools::FAI];
 
 /// An installation takes four minutes on two idle cores.
-const BUILD: Patience = Patience::seconds(45 * 60);
+pub(super) const BUILD: Patience = Patience::seconds(45 * 60);
 /// From power-on, past the network, to the prompt of the disk's own system.
-const DISK: Patience = Patience::seconds(900);
+pub(super) const DISK: Patience = Patience::seconds(900);
 
 /// What one build records, in this order, whatever the firmware.
 const BUILD_STORY: &[&str] = &[
@@ -95,7 +95,7 @@ fn builds(
     let mut power = machine.power_on()?;
     let mut starts = 1;
     loop {
-        let ended = wait_end(server, &mut power)?;
+        let ended = wait_end(server, NAME, &mut power, BUILD)?;
         if ended {
             break;
         }
@@ -137,10 +137,15 @@ fn builds(
 }
 
 /// Waits until the build is over (true) or the machine restarts itself (false).
-fn wait_end(server: &Server, power: &mut Power) -> Result<bool, RackError> {
-    let deadline = Instant::now() + BUILD.0;
+pub(super) fn wait_end(
+    server: &Server,
+    name: &str,
+    power: &mut Power,
+    patience: Patience,
+) -> Result<bool, RackError> {
+    let deadline = Instant::now() + patience.0;
     loop {
-        if !server.phase(NAME)?.is_active() {
+        if !server.phase(name)?.is_active() {
             return Ok(true);
         }
         if !power.is_on()? {
@@ -148,9 +153,9 @@ fn wait_end(server: &Server, power: &mut Power) -> Result<bool, RackError> {
         }
         if Instant::now() > deadline {
             return Err(RackError::TimedOut {
-                what: format!("the end of a build of `{NAME}`"),
-                seconds: BUILD.0.as_secs(),
-                evidence: server.evidence(NAME, Some(power)),
+                what: format!("the end of a build of `{name}`"),
+                seconds: patience.0.as_secs(),
+                evidence: server.evidence(name, Some(power)),
             });
         }
         // Looking is the wait.

@@ -6,11 +6,13 @@
 mod canary;
 mod desk;
 mod doors;
+mod encrypted;
 mod failures;
 mod firmware;
 mod foreign;
 mod ipxe;
 mod lifecycle;
+mod oneshot;
 mod operator;
 mod own_disk;
 pub(crate) mod phantom;
@@ -19,6 +21,7 @@ mod scenario;
 mod seed;
 mod seen;
 pub(crate) mod site;
+mod tang;
 
 use std::io::Write;
 

@@ -50,6 +50,7 @@ fn goldens() {
                 "network-config",
                 "early.sh",
                 "farrier.env",
+                "unlock.sh",
             ] {
                 all.push_str(&format!("\n==> {name} <==\n{}", text(&rendered, name)));
             }
@@ -110,10 +111,17 @@ for d in json.load(sys.stdin):
             assert sizes.get(parent) != -1, (case, x, "nothing follows what takes the rest")
             sizes[parent] = x["size"]
             assert x["size"] == -1 or x["size"].endswith("M"), (case, x)
+        if x["type"] == "dm_crypt":
+            assert set(x) == {"type", "id", "dm_name", "volume", "keyfile", "preserve"}, (case, x)
+            assert x["keyfile"] == "/run/farrier-key" and not x["preserve"], (case, x)
         if x["type"] == "disk":
             assert x["match"]["path"].startswith("/dev/no-permit"), case
         ids[x["id"]] = x
     assert all(s == -1 for s in sizes.values()), (case, sizes)
+    locked = [x["id"] for x in ids.values() if x["type"] == "dm_crypt"]
+    assert (locked == ["crypt"]) == case.endswith("locked"), (case, locked)
+    groups = [x["devices"] for x in ids.values() if x["type"] == "lvm_volgroup"]
+    assert not locked or groups == [locked], (case, groups)
     mounts = [x["path"] for x in ids.values() if x["type"] == "mount"]
     assert len(set(mounts)) == len(mounts) and "/" in mounts and "/boot/efi" in mounts, (case, mounts)
     for x in a["user-data"]["users"]:
@@ -244,7 +252,7 @@ fn netplan_makes_a_network_of_it() {
                 has("DHCP=ipv4");
                 has("IPv6AcceptRA=no");
             }
-            "bios-static" | "uefi-static-lvm" => {
+            "bios-static" | "uefi-static-lvm" | "locked" => {
                 has("Address=10.77.0.11/24");
                 has("Gateway=10.77.0.1");
                 has("DNS=10.77.0.1");
@@ -373,7 +381,7 @@ fn what_the_installer_cannot_do_is_refused_with_the_reason() {
     for (lines, told) in [
         (
             "storage = { encrypt = \"tpm2\" }",
-            "wants the passphrase in its answers",
+            "set `storage.layout = \"lvm\"`",
         ),
         (
             "repository = { r = { url = \"http://repo.example/\" } }",

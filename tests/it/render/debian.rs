@@ -25,6 +25,15 @@ pub(super) fn text<'a>(rendered: &'a Rendered, name: &str) -> &'a str {
     std::str::from_utf8(&rendered.documents[name].bytes).expect("text")
 }
 
+/// An encrypted disk that two key servers open, either of them.
+const LOCKED: &str = "static_ip = true
+[system.safe01.storage]
+layout  = \"lvm\"
+encrypt = \"tang\"
+tang    = [{ url = \"http://tang1.example\", thumbprint = \"aaaaaaaaaaaaaaaaaaaaaaaaaaa\" }, { url = \"http://tang2.example\", thumbprint = \"bbbbbbbbbbbbbbbbbbbbbbbbbbb\" }]
+volumes = [{ mount = \"/var\", size = \"20GiB\" }, { mount = \"/\", size = \"rest\" }]
+";
+
 /// Both firmwares, both ways to an address; a full name and its own values; and one that asks for
 /// nearly everything there is.
 pub(super) fn machines() -> BTreeMap<&'static str, (System, Place)> {
@@ -54,6 +63,7 @@ pub(super) fn machines() -> BTreeMap<&'static str, (System, Place)> {
         ("uefi-dhcp", uefi),
         ("uefi-static-lvm", uefi_static),
         ("own-values", (own, far)),
+        ("locked", (declared_as("safe01", LOCKED), at.clone())),
         ("rich", (declared_as("rich", RICH), at)),
     ])
 }
@@ -74,6 +84,7 @@ fn goldens() {
             "interfaces",
             "users.sh",
             "repositories.sh",
+            "unlock.sh",
         ] {
             all.push_str(&format!("\n==> {name} <==\n{}", text(&rendered, name)));
         }
@@ -94,6 +105,11 @@ fn no_answer_carries_a_secret_and_every_name_it_fetches_is_there() {
             assert!(!text.contains("FARRIER-SECRET"), "{}", document.name);
         }
         let preseed = text(&rendered, "preseed.cfg");
+        assert_eq!(
+            preseed.contains("unlock.sh"),
+            preseed.contains("method string crypto")
+        );
+        assert!(!preseed.contains("partman-crypto/passphrase"));
         let listed = preseed
             .split("for f in ")
             .nth(1)
@@ -179,5 +195,28 @@ fn lint_in(folder: &Path, script: &Path) {
             String::from_utf8_lossy(&out.stdout)
         ),
         Err(_) => eprintln!("SKIPPED: `shellcheck` is not installed"),
+    }
+}
+
+#[test]
+fn what_partman_cannot_encrypt_is_refused_with_the_reason() {
+    for (lines, told) in [
+        (
+            "storage = { encrypt = \"tpm2\" }",
+            "set `storage.layout = \"lvm\"`",
+        ),
+        (
+            "storage = { encrypt = \"tpm2\", layout = \"lvm\", raid = \"raid1\", second = { serial = \"S2\" } }",
+            "encrypts no mirror by itself",
+        ),
+    ] {
+        let profile = CompiledProfile::new(&shipped("debian-12")).expect("a sound profile");
+        let refused = profile.render(&declared_as("web01", lines), &distro(), &place());
+        let said: String = refused
+            .expect_err(lines)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(said.contains(told), "{said}");
     }
 }

@@ -147,7 +147,7 @@ fn plain_storage_is_a_root_and_what_the_firmware_needs() {
 }
 
 /// The layouts, each for both firmwares.
-const LAYOUTS: [(&str, &str); 8] = [
+const LAYOUTS: [(&str, &str); 12] = [
     ("plain", ""),
     ("swap", "storage.swap = \"1GiB\""),
     ("xfs", "storage.filesystem = \"xfs\""),
@@ -165,7 +165,34 @@ const LAYOUTS: [(&str, &str); 8] = [
         "raid1-volumes",
         "storage = { raid = \"raid1\", volumes = [{ mount = \"/var\", size = \"2GiB\", filesystem = \"xfs\" }, { mount = \"/\", size = \"rest\" }] }",
     ),
+    (
+        "locked",
+        "storage = { encrypt = \"tpm2\", swap = \"1GiB\", volumes = [{ mount = \"/var\", size = \"2GiB\" }, { mount = \"/\", size = \"rest\" }] }",
+    ),
+    (
+        "locked-lvm",
+        "storage = { encrypt = \"tpm2\", layout = \"lvm\", swap = \"1GiB\" }",
+    ),
+    (
+        "locked-raid1",
+        "storage = { encrypt = \"tpm2\", raid = \"raid1\", swap = \"1GiB\", volumes = [{ mount = \"/var\", size = \"2GiB\" }, { mount = \"/\", size = \"rest\" }] }",
+    ),
+    (
+        "locked-raid1-lvm",
+        "storage = { encrypt = \"tpm2\", raid = \"raid1\", layout = \"lvm\" }",
+    ),
 ];
+
+/// Everything at once that has to do with encryption.
+const LOCKED: &str = r#"static_ip = true
+[system.web02.storage]
+encrypt = "tang"
+layout  = "lvm"
+raid    = "raid1"
+second  = { serial = "S2" }
+swap    = "2GiB"
+tang    = [{ url = "http://tang1.example", thumbprint = "aaaaaaaaaaaaaaaaaaaaaaaaaaa" }, { url = "http://tang2.example", thumbprint = "bbbbbbbbbbbbbbbbbbbbbbbbbbb" }]
+"#;
 
 /// FAI's own parser of disk configurations reads every layout.
 #[test]
@@ -207,7 +234,8 @@ fn goldens() {
         ("bios-static", fixed(), place()),
         ("uefi-dhcp", system("web01"), uefi.clone()),
         ("uefi-static", fixed(), uefi.clone()),
-        ("rich", declared_as("rich", RICH), uefi),
+        ("rich", declared_as("rich", RICH), uefi.clone()),
+        ("locked", declared_as("web02", LOCKED), uefi),
     ] {
         let profile = CompiledProfile::new(&shipped("fai")).expect("a sound profile");
         let rendered = profile.render(&machine, &fai(), &place).expect("rendered");
@@ -221,11 +249,12 @@ fn goldens() {
             "disk_config/FARRIER_EFI",
             "files/etc/systemd/network/10-farrier.network/FARRIER",
             "files/root/.ssh/authorized_keys/FARRIER",
+            "hooks/instsoft.FARRIER.sh",
             "hooks/updatebase.FARRIER.sh",
             "package_config/FARRIER_PACKAGES",
             "scripts/FARRIER/15-users",
             "scripts/FARRIER/20-network",
-            "scripts/FARRIER/25-storage",
+            "scripts/FARRIER/18-storage",
         ] {
             all.push_str(&format!("\n==> {name} <==\n{}", space[name].1));
         }
@@ -239,24 +268,27 @@ fn goldens() {
 
 /// Every script of the space that is one by itself.
 #[test]
-fn the_scripts_of_a_rich_machine_pass_shellcheck() {
+fn the_scripts_of_rich_and_of_encrypted_machines_pass_shellcheck() {
     let folder = tempfile::tempdir().expect("a folder");
-    let space = space(&rendered("fai", &declared_as("rich", RICH)));
-    for (path, (_, text)) in &space {
-        parses_if_shell(path, text);
-        if path.starts_with("scripts/") || path.starts_with("class/50") {
-            let file = folder.path().join(path.replace('/', "-"));
-            std::fs::write(&file, text).expect("a file");
-            // FAI gives them its variables
-            let file = file.display().to_string();
-            let arguments = [
-                "--shell=bash",
-                "--severity=warning",
-                "--exclude=SC2154,SC1090,SC1091",
-                &file,
-            ];
-            if let Some((ok, out, err)) = run("shellcheck", &arguments, "") {
-                assert!(ok, "{out}{err}");
+    let sealed = "storage = { encrypt = \"tpm2\", layout = \"lvm\" }";
+    for (name, lines) in [("rich", RICH), ("web02", LOCKED), ("web03", sealed)] {
+        let space = space(&rendered("fai", &declared_as(name, lines)));
+        for (path, (_, text)) in &space {
+            parses_if_shell(path, text);
+            if path.starts_with("scripts/") || path.starts_with("class/50") {
+                let file = folder.path().join(path.replace('/', "-"));
+                std::fs::write(&file, text).expect("a file");
+                // FAI gives them its variables
+                let file = file.display().to_string();
+                let arguments = [
+                    "--shell=bash",
+                    "--severity=warning",
+                    "--exclude=SC2154,SC1090,SC1091",
+                    &file,
+                ];
+                if let Some((ok, out, err)) = run("shellcheck", &arguments, "") {
+                    assert!(ok, "{name}: {out}{err}");
+                }
             }
         }
     }

@@ -131,6 +131,14 @@ impl Server {
             .collect()
     }
 
+    /// All that it was ever sent.
+    pub(super) fn everything(&self) -> String {
+        let seen = self.seen.lock().expect("unpoisoned");
+        seen.iter()
+            .map(|(path, body)| format!("{path}\n{body}\n"))
+            .collect()
+    }
+
     pub(super) fn paths(&self) -> Vec<String> {
         let seen = self.seen.lock().expect("unpoisoned");
         seen.iter().map(|(path, _)| path.clone()).collect()

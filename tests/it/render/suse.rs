@@ -215,12 +215,12 @@ fn what_they_cannot_do_is_refused_with_the_reason() {
         (
             "leap-16",
             "storage = { encrypt = \"tpm2\" }",
-            "leave storage.encrypt out",
+            "nothing in it binds the disk",
         ),
         (
             "leap-15",
             "storage = { encrypt = \"tpm2\" }",
-            "leave storage.encrypt out",
+            "nothing in it binds the disk",
         ),
         ("leap-16", "ssh_keys = []", "that nobody can enter"),
         (

@@ -107,7 +107,31 @@ farrier_release() {
     udevadm settle --timeout=30
 }
 
+# Whether what is to open the encrypted disk from then on is there, while nothing is lost yet; and the key
+# that opens it until it is bound. It is made here, kept in memory, and never sent anywhere.
+farrier_prepare_key() {
+    local url
+    case ${FARRIER_ENCRYPT:-none} in
+        none) return ;;
+        tpm2)
+            modprobe -q -a tpm_crb tpm_tis
+            udevadm settle --timeout=30
+            [ -e /dev/tpmrm0 ] || die "The disk is to be opened by a TPM 2, and this machine shows none."
+            ;;
+        tang)
+            for url in $FARRIER_TANG; do
+                curl --silent --fail --output /dev/null --retry 3 --retry-all-errors --retry-delay 5 \
+                    --connect-timeout 10 --max-time 60 "${url%/}/adv" && break
+                url=
+            done
+            [ -n "$url" ] || die "The disk is to be opened by a Tang server, and none answers: $FARRIER_TANG"
+            ;;
+    esac
+    (umask 077 && head -c 64 /dev/urandom | sha256sum | cut -c 1-64 | tr -d '\n' >/run/farrier-key)
+}
+
 farrier_permission
+farrier_prepare_key
 farrier_progress partition
 farrier_release "$farrier_disk"
 [ -z "$farrier_second" ] || farrier_release "$farrier_second"

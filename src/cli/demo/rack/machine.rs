@@ -31,6 +31,7 @@ pub struct Machine {
     firmware: Firmware,
     disks: Vec<Disk>,
     card: String,
+    tpm: bool,
     boots: Cell<u32>,
 }
 
@@ -53,6 +54,7 @@ impl Machine {
             firmware: Firmware::Bios,
             disks: Vec::new(),
             card: "virtio-net-pci".to_string(),
+            tpm: false,
             boots: Cell::new(0),
         }
     }
@@ -87,6 +89,22 @@ impl Machine {
     pub fn card(mut self, model: &str) -> Machine {
         self.card = model.to_string();
         self
+    }
+
+    /// With a TPM 2, which keeps what it holds over power cuts.
+    #[must_use]
+    pub fn tpm(mut self) -> Machine {
+        self.tpm = true;
+        self
+    }
+
+    /// Exchanges its TPM for a new one. Only while the machine is off.
+    ///
+    /// # Errors
+    /// The old one's state cannot be removed.
+    pub fn forget_tpm(&self) -> Result<(), RackError> {
+        let state = self.dir.join("tpm");
+        fs::remove_dir_all(&state).map_err(RackError::file(&state))
     }
 
     /// A hardware address of one's own choice.
@@ -176,6 +194,11 @@ impl Machine {
 
     fn start(&self, run: &str, cable: &str) -> Result<Power, RackError> {
         let log = self.dir.join(format!("{run}.serial"));
+        let chip = if self.tpm {
+            Some(self.plug_tpm(run)?)
+        } else {
+            None
+        };
         let mut command = Command::new("ip");
         command
             .args(["netns", "exec", &self.namespace, "qemu-system-x86_64"])
@@ -183,7 +206,33 @@ impl Machine {
         let said = self.dir.join(format!("{run}.qemu"));
         let what = format!("QEMU of `{}`", self.name);
         let process = Process::start(&what, &mut command, &said, false)?;
-        Ok(Power::new(process, Serial::new(log)))
+        Ok(Power::new(process, Serial::new(log), chip))
+    }
+
+    /// The TPM's program, which ends when QEMU lets go of its socket.
+    fn plug_tpm(&self, run: &str) -> Result<Process, RackError> {
+        let state = self.dir.join("tpm");
+        fs::create_dir_all(&state).map_err(RackError::file(&state))?;
+        let socket = self.tpm_socket();
+        let _ = fs::remove_file(&socket);
+        let mut command = Command::new("swtpm");
+        command
+            .args(["socket", "--tpm2", "--terminate"])
+            .arg(format!("--tpmstate=dir={}", state.display()))
+            .arg(format!("--ctrl=type=unixio,path={}", socket.display()));
+        let said = self.dir.join(format!("{run}.swtpm"));
+        let process = Process::start("swtpm", &mut command, &said, false)?;
+        until(
+            "the socket of a TPM",
+            Patience::seconds(60),
+            || process.tail(),
+            || Ok(socket.exists().then_some(())),
+        )?;
+        Ok(process)
+    }
+
+    fn tpm_socket(&self) -> PathBuf {
+        self.dir.join("tpm.sock")
     }
 
     fn arguments(&self, cable: &str, serial: &Path) -> Vec<String> {
@@ -235,6 +284,15 @@ impl Machine {
                 device.push_str(&format!(",bootindex={}", number + 2));
             }
             add("-device", device);
+        }
+        if self.tpm {
+            let socket = self.tpm_socket();
+            add(
+                "-chardev",
+                format!("socket,id=tpm0,path={}", socket.display()),
+            );
+            add("-tpmdev", "emulator,id=t0,chardev=tpm0".to_string());
+            add("-device", "tpm-tis,tpmdev=t0".to_string());
         }
         words.extend(self.firmware.arguments(&self.variables()));
         words

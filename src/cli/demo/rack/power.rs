@@ -8,11 +8,17 @@ use super::{Process, RackError, Serial};
 pub struct Power {
     process: Process,
     serial: Serial,
+    // Its TPM, if it has one; after QEMU in the order of ending.
+    chip: Option<Process>,
 }
 
 impl Power {
-    pub(super) fn new(process: Process, serial: Serial) -> Power {
-        Power { process, serial }
+    pub(super) fn new(process: Process, serial: Serial, chip: Option<Process>) -> Power {
+        Power {
+            process,
+            serial,
+            chip,
+        }
     }
 
     /// Its serial port.
@@ -57,6 +63,9 @@ impl Power {
     /// Pulls the plug.
     pub fn cut(&mut self) {
         self.process.kill();
+        if let Some(chip) = &mut self.chip {
+            chip.kill();
+        }
     }
 
     /// The ends of what the machine and QEMU wrote, for an error to show.

@@ -85,6 +85,13 @@ pub const CLIENTS: &[Need] = &[
     need("/usr/bin/busybox", "busybox", "a TFTP client"),
 ];
 
+/// What opens encrypted disks: a key server, and a chip in software.
+pub const KEYS: &[Need] = &[
+    need("/usr/libexec/tangd", "tang-common", "a Tang server"),
+    need("/usr/bin/jose", "jose", "a Tang server's thumbprint"),
+    need("/usr/bin/swtpm", "swtpm", "a TPM 2"),
+];
+
 /// What makes a disk that boots, for machines that are told to boot their own.
 pub const DISKS: &[Need] = &[
     need("/usr/bin/mcopy", "mtools", "disks that boot"),

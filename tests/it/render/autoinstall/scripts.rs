@@ -58,7 +58,7 @@ for node in null:1:3 zero:1:5 urandom:1:9; do
 done
 for name in vda vdb sdx; do cp -a "$DIR/$name" "/dev/$name"; done
 export FARRIER_SYS="$DIR/sys" FARRIER_AUTOINSTALL="$DIR/autoinstall.yaml" FARRIER_LOG_DIR="$DIR/logs"
-export FARRIER_PAUSE=0 TARGET_MOUNT_POINT="$DIR/target" PATH="$DIR/bin:$PATH"
+export FARRIER_KEY="$DIR/key" FARRIER_PAUSE=0 TARGET_MOUNT_POINT="$DIR/target" PATH="$DIR/bin:$PATH"
 cat >"$DIR/run.py" <<'END'
 import subprocess, sys, yaml
 with open(sys.argv[2]) as f:
@@ -222,6 +222,121 @@ fn the_late_command_hands_off_and_the_error_command_tells() {
     );
 }
 
+const LOCKED: &str = "storage = { layout = \"lvm\", encrypt = \"tang\", \
+    tang = [{ url = \"http://127.0.0.1:PORT/tang\", thumbprint = \"aaaaaaaaaaaaaaaaaaaaaaaaaaa\" }] }";
+
+/// curtin runs a command in the installed system with nothing to read; its programs write down what they
+/// are given.
+const CURTIN: &str = r#"#!/bin/sh
+[ "$1 $2 $3" = "in-target --target=$TARGET_MOUNT_POINT --" ] || exit 64
+shift 3
+sed -i "s,\$target/etc,\$TARGET_MOUNT_POINT/etc,g" "$2"
+exec "$@" </dev/null
+"#;
+const CHROOT: &str = r#"#!/bin/sh
+[ "$1" = / ] || exit 64
+shift
+line="$*"
+case $line in
+    *" - "* | *" -") line="$line <$(cat)" ;;
+    *--key-slot*) line="$line <$(cat)" ;;
+esac
+echo "$line" >>"$DIR/calls"
+case $* in
+    blkid*) echo /dev/vda3 ;;
+    *"luks list"*) echo '1: sss {}' ;;
+    *"luks pass"*) printf opened ;;
+    *luksDump*) printf "Keyslots:\n  1: luks2\n${MORE_SLOTS:-}Tokens:\n  0: clevis\n" ;;
+esac
+"#;
+
+fn program(dir: &Path, name: &str, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let path = dir.join("bin").join(name);
+    std::fs::create_dir_all(dir.join("bin")).expect("a folder");
+    std::fs::write(&path, text).expect("a file");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+}
+
+#[test]
+fn the_key_of_an_encrypted_disk_never_leaves_the_machine() {
+    let answer = |path: &str, _: &str, _: usize| match path {
+        p if p.ends_with("/handoff") => (200, "handoff=https://192.0.2.1/h/TOKEN\n".to_string()),
+        p if p.ends_with("/disks") => (200, "disk=/dev/vda\n".into()),
+        "/tang/adv" => (200, "{}".into()),
+        _ => (204, String::new()),
+    };
+    for more in [false, true] {
+        let (server, rendered) = serving(LOCKED, answer);
+        let dir = scratch();
+        let target = dir.path().join("target");
+        for folder in ["etc/systemd/system", "usr/bin", "var/log/installer"] {
+            std::fs::create_dir_all(target.join(folder)).expect("a folder");
+        }
+        std::fs::write(target.join("usr/bin/curl"), "").expect("a file");
+        program(dir.path(), "curtin", CURTIN);
+        program(dir.path(), "chroot", CHROOT);
+        if more {
+            program(
+                dir.path(),
+                "chroot",
+                &CHROOT.replace("${MORE_SLOTS:-}", "  2: luks2\\n"),
+            );
+        }
+        let (ok, said) = live(dir.path(), &rendered, "early,late", "uefi");
+        // a slot that should be gone ends the installation
+        assert_eq!(ok, !more, "{said}");
+        let calls = std::fs::read_to_string(dir.path().join("calls")).expect("calls");
+        let key = calls
+            .lines()
+            .find_map(|l| l.split_once("open --test-passphrase --key-file - /dev/vda3 <"))
+            .expect("the key is used")
+            .1;
+        assert!(key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit()));
+        let orders: Vec<&str> = calls.lines().filter_map(|l| l.split(' ').nth(2)).collect();
+        assert!(orders.contains(&"luksRemoveKey"), "{calls}");
+        assert!(!server.everything().contains(key) && !said.contains(key));
+        if more {
+            continue;
+        }
+        assert!(!dir.path().join("key").exists() && !dir.path().join("key.sh").exists());
+        std::fs::remove_file(dir.path().join("calls")).expect("a file");
+        let found = Command::new("grep")
+            .args(["-rlaF", "-e", key])
+            .arg(dir.path())
+            .output()
+            .expect("grep");
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+        let conf = target.join("etc/initramfs-tools/conf.d/farrier");
+        assert_eq!(
+            std::fs::read_to_string(conf).expect("a file"),
+            "BOOTIF=01-52-54-00-00-00-01\n"
+        );
+    }
+}
+
+#[test]
+fn without_what_opens_the_disk_the_machine_is_left_alone() {
+    for (lines, said) in [
+        (LOCKED, "by a Tang server, and none answers"),
+        (
+            "storage = { layout = \"lvm\", encrypt = \"tpm2\" }",
+            "by a TPM 2, and this machine shows none",
+        ),
+    ] {
+        let (server, rendered) = serving(lines, |path, _, _| match path {
+            p if p.ends_with("/disks") => (200, "disk=/dev/vda\n".to_string()),
+            "/tang/adv" => (500, String::new()),
+            _ => (204, String::new()),
+        });
+        let dir = scratch();
+        let (ok, out) = live(dir.path(), &rendered, "early", "uefi");
+        assert!(!ok && dir.path().join("left").exists(), "{out}");
+        let failure = server.told("fail/partition").concat();
+        assert!(failure.contains(said), "{failure}: {out}");
+    }
+}
+
 #[test]
 fn the_scripts_are_sound() {
     for (case, system, place) in cases() {
@@ -249,7 +364,7 @@ fn the_scripts_are_sound() {
             );
             std::fs::write(dir.path().join(name), script).expect("a file");
         }
-        for name in ["early.sh", "late.sh", "error.sh"] {
+        for name in ["early.sh", "late.sh", "error.sh", "unlock.sh"] {
             lint(&dir.path().join(name));
         }
         let check = "import sys; compile(sys.stdin.read(), 'permit.py', 'exec')";

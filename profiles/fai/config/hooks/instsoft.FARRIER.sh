@@ -1,2 +1,0 @@
-# Sourced before task instsoft.
-farrier_progress packages
