@@ -143,8 +143,8 @@ fn served(rack: &Rack, distro: &str) -> Result<Server, RackError> {
 }
 
 /// A machine with a disk that boots, whose own profile would install: nobody flags that.
-fn racked<'a>(
-    rack: &'a Rack,
+fn racked(
+    rack: &Rack,
     server: &Server,
     firmware: Firmware,
     more: &[&str],

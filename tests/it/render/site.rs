@@ -55,9 +55,24 @@ pub(super) fn repository(systems: &str) -> Site {
     loaded("systems.toml", systems).unwrap_or_else(|told| panic!("{told}"))
 }
 
-/// The only system of a systems.toml; none if the load refuses it.
+/// The only system of a systems.toml, of the profile `fai`; none if the load refuses it.
 pub(super) fn attempt(systems: &str) -> Option<System> {
-    let site = loaded("systems.toml", systems).ok()?;
+    static FILES: OnceLock<FileSet> = OnceLock::new();
+    // what it needs and no more: this is asked for thousands of texts
+    let files = FILES.get_or_init(|| {
+        let mut files = files().clone();
+        let needed = [
+            "farrier.toml",
+            "boot/fai-6.toml",
+            "profiles/fai/",
+            "profiles/base/",
+        ];
+        files
+            .files
+            .retain(|path, _| needed.iter().any(|n| path.starts_with(n)));
+        files
+    });
+    let site = parse(&files.clone().with("systems.toml", systems.as_bytes())).site?;
     let system = site.systems.values().next().map(|s| (**s).clone());
     system.filter(|s| s.broken.is_none())
 }
@@ -67,14 +82,18 @@ pub(super) fn settings(text: &str) -> Option<Site> {
     loaded("farrier.toml", text).ok()
 }
 
-/// The repository's site with this text in one of its files.
-fn loaded(file: &str, text: &str) -> Result<Site, String> {
+/// The repository's files.
+fn files() -> &'static FileSet {
     static FILES: OnceLock<FileSet> = OnceLock::new();
-    let files = FILES.get_or_init(|| {
+    FILES.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         farrier::inventory::read(root).expect("the repository")
-    });
-    let parsed = parse(&files.clone().with(file, text.as_bytes()));
+    })
+}
+
+/// The repository's site with this text in one of its files.
+fn loaded(file: &str, text: &str) -> Result<Site, String> {
+    let parsed = parse(&files().clone().with(file, text.as_bytes()));
     let told = farrier::inventory::report(&parsed.diagnostics, false);
     parsed.site.ok_or(told)
 }
