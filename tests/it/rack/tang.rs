@@ -16,6 +16,7 @@ pub(crate) struct Tang {
     port: u16,
     silent: Arc<AtomicBool>,
     refused: Arc<AtomicU32>,
+    served: Arc<AtomicU32>,
 }
 
 impl Tang {
@@ -34,12 +35,13 @@ impl Tang {
             .local_addr()
             .map_err(RackError::file(&keys))?
             .port();
-        let (silent, refused) = (Arc::default(), Arc::default());
+        let (silent, refused, served) = (Arc::default(), Arc::default(), Arc::default());
         let tang = Tang {
             namespace: rack.namespace().name().to_string(),
             port,
             silent: Arc::clone(&silent),
             refused: Arc::clone(&refused),
+            served: Arc::clone(&served),
         };
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -47,6 +49,7 @@ impl Tang {
                     refused.fetch_add(1, Ordering::SeqCst);
                     continue;
                 }
+                served.fetch_add(1, Ordering::SeqCst);
                 let keys = keys.clone();
                 std::thread::spawn(move || serve(&stream, &keys));
             }
@@ -56,6 +59,11 @@ impl Tang {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many connections were given to tangd so far.
+    pub(crate) fn served(&self) -> u32 {
+        self.served.load(Ordering::SeqCst)
     }
 
     /// Whether it answers; otherwise it hangs up on everyone.
