@@ -5,7 +5,7 @@ cd /tmp/farrier || exit 1
 . ./farrier.env
 . ./report.sh
 
-logs=${FARRIER_LOGS:-/var/log/installer}
+logs=${FARRIER_LOG_DIR:-/var/log/installer}
 {
     cat early.log late.log 2>/dev/null
     tail -n 60 "$logs/subiquity-server-debug.log" 2>/dev/null

@@ -6,7 +6,7 @@ cd /tmp/farrier || exit 1
 . ./report.sh
 
 target=${TARGET_MOUNT_POINT:-/target}
-logs=${FARRIER_LOGS:-/var/log/installer}
+logs=${FARRIER_LOG_DIR:-/var/log/installer}
 
 finish() {
     set -e

@@ -1,11 +1,12 @@
-//! The text of `boot/NAME.toml` for `farrier distro add`.
+//! The text of `boot/NAME.toml` for `farrier distro add` and `import`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::model::{ArtefactSource, Distro};
+use crate::model::{ArtefactSource, Distro, Family, Module, Own, Start};
 
-/// Writes a distro as a person would write it.
-pub fn compose(distro: &Distro) -> String {
+/// Writes a distro as a person would write it, with the vars that it brings along.
+pub fn compose(distro: &Distro, vars: &BTreeMap<String, Vec<String>>) -> String {
     let mut text = String::new();
     // writing to a String cannot fail
     let mut line = |line: String| {
@@ -16,11 +17,25 @@ pub fn compose(distro: &Distro) -> String {
         line(format!("kernel_uefi = {}", quoted(kernel)));
     }
     if !distro.initrds.is_empty() {
-        let all: Vec<String> = distro.initrds.iter().map(|i| quoted(i)).collect();
-        line(format!("initrds = [{}]", all.join(", ")));
+        line(format!("initrds = {}", list(&distro.initrds)));
     }
     if let Some(mirror) = &distro.mirror {
         line(format!("mirror = {}", quoted(mirror)));
+    }
+    let way = &distro.way;
+    if way.start != Start::Linux {
+        line(format!("start = {}", quoted(way.start.word())));
+    }
+    if let Some(path) = &way.kernel_path {
+        line(format!("kernel_path = {}", quoted(path)));
+    }
+    if !way.firmware.is_empty() {
+        let word = |family: &Family| match family {
+            Family::Bios => "bios".to_string(),
+            Family::Uefi => "uefi".to_string(),
+        };
+        let all: Vec<String> = way.firmware.iter().map(word).collect();
+        line(format!("firmware = {}", list(&all)));
     }
     for (name, source) in &distro.artefacts {
         line(format!("\n[artefact.{}]", key(name)));
@@ -39,8 +54,62 @@ pub fn compose(distro: &Distro) -> String {
         {
             line(format!("{key} = {}", quoted(value)));
         }
+        if let Some(path) = way.inside.get(name) {
+            line(format!("inside = {}", quoted(path)));
+        }
+    }
+    way.modules.iter().for_each(|m| module(m, &mut line));
+    if let Some(own) = &way.own {
+        program(own, &mut line);
+    }
+    if !vars.is_empty() {
+        line("\n[vars]".to_string());
+        for (name, values) in vars {
+            line(format!("{} = {}", key(name), list(values)));
+        }
     }
     text
+}
+
+fn module(module: &Module<String>, line: &mut impl FnMut(String)) {
+    line("\n[[module]]".to_string());
+    line(format!("artefact = {}", quoted(&module.content)));
+    if module.name != module.content {
+        line(format!("name = {}", quoted(&module.name)));
+    }
+    if !module.arguments.is_empty() {
+        line(format!("arguments = {}", quoted(&module.arguments)));
+    }
+    if let Some(path) = &module.path {
+        line(format!("path = {}", quoted(path)));
+    }
+}
+
+fn program(own: &Own<String>, line: &mut impl FnMut(String)) {
+    line("\n[own]".to_string());
+    for (word, program) in [("bios", &own.bios), ("uefi", &own.uefi)] {
+        if let Some(program) = program {
+            line(format!("{word} = {}", quoted(program)));
+        }
+    }
+    if own.signed {
+        line("signed = true".to_string());
+    }
+    line(format!("config = {}", quoted(&own.config)));
+    line(format!("config_names = {}", list(&own.config_names)));
+    if !own.files.is_empty() {
+        let pairs = own
+            .files
+            .iter()
+            .map(|(name, file)| format!("{} = {}", key(name), quoted(file)));
+        let pairs: Vec<String> = pairs.collect();
+        line(format!("files = {{ {} }}", pairs.join(", ")));
+    }
+}
+
+fn list(texts: &[String]) -> String {
+    let all: Vec<String> = texts.iter().map(|t| quoted(t)).collect();
+    format!("[{}]", all.join(", "))
 }
 
 /// A TOML key, bare if it can be.
@@ -138,6 +207,6 @@ builder = "fai"
 iso = "media.iso"
 path = "casper/vmlinuz"
 "#;
-        assert_eq!(compose(&distro), expected);
+        assert_eq!(compose(&distro, &BTreeMap::new()), expected);
     }
 }

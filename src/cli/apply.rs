@@ -20,7 +20,7 @@ impl Apply {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         if self.dry_run {
-            let report = plan::compare(session, "live").await?;
+            let report = plan::compare(session, "live", false).await?;
             session
                 .printer
                 .object(&report, &report.files_revision, || plan::text(&report));

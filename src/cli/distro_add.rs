@@ -123,7 +123,7 @@ impl DistroAdd {
             };
             initrds.push(add(&name, text)?);
         }
-        Ok(compose(&Distro {
+        let distro = Distro {
             name: self.name.clone(),
             artefacts,
             kernel,
@@ -131,7 +131,8 @@ impl DistroAdd {
             initrds,
             mirror: self.mirror.clone(),
             way: DistroWay::default(),
-        }))
+        };
+        Ok(compose(&distro, &BTreeMap::new()))
     }
 }
 

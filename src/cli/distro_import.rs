@@ -21,12 +21,12 @@ const MEDIUM: &str = "media.iso";
 /// Declare a distro from an installation medium, and keep the medium.
 ///
 /// Recognises the media of RHEL and its family, Fedora (CoreOS too), Ubuntu Server, Debian, SUSE,
-/// Proxmox, Alpine, VMware ESXi, Windows, FreeBSD and OpenBSD. Writes boot/NAME.toml and copies the
+/// Proxmox, Alpine, VMware ESXi, Windows, SmartOS, FreeBSD and OpenBSD. Writes boot/NAME.toml and copies the
 /// medium into the state directory; kernel, initrds and signed boot loaders are taken off it, and its
 /// other files are served out of it. An interrupted import goes on where it stopped.
 #[derive(Debug, Args)]
 pub(super) struct DistroImport {
-    /// The medium: an ISO 9660 image
+    /// The medium: an ISO 9660 or UDF image
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// What to call the distro, instead of the medium's own name
@@ -38,6 +38,9 @@ pub(super) struct DistroImport {
     /// Boot this file of this host instead of a kernel of the medium (wimboot, for Windows)
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
+    /// A file of this host that the medium lacks (curl.exe, for Windows), under its own name
+    #[arg(long = "with", value_name = "FILE")]
+    more: Vec<PathBuf>,
     /// Replace a boot/NAME.toml that says something else
     #[arg(long)]
     replace: bool,
@@ -105,10 +108,6 @@ impl DistroImport {
         digest: &str,
     ) -> Result<Distro, Refusal> {
         let mut artefacts = BTreeMap::new();
-        let own = |path: &Path, digest: String| ArtefactSource::File {
-            path: path.display().to_string(),
-            sha256: Some(digest),
-        };
         artefacts.insert(MEDIUM.to_string(), own(path, digest.to_string()));
         for Part { name, path } in medium.parts() {
             let source = ArtefactSource::Iso {
@@ -120,13 +119,8 @@ impl DistroImport {
         let mut kernel_uefi = medium.kernel_uefi.as_ref().map(|p| p.name.clone());
         let kernel = match (&self.kernel, &medium.kernel) {
             (Some(given), _) => {
-                let at = absolute(given)?;
-                let from = at.clone();
-                let digest = blocking(move || sha256(&from, &mut |_| true)).await?;
-                let digest = digest.map_err(|e| Refusal::failed(offline::chain(&e)))?;
-                let name = at.file_name().unwrap_or_default().to_string_lossy();
-                let name = name.to_lowercase();
-                artefacts.insert(name.clone(), own(&at, digest));
+                let (name, source) = given_file(given).await?;
+                artefacts.insert(name.clone(), source);
                 kernel_uefi = None;
                 name
             }
@@ -139,6 +133,12 @@ impl DistroImport {
                 )));
             }
         };
+        for given in &self.more {
+            let (name, source) = given_file(given).await?;
+            artefacts.insert(name, source);
+        }
+        let mut way = medium.way.clone();
+        way.modules.retain(|m| artefacts.contains_key(&m.content));
         Ok(Distro {
             name: name.clone(),
             artefacts,
@@ -146,7 +146,7 @@ impl DistroImport {
             kernel,
             initrds: medium.initrds.iter().map(|p| p.name.clone()).collect(),
             mirror: None,
-            way: crate::model::DistroWay::default(),
+            way,
         })
     }
 
@@ -295,7 +295,7 @@ fn file(distro: &Distro, medium: &Medium, path: &Path) -> String {
         text.push_str(&format!("# - {note}\n"));
     }
     text.push('\n');
-    text.push_str(&compose(distro));
+    text.push_str(&compose(distro, &medium.vars));
     text
 }
 
@@ -341,6 +341,23 @@ fn unknown(path: &Path, found: &Inspected) -> Refusal {
         looked.join("\n")
     ))
     .help("farrier distro add NAME --kernel FILE --initrd FILE, with files taken off the medium")
+}
+
+fn own(path: &Path, digest: String) -> ArtefactSource {
+    ArtefactSource::File {
+        path: path.display().to_string(),
+        sha256: Some(digest),
+    }
+}
+
+/// A file of this host, by its name in lower case.
+async fn given_file(given: &Path) -> Result<(String, ArtefactSource), Refusal> {
+    let at = absolute(given)?;
+    let from = at.clone();
+    let digest = blocking(move || sha256(&from, &mut |_| true)).await?;
+    let digest = digest.map_err(|e| Refusal::failed(offline::chain(&e)))?;
+    let name = at.file_name().unwrap_or_default().to_string_lossy();
+    Ok((name.to_lowercase(), own(&at, digest)))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Refusal> {

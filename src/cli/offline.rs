@@ -8,7 +8,7 @@ use super::place::Place;
 use crate::artefacts::{ArtefactError, Progress, Renew, Report, Shelf};
 use crate::boot::paths::Urls;
 use crate::control;
-use crate::control::bootable::{Bootable, Next, not_here};
+use crate::control::{Bootable, Next, not_here};
 use crate::inventory::{self, EditLock, FileSet, Parsed, ReadError, SelectError, WriteError};
 use crate::model::artefact::LOADERS;
 use crate::model::command::{DocumentView, EditOutcome, EditReport, FetchProgress, RenderView};

@@ -1,6 +1,7 @@
 //! `farrier plan`: what differs between the files and what is in force, and for which machines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use clap::Args;
@@ -10,23 +11,27 @@ use serde::Serialize;
 use super::client::{Pairs, segment};
 use super::offline::{self, Loaded};
 use super::place::Place;
-use super::{Exit, Session, check, time};
+use super::{Exit, Session, check, time, unified};
 use crate::control::revisions;
 use crate::inventory::{FileSet, SourceFile};
-use crate::model::command::RevisionView;
-use crate::model::{Code, Diagnostic, Name, Refusal, Site, System, Timestamp};
+use crate::model::command::{RenderView, RevisionView};
+use crate::model::{Code, Diagnostic, Firmware, Name, Refusal, Site, System, Timestamp};
 use crate::render::{self, Rendered};
 use crate::store;
 
 /// Compare the site's files with what the server has in force.
 ///
 /// Lists changed files, and the systems that would be sent other bytes. Changes nothing. Exit 2 if
-/// there is a difference. Without a server the last revision that was in force counts.
+/// there is a difference. Without a server the last revision that was in force counts. A document that
+/// says one thing on BIOS and another on UEFI is compared on both.
 #[derive(Debug, Args)]
 pub(super) struct Plan {
     /// Compare with this one instead: digest, date, or build (web01#3)
     #[arg(long, value_name = "REV", default_value = "live")]
     against: String,
+    /// Also print what differs in the documents; what is the same for several systems is printed once
+    #[arg(long)]
+    diff: bool,
 }
 
 /// What differs.
@@ -40,6 +45,9 @@ pub(super) struct PlanReport {
     pub(super) files: Vec<FileChange>,
     /// Systems that differ.
     pub(super) systems: Vec<SystemChange>,
+    /// What differs in their documents, if that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) patches: Vec<Patch>,
     /// What the files warn of, and which systems do not render.
     pub(super) warnings: Vec<Diagnostic>,
     /// A server runs, which `farrier apply` can tell.
@@ -67,10 +75,21 @@ pub(super) struct SystemChange {
     pub(super) documents: Vec<String>,
 }
 
+/// What differs in a document, for all systems of which it is the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Patch {
+    /// The document.
+    pub(super) document: String,
+    /// The systems.
+    pub(super) systems: Vec<Name>,
+    /// A unified diff; archives are compared file by file.
+    pub(super) diff: String,
+}
+
 impl Plan {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
-        let report = compare(session, &self.against).await?;
+        let report = compare(session, &self.against, self.diff).await?;
         session
             .printer
             .object(&report, &report.files_revision, || text(&report));
@@ -98,7 +117,11 @@ pub(super) fn warn(session: &Session, report: &PlanReport) {
 }
 
 /// Works out what differs.
-pub(super) async fn compare(session: &Session, against: &str) -> Result<PlanReport, Refusal> {
+pub(super) async fn compare(
+    session: &Session,
+    against: &str,
+    diff: bool,
+) -> Result<PlanReport, Refusal> {
     let after = offline::load(&session.place)?;
     let against = time::revision(against, None, Timestamp::now())
         .map_err(|e| Refusal::new(Code::Usage, e).help("farrier revision ls"))?;
@@ -123,11 +146,17 @@ pub(super) async fn compare(session: &Session, against: &str) -> Result<PlanRepo
             warnings: Vec::new(),
         },
     };
+    let systems = system_changes(&before.site, &after.site);
+    let patches = match diff {
+        true => patches(&before.site, &after.site, &systems),
+        false => Vec::new(),
+    };
     Ok(PlanReport {
         live: live.map(|files| files.revision().short()),
         files_revision: after.site.revision.short(),
         files: file_changes(&before.files, &after.files),
-        systems: system_changes(&before.site, &after.site),
+        systems,
+        patches,
         warnings: check::whole(&after).problems,
         served,
     })
@@ -192,13 +221,75 @@ fn file_changes(before: &FileSet, after: &FileSet) -> Vec<FileChange> {
         .collect()
 }
 
+/// What a system would be sent, for any firmware. Not known firmware comes first: what differs there is
+/// what `farrier render` shows.
+fn sent(site: &Site, system: &System, own: &[Ipv4Addr]) -> Vec<Rendered> {
+    let Ok((profile, distro)) = offline::recipe(site, &system.profile) else {
+        return Vec::new();
+    };
+    let firmware = [None, Some(Firmware::BIOS), Some(Firmware::UEFI)];
+    let each = firmware.into_iter().filter_map(|firmware| {
+        let ground = offline::ground(site, system, own, firmware);
+        render::render(system, profile, distro, &ground).ok()
+    });
+    each.collect()
+}
+
+/// What differs in the documents of systems that are in both.
+fn patches(before: &Site, after: &Site, systems: &[SystemChange]) -> Vec<Patch> {
+    let own = offline::own_addresses();
+    let view = |site: &Site, system: &System, rendered: Option<&Rendered>| RenderView {
+        system: system.name.clone(),
+        profile: system.profile.clone(),
+        revision: site.revision.short(),
+        build: None,
+        note: None,
+        documents: rendered
+            .map(offline::documents)
+            .into_iter()
+            .flatten()
+            .collect(),
+    };
+    let found: Vec<(String, String, Name)> = systems
+        .par_iter()
+        .filter(|change| !change.documents.is_empty())
+        .filter_map(|change| {
+            let old = before.systems.get(&change.name)?;
+            let new = after.systems.get(&change.name)?;
+            let (was, now) = (sent(before, old, &own), sent(after, new, &own));
+            let mut told: BTreeMap<String, String> = BTreeMap::new();
+            for n in 0..was.len().max(now.len()) {
+                let (was, now) = (view(before, old, was.get(n)), view(after, new, now.get(n)));
+                for change in unified::changes(&was, &now) {
+                    told.entry(change.document).or_insert(change.diff);
+                }
+            }
+            let name = &change.name;
+            Some(
+                told.into_iter()
+                    .map(|(d, diff)| (d, diff, name.clone()))
+                    .collect::<Vec<_>>(),
+            )
+        })
+        .flatten()
+        .collect();
+    let mut grouped: BTreeMap<(String, String), Vec<Name>> = BTreeMap::new();
+    for (document, diff, name) in found {
+        grouped.entry((document, diff)).or_default().push(name);
+    }
+    let all = grouped.into_iter().map(|((document, diff), mut systems)| {
+        systems.sort();
+        Patch {
+            document,
+            systems,
+            diff,
+        }
+    });
+    all.collect()
+}
+
 fn system_changes(before: &Site, after: &Site) -> Vec<SystemChange> {
     let own = offline::own_addresses();
-    let sent = |site: &Site, system: &System| -> Option<Rendered> {
-        let (profile, distro) = offline::recipe(site, &system.profile).ok()?;
-        let ground = offline::ground(site, system, &own, None);
-        render::render(system, profile, distro, &ground).ok()
-    };
     let ground_same = before.subnets == after.subnets && before.server == after.server;
     let all: Vec<_> = after.systems.iter().collect();
     let mut changes: Vec<SystemChange> = all
@@ -219,7 +310,7 @@ fn system_changes(before: &Site, after: &Site) -> Vec<SystemChange> {
             if old == new && recipe_same && ground_same {
                 return None;
             }
-            let documents = differing(sent(before, old), sent(after, new));
+            let documents = differing(&sent(before, old, &own), &sent(after, new, &own));
             if documents.is_empty() && old == new {
                 return None;
             }
@@ -244,22 +335,27 @@ fn distro<'a>(site: &'a Site, system: &System) -> Option<&'a crate::model::Distr
     site.distros.get(profile.distro.as_ref()?).map(Arc::as_ref)
 }
 
-/// The names of the documents whose bytes differ.
-fn differing(before: Option<Rendered>, after: Option<Rendered>) -> Vec<String> {
-    let of = |rendered: Option<Rendered>| -> BTreeMap<String, Vec<u8>> {
+/// The names of the documents whose bytes differ on any firmware.
+fn differing(before: &[Rendered], after: &[Rendered]) -> Vec<String> {
+    let of = |rendered: Option<&Rendered>| -> BTreeMap<String, Vec<u8>> {
         let Some(rendered) = rendered else {
             return BTreeMap::new();
         };
-        let cmdline = ("cmdline".to_string(), rendered.cmdline.into_bytes());
-        let rest = rendered.documents.into_iter().map(|(n, d)| (n, d.bytes));
+        let cmdline = ("cmdline".to_string(), rendered.cmdline.clone().into_bytes());
+        let rest = rendered.documents.iter();
+        let rest = rest.map(|(n, d)| (n.clone(), d.bytes.clone()));
         rest.chain([cmdline]).collect()
     };
-    let (before, after) = (of(before), of(after));
-    let mut names: Vec<String> = before.keys().chain(after.keys()).cloned().collect();
-    names.sort();
-    names.dedup();
-    names.retain(|name| before.get(name) != after.get(name));
-    names
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for n in 0..before.len().max(after.len()) {
+        let (before, after) = (of(before.get(n)), of(after.get(n)));
+        let all = before.keys().chain(after.keys());
+        names.extend(
+            all.filter(|name| before.get(*name) != after.get(*name))
+                .cloned(),
+        );
+    }
+    names.into_iter().collect()
 }
 
 pub(super) fn text(report: &PlanReport) -> String {
@@ -292,5 +388,21 @@ pub(super) fn text(report: &PlanReport) -> String {
         out.push_str(format!("  {} {:<16} {what}", sign(system.change), system.name).trim_end());
         out.push('\n');
     }
+    for patch in &report.patches {
+        let shown: Vec<&str> = patch.systems.iter().take(SHOWN).map(Name::as_str).collect();
+        let more = match patch.systems.len().saturating_sub(SHOWN) {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        out.push_str(&format!(
+            "\n{}{more}: {}\n{}",
+            shown.join(", "),
+            patch.document,
+            patch.diff
+        ));
+    }
     out
 }
+
+/// Systems that are named before what they have in common.
+const SHOWN: usize = 8;

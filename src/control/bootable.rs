@@ -13,23 +13,32 @@ use crate::model::{
 
 /// Everything a boot script says.
 #[derive(Debug, Clone)]
-pub(crate) struct Bootable {
-    pub(crate) build: BuildKey,
-    pub(crate) profile: Name,
-    pub(crate) kernel: PlannedFile,
-    pub(crate) kernel_uefi: Option<PlannedFile>,
-    pub(crate) initrds: Vec<PlannedFile>,
-    pub(crate) cmdline: String,
-    pub(crate) secure_boot: bool,
+pub struct Bootable {
+    /// Whose build.
+    pub build: BuildKey,
+    /// Its profile.
+    pub profile: Name,
+    /// The kernel.
+    pub kernel: PlannedFile,
+    /// The kernel for UEFI, if that needs another.
+    pub kernel_uefi: Option<PlannedFile>,
+    /// Initial RAM disks, in order.
+    pub initrds: Vec<PlannedFile>,
+    /// The kernel command line.
+    pub cmdline: String,
+    /// The firmware checks signatures.
+    pub secure_boot: bool,
     /// Boots that are allowed.
-    pub(crate) allowed: u32,
-    pub(crate) kind: ProfileKind,
-    pub(crate) way: Way,
+    pub allowed: u32,
+    /// What kind of installer it is.
+    pub kind: ProfileKind,
+    /// How it is started.
+    pub way: Way,
 }
 
 impl Bootable {
     /// As a build pinned it.
-    pub(crate) fn pinned(build: &Build, pinned: &Pinned) -> Bootable {
+    pub fn pinned(build: &Build, pinned: &Pinned) -> Bootable {
         Bootable {
             build: build.key.clone(),
             profile: build.profile.clone(),
@@ -46,11 +55,7 @@ impl Bootable {
 
     /// As the next build would pin it. None if a kernel or initrd is not on this server: a script
     /// names each by its digest.
-    pub(crate) fn of_distro(
-        index: &ArtefactIndex,
-        distro: &Distro,
-        next: Next<'_>,
-    ) -> Option<Bootable> {
+    pub fn of_distro(index: &ArtefactIndex, distro: &Distro, next: Next<'_>) -> Option<Bootable> {
         let planned = |name: &str| {
             let here = index.get(&distro.name, name)?;
             Some(PlannedFile {
@@ -85,7 +90,7 @@ impl Bootable {
 
     /// The scripts by name: `boot.ipxe`, `grub.cfg` and `pxelinux.cfg`. Firmware that is not known is
     /// taken for the usual one of each loader.
-    pub(crate) fn scripts(
+    pub fn scripts(
         &self,
         urls: &Urls,
         mac: MacAddr,
@@ -151,15 +156,19 @@ impl Bootable {
 
 /// A build that does not exist yet.
 #[derive(Debug)]
-pub(crate) struct Next<'a> {
-    pub(crate) build: BuildKey,
-    pub(crate) profile: &'a Profile,
-    pub(crate) cmdline: &'a str,
-    pub(crate) secure_boot: bool,
+pub struct Next<'a> {
+    /// Whose build.
+    pub build: BuildKey,
+    /// Its profile.
+    pub profile: &'a Profile,
+    /// The kernel command line.
+    pub cmdline: &'a str,
+    /// The firmware checks signatures.
+    pub secure_boot: bool,
 }
 
 /// Why there are no scripts among the documents.
-pub(crate) fn not_here(distro: &Name) -> String {
+pub fn not_here(distro: &Name) -> String {
     format!(
         "there is no boot script yet, because not all of distro `{distro}` is on this server; \
          farrier distro fetch {distro}"

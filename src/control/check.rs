@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::Control;
 use super::pin::distro_of;
 use crate::inventory::{self, FileSet};
 use crate::model::{Diagnostic, Name, Profile, SecretName, Site, System};
+use crate::net;
 use crate::render::CompiledProfile;
 
 /// Beyond so many systems of one profile, the others are rendered after the site is in force, so
@@ -164,16 +166,17 @@ impl Control {
     /// Renders, now and after each new revision, what was left when it came into force, and marks
     /// what cannot be used. Never returns; run it as a task of its own.
     pub async fn render_rest(self: Arc<Self>) {
+        let pool = patient();
         loop {
-            while self.render_portion().await {
+            while self.render_portion(pool.as_ref()).await {
                 tokio::task::yield_now().await;
             }
             self.files.more_pending().await;
         }
     }
 
-    /// Renders some of what is left; whether there was any.
-    pub(super) async fn render_portion(&self) -> bool {
+    /// Renders some of what is left, on this pool's threads or on all cores; whether there was any.
+    pub(super) async fn render_portion(&self, pool: Option<&ThreadPool>) -> bool {
         let site = self.site();
         let names: Vec<Name> = self.files.pending().iter().take(PORTION).cloned().collect();
         if names.is_empty() {
@@ -183,13 +186,17 @@ impl Control {
         for system in names.iter().filter_map(|n| site.systems.get(n)) {
             by_profile.entry(&system.profile).or_default().push(system);
         }
-        let found: Vec<(Name, Diagnostic)> = tokio::task::block_in_place(|| {
+        let render = || -> Vec<(Name, Diagnostic)> {
             let profiles = by_profile.iter();
             let of = profiles.filter_map(|(name, systems)| {
                 let profile = site.profiles.get(*name)?;
                 Some(of_profile(self, &site, profile, systems))
             });
             of.flatten().collect()
+        };
+        let found = tokio::task::block_in_place(|| match pool {
+            Some(pool) => pool.install(render),
+            None => render(),
         });
         // While this is held no other revision comes into force.
         let turn = self.files.loaded.lock().await;
@@ -207,6 +214,17 @@ impl Control {
         self.files.rendered(&names);
         true
     }
+}
+
+/// One thread that gives way to the doors: machines that ask now go before systems that may be flagged
+/// some day. None if the system has no thread to spare.
+fn patient() -> Option<ThreadPool> {
+    let pool = ThreadPoolBuilder::new().num_threads(1);
+    pool.thread_name(|_| "render-rest".to_string())
+        .start_handler(|_| net::give_way())
+        .build()
+        .inspect_err(|error| tracing::warn!(%error, "large sites are checked on all cores"))
+        .ok()
 }
 
 fn of_profile(

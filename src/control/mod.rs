@@ -5,7 +5,7 @@
 //! durable before it returns; then a new snapshot is published. Doors and people speak nothing else.
 
 mod agents;
-pub(crate) mod bootable;
+mod bootable;
 mod bundles;
 mod check;
 mod counters;
@@ -48,6 +48,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 pub use crate::artefacts::Renew;
 pub use agents::TellReport;
+pub use bootable::{Bootable, Next, not_here};
 pub use counters::Counters;
 pub use distros::in_use;
 pub use documents::served_document;

@@ -20,35 +20,70 @@ pub struct Observation {
 
 /// Steps kept per hardware address.
 const STEPS: usize = 24;
-/// Hardware addresses kept; beyond this the one seen longest ago goes.
+/// Hardware addresses kept; beyond this one goes that was not seen for long.
 const ADDRESSES: usize = 20_000;
 
 /// The rings of all hardware addresses.
 #[derive(Debug, Default)]
 pub struct Observed {
-    rings: Mutex<HashMap<MacAddr, VecDeque<Observation>>>,
+    rings: Mutex<Rings>,
     firmware: Mutex<HashMap<MacAddr, Firmware>>,
+}
+
+/// Who goes is found by second chance: whoever came first goes, unless it was seen again since it was
+/// last looked at. A flood of invented addresses costs each of them one step and pushes out its own.
+#[derive(Debug, Default)]
+struct Rings {
+    of: HashMap<MacAddr, Ring>,
+    order: VecDeque<MacAddr>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    steps: VecDeque<Observation>,
+    again: bool,
+}
+
+impl Rings {
+    /// The ring of this address; a new one is in the memory of the one that goes.
+    fn ring(&mut self, mac: MacAddr) -> &mut Ring {
+        if !self.of.contains_key(&mac) {
+            let mut ring = match self.of.len() < ADDRESSES {
+                true => Ring::default(),
+                false => self.oldest(),
+            };
+            ring.steps.clear();
+            ring.again = false;
+            self.of.insert(mac, ring);
+            self.order.push_back(mac);
+        }
+        self.of.entry(mac).or_default()
+    }
+
+    fn oldest(&mut self) -> Ring {
+        while let Some(mac) = self.order.pop_front() {
+            match self.of.get_mut(&mac) {
+                Some(ring) if ring.again => {
+                    ring.again = false;
+                    self.order.push_back(mac);
+                }
+                Some(_) => return self.of.remove(&mac).unwrap_or_default(),
+                None => {}
+            }
+        }
+        Ring::default()
+    }
 }
 
 impl Observed {
     pub(super) fn add(&self, mac: MacAddr, door: Door, time: Timestamp, text: String) {
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        if rings.len() >= ADDRESSES && !rings.contains_key(&mac) {
-            // Half go at once, so that a flood of invented addresses costs one scan in ten thousand.
-            let mut ages: Vec<(Timestamp, MacAddr)> = rings
-                .iter()
-                .filter_map(|(m, r)| r.back().map(|o| (o.time, *m)))
-                .collect();
-            ages.sort_unstable();
-            for (_, old) in ages.into_iter().take(ADDRESSES / 2) {
-                rings.remove(&old);
-            }
+        let ring = rings.ring(mac);
+        ring.again = !ring.steps.is_empty();
+        if ring.steps.len() == STEPS {
+            ring.steps.pop_front();
         }
-        let ring = rings.entry(mac).or_default();
-        if ring.len() == STEPS {
-            ring.pop_front();
-        }
-        ring.push_back(Observation { time, door, text });
+        ring.steps.push_back(Observation { time, door, text });
     }
 
     /// Remembers what a machine's firmware is.
@@ -70,19 +105,16 @@ impl Observed {
 
     pub(super) fn of(&self, mac: MacAddr) -> Vec<Observation> {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        rings
-            .get(&mac)
-            .map(|ring| ring.iter().cloned().collect())
+        let ring = rings.of.get(&mac);
+        ring.map(|ring| ring.steps.iter().cloned().collect())
             .unwrap_or_default()
     }
 
     #[cfg(test)]
-    fn addresses(&self) -> Vec<(MacAddr, Observation)> {
+    fn addresses(&self) -> usize {
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        rings
-            .iter()
-            .filter_map(|(m, r)| r.back().map(|o| (*m, o.clone())))
-            .collect()
+        assert_eq!(rings.of.len(), rings.order.len());
+        rings.of.len()
     }
 }
 
@@ -98,15 +130,35 @@ mod tests {
             let b = i.to_be_bytes();
             MacAddr([2, 0, b[0], b[1], b[2], b[3]])
         };
-        for i in 0..(ADDRESSES as u32 + 10) {
-            observed.add(mac(i), Door::Dhcp, time(i64::from(i)), "x".into());
+        let add = |i: u32| {
+            observed.add(mac(i), Door::Dhcp, time(i64::from(i)), format!("{i}"));
+        };
+        let kept = ADDRESSES as u32;
+        (0..kept).for_each(add);
+        // The first was seen again, so the second goes, and whoever is new.
+        add(0);
+        (kept..kept + 10).for_each(add);
+        assert_eq!(observed.addresses(), ADDRESSES);
+        assert_eq!(observed.of(mac(0)).len(), 2);
+        assert!((1..=10).all(|i| observed.of(mac(i)).is_empty()));
+        assert_eq!(
+            observed.of(mac(kept + 9)).len(),
+            1,
+            "nothing is left of the old"
+        );
+        // A flood of invented addresses, and one machine that goes on speaking.
+        for i in 0..3 * kept {
+            add(1_000_000 + i);
+            if i % 5_000 == 0 {
+                add(0);
+            }
         }
-        assert!(observed.addresses().len() <= ADDRESSES);
-        assert!(observed.of(mac(0)).is_empty(), "the oldest went");
+        assert_eq!(observed.addresses(), ADDRESSES);
+        assert_eq!(observed.of(mac(0)).len(), 14);
         for i in 0..100 {
-            observed.add(mac(ADDRESSES as u32), Door::Dhcp, time(i), format!("{i}"));
+            observed.add(mac(1), Door::Dhcp, time(i), format!("{i}"));
         }
-        let ring = observed.of(mac(ADDRESSES as u32));
+        let ring = observed.of(mac(1));
         assert_eq!((ring.len(), ring[STEPS - 1].text.as_str()), (STEPS, "99"));
     }
 }

@@ -172,7 +172,7 @@ async fn the_rest_of_a_large_site_is_rendered_after_it_is_in_force() {
     );
     control.reload("files").await.expect("sound");
     assert_eq!(control.status().unrendered, 3);
-    while control.render_portion().await {}
+    while control.render_portion(None).await {}
     assert_eq!(control.status().unrendered, 0);
     let problem = broken(&control).expect("it does not render");
     assert!(problem.contains("role"), "{problem}");

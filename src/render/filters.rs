@@ -9,7 +9,9 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::Format;
 use super::engine::refused;
-use super::formats::{Refused, json_quoted, no_escape, shell_quoted, toml_quoted, xml_escaped};
+use super::formats::{
+    Refused, json_quoted, nix_quoted, no_escape, shell_quoted, toml_quoted, xml_escaped,
+};
 use super::secret::{none_within, printed};
 
 pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
@@ -65,6 +67,13 @@ pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
         }
         none_within(&value, "toml")?;
         Ok(at_home(format == Format::Toml, toml(&value)?))
+    });
+    environment.add_filter("nix", move |value: Value| -> Result<Value, Error> {
+        if let Some(mark) = secret(&value, "nix") {
+            return mark;
+        }
+        none_within(&value, "nix")?;
+        Ok(at_home(format == Format::Nix, nix(&value)?))
     });
     environment.add_filter("xml", move |value: Value| -> Result<Value, Error> {
         if let Some(mark) = secret(&value, "xml") {
@@ -200,6 +209,42 @@ fn toml_of(value: &serde_json::Value) -> Result<String, Error> {
                 .map(|(key, value)| Ok(format!("{} = {}", toml_quoted(key), toml_of(value)?)))
                 .collect();
             format!("{{ {} }}", pairs?.join(", "))
+        }
+    })
+}
+
+fn nix(value: &Value) -> Result<String, Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let json = serde_json::to_value(value)
+        .map_err(|e| Error::new(ErrorKind::BadSerialization, e.to_string()))?;
+    nix_of(&json)
+}
+
+/// Any value in Nix: lists are in brackets, tables are attribute sets.
+fn nix_of(value: &serde_json::Value) -> Result<String, Error> {
+    use serde_json::Value as Json;
+    Ok(match value {
+        Json::Null => "null".to_string(),
+        Json::Bool(b) => b.to_string(),
+        // a negative one in a list would be a subtraction
+        Json::Number(n) => format!("({n})"),
+        Json::String(s) => nix_quoted(s).map_err(refused)?,
+        Json::Array(items) if items.is_empty() => "[ ]".to_string(),
+        Json::Array(items) => {
+            let items: Result<Vec<String>, Error> = items.iter().map(nix_of).collect();
+            format!("[ {} ]", items?.join(" "))
+        }
+        Json::Object(table) => {
+            let pairs: Result<Vec<String>, Error> = table
+                .iter()
+                .map(|(key, value)| {
+                    let key = nix_quoted(key).map_err(refused)?;
+                    Ok(format!("{key} = {};", nix_of(value)?))
+                })
+                .collect();
+            format!("{{ {} }}", pairs?.join(" "))
         }
     })
 }

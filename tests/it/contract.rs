@@ -5,8 +5,10 @@
 
 mod anaconda;
 mod consumers;
+mod imported;
 mod kinds;
 mod names;
+mod nixos;
 mod shipped;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -19,6 +21,7 @@ use crate::clients::raw::{ACK, Asker, DISCOVER, Message, REQUEST, Said};
 use crate::rack::can_run;
 use crate::rack::phantom::{Phantom, Transfer};
 use kinds::Boots;
+pub(crate) use kinds::needs;
 use names::{Name, names};
 use shipped::Flagged;
 
@@ -200,9 +203,9 @@ impl Walk<'_> {
                 // the second location of sets is written in two lines
                 let answers = reply.text();
                 let of = |question: &str| {
-                    let lines = answers.lines().filter_map(|l| l.strip_prefix(question));
+                    let mut lines = answers.lines().filter_map(|l| l.strip_prefix(question));
                     lines
-                        .last()
+                        .next_back()
                         .map(|l| l.trim_start_matches(" = ").to_string())
                 };
                 let (server, folder) = (of("HTTP Server"), of("Server directory"));

@@ -9,6 +9,7 @@ use farrier::image::disc::{Disc, DiscError, Tree};
 
 mod hostile;
 mod layouts;
+mod udf;
 
 /// A directory to be made an image of.
 pub(crate) struct Layout {
@@ -36,6 +37,11 @@ impl Layout {
         std::fs::write(at, bytes).expect("a file");
     }
 
+    /// A file that is not part of the image, put as `../NAME`.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     fn link(&self, path: &str, target: &str) {
         let at = self.root().join(path);
         std::fs::create_dir_all(at.parent().expect("a parent")).expect("directories");
@@ -47,6 +53,17 @@ impl Layout {
         let to = self.dir.path().join("made.iso");
         run(Command::new("xorriso")
             .args(["-as", "mkisofs", "-quiet", "-o"])
+            .arg(&to)
+            .args(words)
+            .arg(self.root()));
+        to
+    }
+
+    /// The image with a UDF file system too, made with these words for genisoimage.
+    pub(crate) fn udf(&self, words: &[&str]) -> PathBuf {
+        let to = self.dir.path().join("made.iso");
+        run(Command::new("genisoimage")
+            .args(["-quiet", "-udf", "-input-charset", "utf-8", "-o"])
             .arg(&to)
             .args(words)
             .arg(self.root()));

@@ -60,13 +60,23 @@ pub(crate) const TESTS: &[&str] = &[
     "python3-yaml",
     // images of installation media
     "xorriso",
+    "genisoimage",
+    "udftools",
     // validators
     "shellcheck",
+    "shfmt",    // the syntax of a script as a tree
+    "wimtools", // what goes into Windows PE
     "debconf-utils",
     "libxml2-utils",
     "netplan.io",
     "ignition",
     "systemd",
+    "nix-bin",
+    // disks that a profile's script lays out for real
+    "fdisk",
+    "xfsprogs",
+    "btrfs-progs",
+    "lvm2",
 ];
 
 /// For the bench: the peers, and what loads them.

@@ -1,4 +1,4 @@
-//! Installation media: the files of an ISO 9660 image, without unpacking it.
+//! Installation media: the files of an ISO 9660 or UDF image, without unpacking it.
 //!
 //! An image is not believed. Everything in it has a limit, nothing in it becomes a path of this host,
 //! and what is odd is refused with a sentence. The file system is read as Linux reads it: Rock Ridge
@@ -16,6 +16,7 @@
 //! | `walk` | directories, to the last |
 //! | `tree` | what was found, and looking files up in it |
 //! | `torito`, `fat` | the boot images inside, and the files of the EFI one |
+//! | `udf` | the other file system, which Windows media have |
 //! | `media` | which installer it is, and what of it boots |
 
 mod fat;
@@ -23,6 +24,7 @@ pub mod media;
 mod record;
 mod torito;
 mod tree;
+mod udf;
 mod volume;
 mod walk;
 
@@ -34,14 +36,14 @@ pub(super) const SECTOR: u64 = 2048;
 /// Why an image is not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiscError {
-    /// It has no ISO 9660 file system.
-    #[error("it is no ISO 9660 image: {0}")]
+    /// It has neither file system.
+    #[error("it is no ISO 9660 or UDF image: {0}")]
     NotIso(String),
-    /// Its files are in another file system.
+    /// Its UDF file system is of a kind that is not read.
     #[error(
-        "its files are in a UDF file system, which Farrier does not read; its ISO 9660 part holds only \
-         {0}. Unpack it (7z x FILE, or mount it), and make an ISO 9660 image with long names of the \
-         files: xorriso -as mkisofs -iso-level 3 -J -joliet-long -R -o NEW.iso DIRECTORY"
+        "its UDF file system is of a kind that Farrier does not read: {0}. Unpack it (7z x FILE, or \
+         mount it), and make an ISO 9660 image with long names of the files: xorriso -as mkisofs \
+         -iso-level 3 -J -joliet-long -R -o NEW.iso DIRECTORY"
     )]
     Udf(String),
     /// It ends too early.
@@ -136,12 +138,16 @@ impl<'a> Disc<'a> {
     /// A sentence that says what is wrong with it.
     pub fn tree(&self) -> Result<Tree, DiscError> {
         let volume = volume::read(self)?;
-        let mut tree = walk::walk(self, &volume)?;
+        let iso = match &volume.primary {
+            Some(primary) => Some(walk::walk(self, &volume, primary)?),
+            None => None,
+        };
+        let mut tree = match iso.filter(|iso| !volume.udf || iso.count() > FEW) {
+            Some(iso) => iso,
+            None => udf::tree(self)?,
+        };
         for image in torito::images(self, volume.boot_catalog)? {
             fat::add(self, &image, &mut tree);
-        }
-        if volume.udf && tree.count() <= FEW {
-            return Err(DiscError::Udf(tree.some_names()));
         }
         Ok(tree)
     }

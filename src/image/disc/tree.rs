@@ -122,16 +122,6 @@ impl Tree {
         all
     }
 
-    /// The first few names, for a sentence.
-    pub(super) fn some_names(&self) -> String {
-        let names = self.entries.keys().take(3).map(|n| printable(n, 40));
-        let names: Vec<String> = names.map(|n| format!("`{n}`")).collect();
-        match names.is_empty() {
-            true => "nothing".to_string(),
-            false => names.join(", "),
-        }
-    }
-
     /// Where the bytes of a file are. Links are followed; where the medium's names have no case of
     /// their own, the case does not matter.
     pub fn file(&self, path: &str) -> Option<&[Extent]> {

@@ -11,8 +11,8 @@ const MOST: u64 = 64;
 /// What the descriptors say.
 pub(super) struct Volume {
     pub(super) label: String,
-    /// The root directory of the primary descriptor.
-    pub(super) primary: Record,
+    /// The root directory of the primary descriptor, if there is an ISO 9660 file system.
+    pub(super) primary: Option<Record>,
     /// That of the Joliet descriptor.
     pub(super) joliet: Option<Record>,
     /// The sector of the El Torito boot catalogue.
@@ -55,14 +55,16 @@ pub(super) fn read(disc: &Disc<'_>) -> Result<Volume, DiscError> {
             (b"CD001", _) => {}
             (b"NSR02" | b"NSR03", _) => udf = true,
             (b"BEA01" | b"TEA01" | b"BOOT2", _) => {}
-            _ if ended || primary.is_some() => break,
+            _ if ended || primary.is_some() || udf => break,
             _ => return Err(DiscError::NotIso("it has no volume descriptor".to_string())),
         }
     }
+    if primary.is_none() && !udf {
+        return Err(DiscError::NotIso("it has no primary volume".to_string()));
+    }
     Ok(Volume {
         label,
-        primary: primary
-            .ok_or_else(|| DiscError::NotIso("it has no primary volume".to_string()))?,
+        primary,
         joliet,
         boot_catalog,
         udf,

@@ -9,15 +9,15 @@ use super::{Disc, DiscError, SECTOR};
 use crate::model::event::printable;
 
 /// Files and directories of one image. A medium with 60,000 packages is a large one.
-const ENTRIES: usize = 400_000;
+pub(super) const ENTRIES: usize = 400_000;
 /// Directories within each other.
-const DEPTH: usize = 48;
+pub(super) const DEPTH: usize = 48;
 /// Bytes of one directory: a quarter of a million files.
-const DIRECTORY: u64 = 32 * 1024 * 1024;
+pub(super) const DIRECTORY: u64 = 32 * 1024 * 1024;
 /// Bytes of all directories.
-const DIRECTORIES: u64 = 256 * 1024 * 1024;
+pub(super) const DIRECTORIES: u64 = 256 * 1024 * 1024;
 /// Bytes of a path.
-const PATH: usize = 1024;
+pub(super) const PATH: usize = 1024;
 /// Bytes of a continuation area.
 const AREA: u32 = 64 * 1024;
 
@@ -29,13 +29,13 @@ enum Names {
     Plain,
 }
 
-pub(super) fn walk(disc: &Disc<'_>, volume: &Volume) -> Result<Tree, DiscError> {
-    let top = directory(disc, &volume.primary, "/")?;
+pub(super) fn walk(disc: &Disc<'_>, volume: &Volume, primary: &Record) -> Result<Tree, DiscError> {
+    let top = directory(disc, primary, "/")?;
     let own = top.first().filter(|r| r.name == [0]);
     let (names, root) = match (own.and_then(|r| susp(&r.system_use)), &volume.joliet) {
-        (Some(skip), _) => (Names::RockRidge(skip), &volume.primary),
+        (Some(skip), _) => (Names::RockRidge(skip), primary),
         (None, Some(joliet)) => (Names::Joliet, joliet),
-        (None, None) => (Names::Plain, &volume.primary),
+        (None, None) => (Names::Plain, primary),
     };
     let fold = !matches!(names, Names::RockRidge(_));
     let mut walk = Walk {

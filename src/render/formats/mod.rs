@@ -2,7 +2,7 @@
 //!
 //! One rule holds for all of them: a value arrives in the parsed document exactly as it was
 //! written by its owner, or rendering refuses. Where a format has a quoting that works wherever a
-//! value may stand (JSON, YAML, TOML, XML), it is applied; where it has not (shell, kernel command
+//! value may stand (JSON, YAML, TOML, Nix, XML), it is applied; where it has not (shell, kernel command
 //! line, boot scripts), a value that is not plain is refused and the sentence says which filter to
 //! use.
 
@@ -10,6 +10,7 @@ mod boot;
 mod cmdline;
 mod json;
 mod kickstart;
+mod nix;
 mod plain;
 mod preseed;
 mod shell;
@@ -25,6 +26,7 @@ use super::lint::Findings;
 
 pub(super) use cmdline::fold as fold_cmdline;
 pub(super) use json::quoted as json_quoted;
+pub(super) use nix::{Lexer as NixLexer, Stands as NixStands, quoted as nix_quoted};
 pub(super) use preseed::{is_command, no_escape};
 pub(super) use shell::quoted as shell_quoted;
 pub(super) use toml::quoted as toml_quoted;
@@ -47,6 +49,8 @@ pub enum Format {
     Xml,
     /// TOML.
     Toml,
+    /// The Nix language.
+    Nix,
     /// An iPXE script.
     Ipxe,
     /// A GRUB configuration.
@@ -90,7 +94,7 @@ impl std::error::Error for Refused {}
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 11] = [
+    pub const ALL: [Format; 12] = [
         Format::Shell,
         Format::Preseed,
         Format::Kickstart,
@@ -98,6 +102,7 @@ impl Format {
         Format::Yaml,
         Format::Xml,
         Format::Toml,
+        Format::Nix,
         Format::Ipxe,
         Format::Grub,
         Format::Cmdline,
@@ -114,6 +119,7 @@ impl Format {
             Format::Yaml => "yaml",
             Format::Xml => "xml",
             Format::Toml => "toml",
+            Format::Nix => "nix",
             Format::Ipxe => "ipxe",
             Format::Grub => "grub",
             Format::Cmdline => "cmdline",
@@ -147,6 +153,7 @@ impl Format {
             (_, "yaml" | "yml") => Format::Yaml,
             (_, "xml") => Format::Xml,
             (_, "toml") => Format::Toml,
+            (_, "nix") => Format::Nix,
             (_, "ipxe") => Format::Ipxe,
             _ if shebang_is_shell(text) => Format::Shell,
             _ => Format::Plain,
@@ -177,6 +184,7 @@ impl Format {
             Format::Json | Format::Yaml => json_quoted(value),
             Format::Xml => xml_escaped(value)?,
             Format::Toml => toml_quoted(value),
+            Format::Nix => nix_quoted(value)?,
         };
         put(out, &text)
     }
@@ -196,6 +204,7 @@ impl Format {
             Format::Yaml => yaml::lint(text, findings),
             Format::Xml => xml::lint(text, findings),
             Format::Toml => toml::lint(text, findings),
+            Format::Nix => nix::lint(text, findings),
             Format::Ipxe => boot::lint_ipxe(text, findings),
             Format::Grub => boot::lint_grub(text, findings),
             Format::Cmdline => cmdline::lint(text, findings),
@@ -271,6 +280,7 @@ mod tests {
             ("a/FARRIER.var", "", Format::Shell),
             ("user-data", "", Format::Yaml),
             ("config.ign", "", Format::Json),
+            ("configuration.nix.j2", "", Format::Nix),
             ("grub.cfg", "", Format::Grub),
             ("ks.cfg", "", Format::Kickstart),
             ("motd", "", Format::Plain),

@@ -4,7 +4,7 @@
 mod quoting;
 mod shell;
 
-use quoting::{Quoting, Xml};
+use quoting::{Nix, Quoting, Xml};
 use shell::{Preseed, Shell};
 
 use super::Format;
@@ -67,6 +67,7 @@ pub(super) fn misplaced(format: Format, source: &str) -> Vec<Misplaced> {
         Format::Preseed => Box::new(Preseed::default()),
         Format::Json | Format::Yaml | Format::Toml => Box::new(Quoting::new(format)),
         Format::Xml => Box::new(Xml::default()),
+        Format::Nix => Box::new(Nix::default()),
         _ => return found,
     };
     for part in parts(source) {
@@ -249,6 +250,11 @@ mod tests {
             (Format::Yaml, "a: |\n  echo {{ b }}\nc: {{ d }}\n", 1),
             (Format::Toml, "a = {{ b }} # \"{{ c }}\"\n", 0),
             (Format::Toml, "a = \"x{{ b }}\"\n", 1),
+            (Format::Nix, "{ a = {{ b }}; # {{ c }}\n}\n", 0),
+            (Format::Nix, "{ a = \"x${ {{ b }} }\"; }\n", 0),
+            (Format::Nix, "{ a = \"x{{ b }}\"; }\n", 1),
+            (Format::Nix, "{ a = ''\n{{ b }}\n''; }\n", 1),
+            (Format::Nix, "/* {{ b }} */ { }\n", 1),
             (Format::Xml, "<a>{{ b }}</a>", 0),
             (Format::Xml, "<a><![CDATA[x {{ b }}]]></a>", 1),
         ] {

@@ -1,5 +1,6 @@
 //! Formats whose values come with their own quotes or escapes.
 
+use super::super::formats::{NixLexer, NixStands};
 use super::{Format, Reader, Verdict};
 
 /// Formats whose values come with their quotes.
@@ -86,6 +87,32 @@ impl Reader for Quoting {
                 ),
             )
         })
+    }
+}
+
+/// Nix, whose strings and comments go on over lines.
+#[derive(Default)]
+pub(super) struct Nix(NixLexer);
+
+impl Reader for Nix {
+    fn text(&mut self, c: char) {
+        self.0.read(c);
+    }
+
+    fn value(&mut self, expression: &str) -> Verdict {
+        let told = match self.0.stands() {
+            NixStands::Code | NixStands::Line => None,
+            NixStands::Text => Some((
+                "values come with their own quotes here, and this stands inside a string",
+                format!("end the string, or build the text: `{{{{ \"..\" ~ {expression} }}}}`"),
+            )),
+            NixStands::Block => Some((
+                "a value could end the comment that it stands in",
+                "write the comment with `#`".to_string(),
+            )),
+        };
+        self.0.read('x');
+        told
     }
 }
 

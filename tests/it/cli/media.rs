@@ -246,7 +246,11 @@ fn what_is_no_medium_or_not_the_one_is_refused_and_leaves_nothing() {
                 "Ubuntu Server: .disk/info, casper/vmlinuz",
             ][..],
         ),
-        (text.display().to_string(), 1, &["it is no ISO 9660 image"]),
+        (
+            text.display().to_string(),
+            1,
+            &["it is no ISO 9660 or UDF image"],
+        ),
         (place.site().display().to_string(), 1, &["it is no file"]),
         ("/nonexistent.iso".to_string(), 1, &["cannot be read"]),
         (

@@ -122,3 +122,62 @@ fn an_armed_system_is_shown_what_its_build_pinned() {
         (&2.into(), Some("rescue"))
     );
 }
+
+#[test]
+fn a_template_that_changes_is_planned_for_every_system_that_it_touches() {
+    let mut place = Workplace::served();
+    for n in 1..=9 {
+        let add = format!("add node0{n} 52:54:00:00:07:0{n} debian-12");
+        assert_eq!(place.run(&add).code, 0, "{add}");
+    }
+    assert_eq!(place.run("plan").code, 0);
+    let template = place.site().join("profiles/debian-12/preseed.cfg.j2");
+    let text = std::fs::read_to_string(&template).expect("there");
+    let later =
+        "{% if system.firmware == \"uefi\" %}# for UEFI\n{% else %}# for others\n{% endif %}";
+    std::fs::write(&template, text.clone() + later).expect("written");
+    for served in [true, false] {
+        if !served {
+            place.server = None;
+        }
+        let run = place.run("plan");
+        assert_eq!(run.code, 2, "{}", run.stderr);
+        assert!(!run.stdout.contains("+# for"), "{}", run.stdout);
+        let view = json(&place.run("plan --diff -o json"));
+        let touched: Vec<&str> = view["systems"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|s| {
+                s["documents"]
+                    .as_array()
+                    .is_some_and(|d| d.contains(&"preseed.cfg".into()))
+            })
+            .filter_map(|s| s["name"].as_str())
+            .collect();
+        assert!(touched.len() >= 10, "{view}");
+        let patches = view["patches"].as_array().expect("patches");
+        let named: usize = patches
+            .iter()
+            .filter(|p| p["document"] == "preseed.cfg")
+            .map(|p| p["systems"].as_array().map_or(0, Vec::len))
+            .sum();
+        assert_eq!(named, touched.len(), "each is said once: {view}");
+        let text = place.run("plan --diff").stdout;
+        assert!(text.contains("+# for others"), "{text}");
+        assert!(
+            text.contains("~ profiles/debian-12/preseed.cfg.j2"),
+            "{text}"
+        );
+        assert!(text.contains("  ~ node09 "), "{text}");
+    }
+    // offline the files are what would be sent; one system by itself
+    let run = place.run("render node01 --diff live");
+    assert_eq!(run.code, 2, "{}", run.stderr);
+    assert!(run.stdout.contains("+# for others"), "{}", run.stdout);
+    // what only UEFI is told is seen too
+    let uefi = "{% if system.firmware == \"uefi\" %}# for UEFI\n{% endif %}";
+    std::fs::write(&template, text + uefi).expect("written");
+    let run = place.run("plan --diff");
+    assert!(run.stdout.contains("+# for UEFI"), "{}", run.stdout);
+}

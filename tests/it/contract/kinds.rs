@@ -29,7 +29,7 @@ pub(super) fn boots(profile: &str, firmware: &str) -> Boots {
 const HASH: &str = "$6$rounds=5000$saltsaltsalt$Q3f5Yb0Wq7hPzV1xJkLmN2oRtUvWyZaBcDeFgHiJ";
 
 /// What a system of this profile has to say, in lines of its entry.
-pub(super) fn needs(profile: &str) -> String {
+pub(crate) fn needs(profile: &str) -> String {
     let root = format!("users = {{ root = {{ password = \"{HASH}\" }} }}\n");
     match profile {
         "proxmox-ve" => format!("disk = {{ serial = \"S3EVNX0K\" }}\n{root}"),

@@ -26,7 +26,7 @@ pub(super) struct Flagged {
 }
 
 /// A machine's name: one word, for a dot would begin its domain.
-fn named(profile: &str, firmware: &Firmware) -> String {
+pub(super) fn named(profile: &str, firmware: &Firmware) -> String {
     format!("{}-{}", profile.replace('.', "-"), firmware.word)
 }
 
@@ -95,6 +95,54 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
 }
 
 const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIBdBWkqjK5v3nRr0ZtQJmGfQ3m0kYwqL0c6n3uT1hV2x";
+
+/// A server of the repository's own example whose distros `imported` are taken off media, each with these
+/// words for `farrier distro import`, and a machine of each firmware, flagged.
+pub(super) fn serve_imported(
+    rack: &Rack,
+    imported: &[(&str, Vec<String>)],
+) -> Result<(Server, Vec<Flagged>), RackError> {
+    let settings = site::example(rack)?;
+    let root = settings.site.clone();
+    stand_ins(&root)?;
+    let mut all = Vec::new();
+    let mut text = String::new();
+    for (p, (profile, _)) in imported.iter().enumerate() {
+        for (f, firmware) in FIRMWARE.iter().enumerate() {
+            let (name, mac) = (named(profile, firmware), mac(p, f));
+            let boots = boots(profile, firmware.word);
+            // without a loader on this host there is nothing to see
+            if matches!(boots, Boots::Refused | Boots::OwnDisk) || firmware.word == "arm64" {
+                continue;
+            }
+            let lines = needs(profile);
+            let secure = firmware.secure_boot;
+            text.push_str(&format!(
+                "[system.{name}]\nmac = \"{mac}\"\nprofile = \"{profile}\"\nsecure_boot = {secure}\n\
+                 ssh_keys = [\"ssh-ed25519 {KEY} contract\"]\n{lines}",
+            ));
+            all.push(Flagged {
+                name,
+                mac,
+                firmware,
+                installs: true,
+                profile: profile.to_string(),
+                boots,
+            });
+        }
+    }
+    write(&root.join("systems.toml"), &text)?;
+    let server = Server::start(rack, settings)?;
+    for (distro, words) in imported {
+        let mut command = vec!["distro", "import", "--name", distro, "--replace"];
+        command.extend(words.iter().map(String::as_str));
+        server.must(&command)?;
+    }
+    for flagged in &all {
+        server.must(&["rebuild", &flagged.name, "--yes"])?;
+    }
+    Ok((server, all))
+}
 
 /// Makes every artefact of `boot/` a small file of the site; returns the distros' names.
 pub(super) fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {

@@ -80,7 +80,7 @@ fn each_trick_is_refused_with_its_sentence() {
     let own: Made<'_> = (&[0], 20, 2048, DIRECTORY);
     let one = |made: Made<'_>| image(40, 2048, &[&[own, made]]);
     for (bytes, sentence) in [
-        (Vec::new(), "it is no ISO 9660 image: it has 0 bytes"),
+        (Vec::new(), "it is no ISO 9660 or UDF image: it has 0 bytes"),
         (vec![0; 100_000], "no volume descriptor"),
         (one((b"LOOP", 20, 2048, DIRECTORY)), "is within itself"),
         (
@@ -133,8 +133,7 @@ fn each_trick_is_refused_with_its_sentence() {
                 bytes[18 * SECTOR + 1..18 * SECTOR + 6].copy_from_slice(b"NSR02");
                 bytes
             },
-            "its files are in a UDF file system, which Farrier does not read; its ISO 9660 part holds \
-             only `readme.txt`",
+            "it is cut off: the anchor of its UDF file system ends",
         ),
     ] {
         let said = refused(&bytes);

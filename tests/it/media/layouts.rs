@@ -143,11 +143,27 @@ const CASES: &[Case] = &[
             ("JUMPSTRT.GZ", "j"),
             ("MBOOT.C32", "m"),
             ("EFI/BOOT/BOOTX64.EFI", "e"),
+            ("EFI/BOOT/CRYPTO64.EFI", "c"),
         ],
         "esxi-7.0.3",
-        "MBOOT.C32",
+        "EFI/BOOT/BOOTX64.EFI",
         "",
-        &["EFI/BOOT/BOOTX64.EFI", "BOOT.CFG"],
+        &["B.B00", "JUMPSTRT.GZ", "EFI/BOOT/CRYPTO64.EFI"],
+    ),
+    (
+        &[
+            ("platform/i86pc/kernel/amd64/unix", "u"),
+            ("platform/i86pc/amd64/boot_archive", "a"),
+            ("platform/i86pc/amd64/boot_archive.hash", "h"),
+            ("boot/loader.conf", "loader_logo=\"SmartOS\"\n"),
+        ],
+        "smartos-label-1.2",
+        "platform/i86pc/kernel/amd64/unix",
+        "",
+        &[
+            "platform/i86pc/amd64/boot_archive",
+            "platform/i86pc/amd64/boot_archive.hash",
+        ],
     ),
     (
         &[
@@ -219,7 +235,42 @@ fn what_no_one_knows_is_no_medium_and_windows_needs_a_boot_program() {
         ("windows-label-1.2", None)
     );
     let names: Vec<&str> = medium.more.iter().map(|p| p.name.as_str()).collect();
-    assert_eq!(names, ["bcd", "boot.sdi", "boot.wim", "bootmgr"]);
+    assert_eq!(
+        names,
+        ["bcd", "boot.sdi", "boot.wim", "bootmgr", "install.wim"]
+    );
+    // another system of illumos has the same files
+    let layout = Layout::new(&[
+        ("platform/i86pc/kernel/amd64/unix", "u"),
+        ("platform/i86pc/amd64/boot_archive", "a"),
+    ]);
+    assert_eq!(found(&layout.image(ROCK_RIDGE)).medium, None);
+}
+
+#[test]
+fn an_esxi_with_too_many_modules_is_refused_and_one_named_twice_is_told() {
+    let with = |modules: &str| {
+        let text = format!("build=8.0.1-1\nkernel=/b.b00\nmodules={modules}\n");
+        let files = [
+            ("BOOT.CFG", text.as_str()),
+            ("B.B00", "b"),
+            ("X/Y.V00", "y"),
+            ("Y.V00", "y"),
+            ("EFI/BOOT/BOOTX64.EFI", "e"),
+        ];
+        inspect(&Layout::new(&files).image(ROCK_RIDGE))
+    };
+    let medium = with("/y.v00 --- /x/y.v00 --- /../etc/shadow");
+    let medium = medium.expect("a medium").medium.expect("ESXi");
+    assert_eq!(
+        medium.vars["modules"],
+        ["b.b00", "y.v00", "y.v00", "shadow"]
+    );
+    assert_eq!(medium.more.len(), 2, "{medium:?}");
+    assert!(medium.notes[0].starts_with("2 modules"), "{medium:?}");
+    let many: Vec<String> = (0..500).map(|n| format!("/m{n}.v00")).collect();
+    let told = with(&many.join(" --- ")).expect_err("too many");
+    assert!(format!("{told:?}").contains("more than 400"), "{told:?}");
 }
 
 #[test]

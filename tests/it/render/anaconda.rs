@@ -27,7 +27,7 @@ const PROFILES: [(&str, &str); 7] = [
 ];
 
 /// What a system may ask for, and these profiles can give.
-const RICH: &str = r#"
+pub(super) const RICH: &str = r#"
 static_ip = true
 packages  = ["nginx", "@development", "internal-tool-1.2~3"]
 locale    = { language = "de_DE.UTF-8", keyboard = "de", timezone = "Europe/Berlin" }
@@ -111,7 +111,7 @@ fn try_render(profile: &str, system: &System, firmware: Firmware) -> Result<Rend
     })
 }
 
-fn rendered(profile: &str, system: &System, firmware: Firmware) -> Rendered {
+pub(super) fn rendered(profile: &str, system: &System, firmware: Firmware) -> Rendered {
     let rendered = try_render(profile, system, firmware);
     let rendered = rendered.unwrap_or_else(|told| panic!("{profile}: {told}"));
     assert_eq!(rendered.warnings, vec![]);

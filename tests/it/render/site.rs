@@ -51,15 +51,32 @@ pub(super) fn one_answer(kind: ProfileKind, name: &str, files: &[(&str, &str)]) 
 }
 
 /// The repository's own site, with other machines in it.
-fn repository(systems: &str) -> Site {
+pub(super) fn repository(systems: &str) -> Site {
+    loaded("systems.toml", systems).unwrap_or_else(|told| panic!("{told}"))
+}
+
+/// The only system of a systems.toml; none if the load refuses it.
+pub(super) fn attempt(systems: &str) -> Option<System> {
+    let site = loaded("systems.toml", systems).ok()?;
+    let system = site.systems.values().next().map(|s| (**s).clone());
+    system.filter(|s| s.broken.is_none())
+}
+
+/// The repository's site with another farrier.toml; none if the load refuses it.
+pub(super) fn settings(text: &str) -> Option<Site> {
+    loaded("farrier.toml", text).ok()
+}
+
+/// The repository's site with this text in one of its files.
+fn loaded(file: &str, text: &str) -> Result<Site, String> {
     static FILES: OnceLock<FileSet> = OnceLock::new();
     let files = FILES.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         farrier::inventory::read(root).expect("the repository")
     });
-    let parsed = parse(&files.clone().with("systems.toml", systems.as_bytes()));
+    let parsed = parse(&files.clone().with(file, text.as_bytes()));
     let told = farrier::inventory::report(&parsed.diagnostics, false);
-    parsed.site.unwrap_or_else(|| panic!("{told}"))
+    parsed.site.ok_or(told)
 }
 
 /// A profile of this repository, with what it inherits.

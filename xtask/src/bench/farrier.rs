@@ -11,6 +11,9 @@ use crate::Setting;
 use crate::peer;
 use crate::site::Site;
 
+/// Systems that were not rendered before the start are rendered within this time.
+const SETTLED: Duration = Duration::from_secs(300);
+
 /// A running Farrier.
 #[derive(Debug)]
 pub(crate) struct Farrier {
@@ -51,6 +54,21 @@ impl Farrier {
         let begun = Instant::now();
         self.server.must(arguments)?;
         Ok(begun.elapsed())
+    }
+
+    /// Waits until the systems that it looks at after its start were looked at.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let status = self.server.must(&["status", "-o", "json"])?;
+            let status: serde_json::Value = serde_json::from_str(&status)?;
+            match status["unrendered"].as_u64() {
+                Some(0) => return Ok(()),
+                None => bail!("`status` does not say what is left to render"),
+                Some(left) if begun.elapsed() > SETTLED => bail!("{left} systems are not rendered"),
+                Some(_) => std::thread::sleep(Duration::from_millis(200)),
+            }
+        }
     }
 
     /// The most memory it held so far, in MB.

@@ -45,9 +45,9 @@ farrier_column() {
 }
 
 farrier_disks() {
-    local disk type readonly bus
-    lsblk --nodeps --noheadings --raw --output PATH,TYPE,RO | while read -r disk type readonly; do
-        [ "$type" = disk ] && [ "$readonly" = 0 ] || continue
+    local disk type ro bus
+    lsblk --nodeps --noheadings --raw --output PATH,TYPE,RO | while read -r disk type ro; do
+        [ "$type" = disk ] && [ "$ro" = 0 ] || continue
         case $disk in /dev/fd* | /dev/ram* | /dev/zram* | /dev/loop*) continue ;; esac
         [ "$(blockdev --getsize64 "$disk" 2>/dev/null || echo 0)" -gt 0 ] || continue
         bus=$(farrier_column TRAN "$disk")

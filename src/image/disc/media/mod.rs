@@ -4,17 +4,20 @@
 //! |---|---|
 //! | `treeinfo` | RHEL and its family, Fedora, SUSE with a `.treeinfo` |
 //! | `linux` | Ubuntu, Debian, SUSE, Fedora CoreOS, Proxmox, Alpine |
-//! | `other` | ESXi, Windows, FreeBSD, OpenBSD |
+//! | `other` | ESXi, Windows, SmartOS, FreeBSD, OpenBSD |
 
 mod linux;
 mod other;
 mod treeinfo;
 
+use std::collections::BTreeMap;
+
 use super::{Disc, DiscError, EFI_IMAGE, Tree};
 use crate::model::event::printable;
+use crate::model::{DistroWay, Module};
 
 /// What is looked for, in the order it is looked for.
-pub const LOOKED_FOR: [(&str, &str); 12] = [
+pub const LOOKED_FOR: [(&str, &str); 13] = [
     (
         "Fedora CoreOS",
         "coreos/igninfo.json, images/pxeboot/rootfs.img",
@@ -34,6 +37,10 @@ pub const LOOKED_FOR: [(&str, &str); 12] = [
     ("Alpine", ".alpine-release, boot/vmlinuz-lts"),
     ("VMware ESXi", "BOOT.CFG, EFI/BOOT/BOOTX64.EFI"),
     ("Windows", "bootmgr, sources/boot.wim"),
+    (
+        "SmartOS",
+        "platform/i86pc/kernel/amd64/unix, boot/loader.conf that names it",
+    ),
     ("FreeBSD", "boot/kernel/kernel, usr/freebsd-dist"),
     ("OpenBSD", "VERSION/ARCH/bsd.rd"),
 ];
@@ -62,6 +69,11 @@ pub struct Medium {
     pub initrds: Vec<Part>,
     /// What else its installer is made of.
     pub more: Vec<Part>,
+    /// How it is started, where that is not Linux's usual way. What is named is the name of a part, or of
+    /// a file that the medium has not and that must be given.
+    pub way: DistroWay,
+    /// What profiles have to know of it, by the name of the var.
+    pub vars: BTreeMap<String, Vec<String>>,
     /// Sentences about using it.
     pub notes: Vec<String>,
 }
@@ -87,6 +99,16 @@ impl Medium {
 
     fn also(mut self, tree: &Tree, path: &str) -> Self {
         self.more.extend(part(tree, path));
+        self
+    }
+
+    fn module(mut self, artefact: &str) -> Self {
+        self.way.modules.push(Module {
+            content: artefact.to_string(),
+            name: artefact.to_string(),
+            arguments: String::new(),
+            path: None,
+        });
         self
     }
 
@@ -117,6 +139,7 @@ pub fn recognise(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, DiscErr
         linux::alpine,
         other::esxi,
         other::windows,
+        other::smartos,
         other::freebsd,
         other::openbsd,
     ];

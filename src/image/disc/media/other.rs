@@ -2,6 +2,7 @@
 
 use super::{Medium, Part, part, text};
 use crate::image::disc::{Disc, DiscError, Tree};
+use crate::model::{DistroWay, Module, Own, Start};
 
 /// VMware ESXi: `BOOT.CFG` names every module.
 pub(super) fn esxi(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, DiscError> {
@@ -23,29 +24,65 @@ pub(super) fn esxi(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, DiscE
     let title = format!("VMware ESXi {}", value("build"));
     let build = value("build").split('-').next().unwrap_or("");
     let mut medium = Medium::new(title, &format!("esxi {build}"));
-    let named = |name: &str, path: Option<&str>| {
-        path.map(|path| Part {
-            name: name.to_string(),
-            path: path.to_string(),
-        })
+    medium.kernel = named("mboot.efi", loader);
+    let crypto = named("crypto64.efi", tree.any_case("EFI/BOOT/CRYPTO64.EFI"));
+    let mut modules: Vec<String> = Vec::new();
+    let mut missing = 0;
+    let all = value("modules").split("---").map(str::trim);
+    for path in [value("kernel")].into_iter().chain(all) {
+        let path = path.trim_start_matches('/');
+        if path.is_empty() {
+            continue;
+        }
+        if modules.len() == MODULES {
+            let told = format!("boot.cfg names more than {MODULES} modules");
+            return Err(DiscError::TooLarge(told));
+        }
+        let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
+        let found = tree.any_case(path).and_then(|real| part(tree, real));
+        let again = modules.contains(&name);
+        match found.filter(|_| !again) {
+            Some(part) => medium.more.push(Part {
+                name: name.clone(),
+                ..part
+            }),
+            None => missing += 1,
+        }
+        modules.push(name);
+    }
+    medium.vars.insert("modules".to_string(), modules);
+    medium.way = DistroWay {
+        start: Start::Efi,
+        own: Some(Own {
+            bios: None,
+            uefi: Some("mboot.efi".to_string()),
+            config: "boot.cfg".to_string(),
+            config_names: vec!["01-MAC/boot.cfg".to_string(), "boot.cfg".to_string()],
+            files: crypto
+                .iter()
+                .map(|p| (p.name.clone(), p.name.clone()))
+                .collect(),
+            signed: true,
+        }),
+        ..DistroWay::default()
     };
-    medium.kernel_uefi = named("mboot.efi", loader);
-    medium.kernel = named("mboot.c32", tree.any_case("mboot.c32")).or(medium.kernel_uefi.clone());
-    medium.more.extend(named("boot.cfg", Some(path)));
-    let missing = value("modules")
-        .split("---")
-        .chain([value("kernel")])
-        .map(|m| m.trim().trim_start_matches('/'))
-        .filter(|m| !m.is_empty() && tree.any_case(m).is_none())
-        .count();
+    medium.more.extend(crypto);
     if missing > 0 {
         medium = medium.note(&format!(
-            "{missing} modules that boot.cfg names are not on it"
+            "{missing} modules that boot.cfg names are not on it, or named twice"
         ));
     }
-    Ok(Some(medium.note(
-        "its modules are below prefix={{ url.tree[\"media.iso\"] }}; take the leading slashes out of boot.cfg",
-    )))
+    Ok(Some(medium))
+}
+
+/// Modules that a release of ESXi may have.
+const MODULES: usize = 400;
+
+fn named(name: &str, path: Option<&str>) -> Option<Part> {
+    path.map(|path| Part {
+        name: name.to_string(),
+        path: path.to_string(),
+    })
 }
 
 /// Windows: Setup, which boots from a WIM.
@@ -56,14 +93,82 @@ pub(super) fn windows(_disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, D
     };
     let label = tree.label();
     let mut medium = Medium::new(format!("Windows, {label}"), &format!("windows {label}"));
-    medium.more = [at("boot/bcd"), at("boot/boot.sdi"), Some(wim)]
-        .into_iter()
-        .flatten()
-        .collect();
+    medium.way.start = Start::Wimboot;
+    // what wimboot takes; the manager itself is in boot.wim too, but older versions want it beside
+    for part in [at("boot/bcd"), at("boot/boot.sdi"), Some(wim)] {
+        if let Some(part) = part {
+            medium = medium.module(&part.name);
+            medium.more.push(part);
+        }
+    }
+    medium = medium.module(CURL);
     medium.more.push(manager);
+    let install = at("sources/install.wim");
+    if install.is_none() {
+        medium = medium.note(
+            "it has no sources/install.wim, which the profile windows applies: convert its install.esd \
+             and give it with --with install.wim",
+        );
+    }
+    medium.more.extend(install);
+    medium = medium.note(&format!(
+        "the profile windows needs a {CURL} of the same architecture, from System32 of any Windows 10 or \
+         later: give it with --with"
+    ));
     Ok(Some(medium.note(
         "it has no boot program for the network: give wimboot with --kernel",
     )))
+}
+
+/// The program by which Windows PE speaks with the server; it is on no medium as a file.
+const CURL: &str = "curl.exe";
+
+/// SmartOS: the kernel and boot archive of a platform, which run in RAM.
+pub(super) fn smartos(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, DiscError> {
+    const KERNEL: &str = "platform/i86pc/kernel/amd64/unix";
+    const ARCHIVE: &str = "platform/i86pc/amd64/boot_archive";
+    let (true, true) = (tree.has(KERNEL), tree.has(ARCHIVE)) else {
+        return Ok(None);
+    };
+    // others of illumos have the same files
+    let mut says = tree.label().to_lowercase().contains("smartos");
+    for menu in ["boot/loader.conf", "boot/grub/menu.lst"] {
+        let text = text(disc, tree, menu)?.unwrap_or_default();
+        says |= text.to_lowercase().contains("smartos");
+    }
+    if !says {
+        return Ok(None);
+    }
+    let label = tree.label().to_lowercase().replace("smartos", "");
+    let mut medium = Medium::new(
+        format!("SmartOS, {}", tree.label()),
+        &format!("smartos {label}"),
+    )
+    .kernel(tree, KERNEL)
+    .also(tree, ARCHIVE);
+    let hash = format!("{ARCHIVE}.hash");
+    if tree.has(&hash) {
+        medium = medium.also(tree, &hash);
+    } else {
+        medium =
+            medium.note("it has no boot_archive.hash, so the kernel does not check what it loads");
+    }
+    // its kernel reads its own place out of its URL
+    medium.way.start = Start::Multiboot;
+    medium.way.kernel_path = Some(KERNEL.to_string());
+    for (part, arguments) in medium
+        .more
+        .iter()
+        .zip(["type=rootfs name=ramdisk", "type=hash name=ramdisk"])
+    {
+        medium.way.modules.push(Module {
+            content: part.name.clone(),
+            name: part.name.clone(),
+            arguments: arguments.to_string(),
+            path: Some(part.path.clone()),
+        });
+    }
+    Ok(Some(medium))
 }
 
 /// FreeBSD: installation media are a whole system.

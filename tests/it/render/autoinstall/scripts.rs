@@ -57,7 +57,7 @@ for node in null:1:3 zero:1:5 urandom:1:9; do
     chmod 0666 "/dev/${node%%:*}"
 done
 for name in vda vdb sdx; do cp -a "$DIR/$name" "/dev/$name"; done
-export FARRIER_SYS="$DIR/sys" FARRIER_AUTOINSTALL="$DIR/autoinstall.yaml" FARRIER_LOGS="$DIR/logs"
+export FARRIER_SYS="$DIR/sys" FARRIER_AUTOINSTALL="$DIR/autoinstall.yaml" FARRIER_LOG_DIR="$DIR/logs"
 export FARRIER_KEY="$DIR/key" FARRIER_PAUSE=0 TARGET_MOUNT_POINT="$DIR/target" PATH="$DIR/bin:$PATH"
 cat >"$DIR/run.py" <<'END'
 import subprocess, sys, yaml
