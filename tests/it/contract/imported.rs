@@ -56,7 +56,10 @@ fn what_an_imported_medium_is_started_with_is_served() -> Result<(), RackError> 
             "windows",
             vec![
                 // as Microsoft makes them: all that matters is in UDF
-                windows.udf(&["-V", "MEDIUM", "-hide", "*"]).display().to_string(),
+                windows
+                    .udf(&["-V", "MEDIUM", "-hide", "*"])
+                    .display()
+                    .to_string(),
                 "--kernel".to_string(),
                 beside("wimboot"),
                 "--with".to_string(),

@@ -127,7 +127,7 @@ fn every_module_is_what_nix_parses() {
 #[test]
 fn the_configuration_says_what_was_declared() {
     let made = rendered(&declared_as("rich", RICH));
-    let Some(seen) = evaluated(&text(&made, "configuration.nix")) else {
+    let Some(seen) = evaluated(text(&made, "configuration.nix")) else {
         return;
     };
     let of = |path: &str| seen.pointer(path).unwrap_or(&Value::Null).clone();
@@ -200,14 +200,14 @@ fn the_configuration_says_what_was_declared() {
     );
     // another place it comes from says all of it
     let flake = rendered(&declared_as("web01", "vars = { flake = \"x#y\" }"));
-    let seen = evaluated(&text(&flake, "configuration.nix"));
+    let seen = evaluated(text(&flake, "configuration.nix"));
     assert_eq!(seen, Some(json!({ "imports": [] })));
 }
 
 #[test]
 fn the_first_boot_is_a_unit_that_finds_what_the_installer_leaves() {
     let made = rendered(&super::system("web01"));
-    let Some(seen) = evaluated(&text(&made, "first-boot.nix")) else {
+    let Some(seen) = evaluated(text(&made, "first-boot.nix")) else {
         return;
     };
     let unit = &seen["systemd"]["services"]["farrier-first-boot"];
@@ -282,7 +282,7 @@ fn hostile_texts_of_a_system_are_literal() {
             "vars = {{ substituters = [{quoted}], trusted_keys = [{quoted}], kernel_options = [{quoted}] }}"
         );
         let made = rendered(&declared_as("web01", &lines));
-        let Some(seen) = evaluated(&text(&made, "configuration.nix")) else {
+        let Some(seen) = evaluated(text(&made, "configuration.nix")) else {
             return;
         };
         for path in [
