@@ -146,7 +146,7 @@ fn no_answer_carries_a_secret_and_every_name_it_fetches_is_there() {
                 assert!(made.documents.contains_key(name), "{name}");
             }
         };
-        fetched(&text(&made, "install.sh"));
+        fetched(text(&made, "install.sh"));
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let image = root.join("profiles/nixos/image/installer.nix");
         fetched(&std::fs::read_to_string(image).expect("the image's module"));

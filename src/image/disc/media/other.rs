@@ -95,11 +95,10 @@ pub(super) fn windows(_disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, D
     let mut medium = Medium::new(format!("Windows, {label}"), &format!("windows {label}"));
     medium.way.start = Start::Wimboot;
     // what wimboot takes; the manager itself is in boot.wim too, but older versions want it beside
-    for part in [at("boot/bcd"), at("boot/boot.sdi"), Some(wim)] {
-        if let Some(part) = part {
-            medium = medium.module(&part.name);
-            medium.more.push(part);
-        }
+    let given = [at("boot/bcd"), at("boot/boot.sdi"), Some(wim)];
+    for part in given.into_iter().flatten() {
+        medium = medium.module(&part.name);
+        medium.more.push(part);
     }
     medium = medium.module(CURL);
     medium.more.push(manager);
