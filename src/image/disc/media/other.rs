@@ -95,8 +95,8 @@ pub(super) fn windows(_disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, D
     let mut medium = Medium::new(format!("Windows, {label}"), &format!("windows {label}"));
     medium.way.start = Start::Wimboot;
     // what wimboot takes; the manager itself is in boot.wim too, but older versions want it beside
-    let parts = [at("boot/bcd"), at("boot/boot.sdi"), Some(wim)];
-    for part in parts.into_iter().flatten() {
+    let given = [at("boot/bcd"), at("boot/boot.sdi"), Some(wim)];
+    for part in given.into_iter().flatten() {
         medium = medium.module(&part.name);
         medium.more.push(part);
     }

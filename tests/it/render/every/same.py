@@ -168,6 +168,27 @@ def settings(text):
     return [[part.strip() for part in line.partition("=")] for line in text.split("\n") if line.strip() and not line.startswith("#")]
 
 
+def nix(text):
+    """Words and strings, without comments; a string as its text."""
+    read = []
+    for word in re.findall(r'"(?:[^"\\]|\\.)*"|#[^\n]*|[^\s"#]+|["#]', text, flags=re.S):
+        if word == '"':
+            raise ValueError("a string is never closed")
+        if word.startswith('"'):
+            out, rest, expands = "", word[1:-1], False
+            while rest:
+                if rest[0] == "\\":
+                    out += {"n": "\n", "r": "\r", "t": "\t"}.get(rest[1], rest[1])
+                    rest = rest[2:]
+                    continue
+                expands = expands or rest.startswith("${")
+                out, rest = out + rest[0], rest[1:]
+            read.append(["expands" if expands else "text", out])
+        elif not word.startswith("#"):
+            read.append(word)
+    return read
+
+
 def reader(profile, name, text):
     last = name.rsplit("/", 1)[-1]
     if re.search(r"\.(json|ign)$", last):
@@ -182,6 +203,8 @@ def reader(profile, name, text):
         return preseed
     if last == "ks.cfg" or last.endswith(".ks"):
         return kickstart
+    if last.endswith(".nix"):
+        return nix
     if last.endswith(".cmd"):
         return batch
     if last.endswith(".nix"):
