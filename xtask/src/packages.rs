@@ -34,6 +34,7 @@ pub(crate) const TESTS: &[&str] = &[
     "dosfstools",
     "mtools",
     "cpio",
+    "gnupg", // an index of packages is signed
     "zstd",
     "xz-utils",
     // clients on the wire

@@ -13,6 +13,7 @@ use farrier::cli::demo::rack::{
 use farrier::cli::demo::workshop;
 use farrier::model::Phase;
 
+use super::archive::mirror;
 use super::lifecycle::{self, BUILD, DISK};
 use super::tang::Tang;
 use super::{can_run, site};
@@ -198,7 +199,7 @@ fn served(rack: &Rack, case: &Case, machine: &Machine, tang: &Tang) -> Result<Se
     };
     // The packages come from this host's mirror, through Farrier's cache.
     let socket = rack.dir().join("mirror");
-    let upstream = Upstream::start(&socket, &mirror())?;
+    let upstream = Upstream::start(&socket, &mirror().host)?;
     let file = settings.site.join("farrier.toml");
     let text = fs::read_to_string(&file).map_err(RackError::file(&file))?;
     put(
@@ -253,34 +254,6 @@ fn served(rack: &Rack, case: &Case, machine: &Machine, tang: &Tang) -> Result<Se
 fn executable(path: &Path) -> Result<(), RackError> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(RackError::file(path))
-}
-
-/// Where this host's own apt gets Debian from, `host:port`.
-fn mirror() -> String {
-    let said = Command::new("apt-get")
-        .args([
-            "indextargets",
-            "--format",
-            "$(REPO_URI) $(ORIGIN)",
-            "Created-By: Packages",
-        ])
-        .output()
-        .expect("apt");
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    let uri = text
-        .lines()
-        .find_map(|l| l.strip_suffix(" Debian"))
-        .expect("a mirror of Debian");
-    let (port, rest) = match uri.strip_prefix("http://") {
-        Some(rest) => (80, rest),
-        None => (443, uri.trim_start_matches("https://")),
-    };
-    let host = rest.split('/').next().expect("a host");
-    if host.contains(':') {
-        host.to_string()
-    } else {
-        format!("{host}:{port}")
-    }
 }
 
 /// Flags the machine and switches it on until it is ready. Returns the key that the installer used.

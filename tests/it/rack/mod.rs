@@ -3,7 +3,9 @@
 //! Every scenario needs root and tools; what this host lacks is said in a line that no runner hides,
 //! and the scenario is skipped. Scenarios that install for minutes run with `FARRIER_TEST=all`.
 
+mod archive;
 mod canary;
+mod debian;
 mod desk;
 mod doors;
 mod encrypted;

@@ -1,6 +1,7 @@
 //! The real cloud-init of Debian in a VM that Farrier boots: it finds the seed that the command line
-//! names, and takes it from the real server. (Of a seed that is fetched, that version reads meta-data,
-//! user-data and vendor-data; network-config, which later ones ask for, netplan judges in render/.)
+//! names, and takes it from the real server. Debian 12's is of the age of Ubuntu 22.04's, and reads
+//! meta-data, user-data and vendor-data of a seed that is fetched; Debian 13's, of an age with 24.04's
+//! later media, asks for network-config too.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,14 @@ const NEEDS: &[Need] = &[Need {
     package: "mmdebstrap",
     why: "a system with cloud-init",
 }];
+
+/// Which cloud-init, and who names the seed.
+struct Age {
+    suite: &'static str,
+    profile: &'static str,
+    /// How often the seed's network-config is in what cloud-init keeps of its source.
+    network: &'static str,
+}
 
 /// A live system with cloud-init, as Ubuntu's is one.
 const PACKAGES: &str =
@@ -36,6 +45,7 @@ say hostname "$(cat /etc/hostname)"
 say address "$(ip -4 -o address show scope global | awk '{print $4}' | tr '\n' ' ')"
 say user-data "$(grep -c '^autoinstall:' /var/lib/cloud/instance/user-data.txt)"
 say vendor-data "$(head -n 1 /var/lib/cloud/instance/vendor-data.txt)"
+say network-config "$(grep -l nic- /var/lib/cloud/instance/network-config.json 2>/dev/null | wc -l)"
 say end
 "#;
 
@@ -46,8 +56,8 @@ const UNIT: &str =
     "[Service]\nExecStart=/usr/local/bin/says\n[Install]\nWantedBy=multi-user.target\n";
 
 /// Kernel and initial RAM disk, made once and kept; the system is all in the latter.
-fn live() -> (PathBuf, PathBuf) {
-    let what = blake3::hash([PACKAGES, SAYS, UNIT, CONFIG].concat().as_bytes()).to_hex();
+fn live(suite: &str) -> (PathBuf, PathBuf) {
+    let what = blake3::hash([suite, PACKAGES, SAYS, UNIT, CONFIG].concat().as_bytes()).to_hex();
     let base = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let folder = base.join(format!("cloud-init-{}", &what[..12]));
     let lock = File::create(base.join("cloud-init.lock")).expect("a lock");
@@ -60,8 +70,9 @@ fn live() -> (PathBuf, PathBuf) {
     let script = r#"
 set -eu
 for sources in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list; do [ ! -e "$sources" ] || break; done
+sed "s/bookworm/$SUITE/g" "$sources" >"suite.${sources##*.}"
 mmdebstrap --mode=root --variant=minbase --quiet --dpkgopt=force-unsafe-io --aptopt='Acquire::Languages "none"' \
-    --include="$PACKAGES" bookworm root "$sources"
+    --include="$PACKAGES" "$SUITE" root "./suite.${sources##*.}"
 printf '%s' "$SAYS" >root/usr/local/bin/says
 chmod 0755 root/usr/local/bin/says
 printf '%s' "$CONFIG" >root/etc/cloud/cloud.cfg.d/90-live.cfg
@@ -77,6 +88,7 @@ find . | cpio --quiet -o -H newc | gzip -1 >../initrd
 "#;
     let done = Command::new("bash")
         .args(["-c", script])
+        .env("SUITE", suite)
         .env("PACKAGES", PACKAGES)
         .env("SAYS", SAYS)
         .env("UNIT", UNIT)
@@ -95,30 +107,48 @@ find . | cpio --quiet -o -H newc | gzip -1 >../initrd
 
 #[test]
 fn cloud_init_takes_its_seed_in_a_vm() -> Result<(), RackError> {
+    takes(&Age {
+        suite: "bookworm",
+        profile: "ubuntu-22.04",
+        network: "0",
+    })
+}
+
+#[test]
+fn a_later_cloud_init_takes_all_four_in_a_vm() -> Result<(), RackError> {
+    takes(&Age {
+        suite: "trixie",
+        profile: "ubuntu-24.04",
+        network: "1",
+    })
+}
+
+fn takes(age: &Age) -> Result<(), RackError> {
+    let Age { suite, profile, .. } = age;
     let needs = [tools::NETWORK, tools::MACHINES, tools::LOADERS, NEEDS];
-    if !can_run("cloud-init takes its seed in a VM", &needs, true) {
+    let scenario = format!("cloud-init of {suite} takes its seed in a VM");
+    if !can_run(&scenario, &needs, true) {
         return Ok(());
     }
-    let (kernel, initrd) = live();
+    let (kernel, initrd) = live(suite);
     let rack = Rack::new()?;
     let settings = site::example(&rack)?;
     let medium = rack.dir().join("medium.iso");
     fs::write(&medium, "in place of a medium\n").map_err(RackError::file(&medium))?;
-    // Debian's cloud-init is of the age of 22.04's
-    let distro = settings.site.join("boot/ubuntu-22.04.toml");
+    let distro = settings.site.join(format!("boot/{profile}.toml"));
     let text = format!(
         "kernel = \"vmlinuz\"\ninitrds = [\"initrd\"]\n[artefact.vmlinuz]\nfile = {kernel:?}\n[artefact.initrd]\nfile = {initrd:?}\n\
          [artefact.\"media.iso\"]\nfile = {medium:?}\n"
     );
     fs::write(&distro, text).map_err(RackError::file(&distro))?;
     let server = Server::start(&rack, settings)?;
-    server.must(&["distro", "fetch", "ubuntu-22.04"])?;
+    server.must(&["distro", "fetch", profile])?;
     let machine = rack
         .machine("web01")
         .firmware(Firmware::Bios)
         .memory(3072)
         .disk(4, "WEB01");
-    server.must(&["add", "web01", &machine.mac().to_string(), "ubuntu-22.04"])?;
+    server.must(&["add", "web01", &machine.mac().to_string(), profile])?;
     server.must(&["set", "web01", "ip=10.77.0.21", "static_ip=true"])?;
     server.must(&["rebuild", "web01", "--yes"])?;
     let mut power = machine.power_on()?;
@@ -150,6 +180,7 @@ fn cloud_init_takes_its_seed_in_a_vm() -> Result<(), RackError> {
     assert_eq!(told("address "), "10.77.0.21/24");
     assert_eq!(told("user-data "), "1");
     assert_eq!(told("vendor-data "), "#cloud-config");
+    assert_eq!(told("network-config "), age.network);
     let events = server.events("web01")?;
     // it takes `url=` for its own unless it is told otherwise, and would load the medium as a configuration
     let medium = events

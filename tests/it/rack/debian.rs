@@ -1,0 +1,268 @@
+//! Debian 13 by its own installer, the whole way: blank disk to ready, and its own disk at a power
+//! cycle. What the mirror at hand lacks of the installer is made of the packages it has (`archive`).
+
+use std::fs;
+use std::time::Instant;
+
+use farrier::cli::demo::rack::tools::Need;
+use farrier::cli::demo::rack::{
+    Firmware, Machine, Patience, Rack, RackError, SERVER, Server, tools,
+};
+use farrier::model::Phase;
+
+use super::archive::Archive;
+use super::lifecycle::{DISK, wait_end};
+use super::scenario::{in_order, times};
+use super::tang::Tang;
+use super::{can_run, site};
+
+const NAME: &str = "deb01";
+const NEEDS: &[Need] = &[
+    Need {
+        path: "/usr/bin/gpg",
+        package: "gnupg",
+        why: "the index of Debian's components is signed",
+    },
+    Need {
+        path: "/usr/bin/cpio",
+        package: "cpio",
+        why: "a key for the installer",
+    },
+];
+
+/// An installation takes a quarter of an hour on two idle cores.
+const BUILD: Patience = Patience::seconds(75 * 60);
+
+const STORY: &[&str] = &[
+    "flagged",
+    "boot-began",
+    "script-served",
+    "answer-fetched",
+    "installer-started",
+    "write-permitted",
+    "progress",
+    "installer-ended",
+    "handoff-redeemed",
+    "agent-reported",
+];
+
+/// What is added to the profile: the machine looks at itself, and is ready only if it likes what it sees.
+const PROFILE: &str = r#"
+inherit = "debian-13"
+[handoff]
+agent   = "steps"
+steps   = "steps"
+timeout = "10m"
+[deadline]
+install = "70m"
+[vars]
+security = ""
+"#;
+
+struct Case {
+    scenario: &'static str,
+    firmware: Firmware,
+    /// What the system's table adds.
+    system: &'static str,
+    /// More tables of the system's.
+    tables: &'static str,
+    disks: u32,
+    /// What the installed system is to find in itself.
+    looks: &'static str,
+    tang: bool,
+}
+
+#[test]
+fn plain_on_bios() -> Result<(), RackError> {
+    lives(&Case {
+        scenario: "Debian 13, plain, DHCP, BIOS",
+        firmware: Firmware::Bios,
+        system: "packages = [\"tree\"]\n",
+        tables: "[system.deb01.locale]\ntimezone = \"Europe/Paris\"\n[system.deb01.storage]\nswap = \"256MiB\"\n",
+        disks: 1,
+        looks: r#"
+[ "$(lsblk -nro TYPE "$(findmnt -nro SOURCE /)")" = part ]
+[ "$(readlink -f /etc/localtime)" = /usr/share/zoneinfo/Europe/Paris ]
+dpkg -s tree >/dev/null
+swapon --show=NAME --noheadings | grep -q .
+"#,
+        tang: false,
+    })
+}
+
+#[test]
+fn logical_volumes_on_uefi() -> Result<(), RackError> {
+    lives(&Case {
+        scenario: "Debian 13, LVM, a static address, users, UEFI",
+        firmware: Firmware::UefiPxe,
+        system: "ip = \"10.77.0.41\"\nstatic_ip = true\n",
+        tables: r#"
+[system.deb01.storage]
+layout  = "lvm"
+swap    = "256MiB"
+volumes = [{ mount = "/var", size = "2GiB" }, { mount = "/", size = "rest" }]
+[system.deb01.users.alice]
+groups   = ["adm"]
+ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJkqkVZ0h1Zc9Q1m2b6zqk0y5yqz3o2o0w0Xo6g1s0aB alice"]
+sudo     = true
+"#,
+        disks: 1,
+        looks: r#"
+[ -d /sys/firmware/efi ]
+[ "$(lsblk -nro TYPE "$(findmnt -nro SOURCE /)")" = lvm ]
+[ "$(lsblk -nro TYPE "$(findmnt -nro SOURCE /var)")" = lvm ]
+ip -4 -o address show scope global | grep -q ' 10.77.0.41/24 '
+id -nG alice | grep -qw adm
+grep -q '^ssh-ed25519 .* alice$' /home/alice/.ssh/authorized_keys
+su alice -c 'sudo -n true'
+! command -v dhclient || ! pgrep dhclient
+"#,
+        tang: false,
+    })
+}
+
+#[test]
+fn encrypted_on_bios() -> Result<(), RackError> {
+    lives(&Case {
+        scenario: "Debian 13, LVM in LUKS, Tang, BIOS",
+        firmware: Firmware::Bios,
+        system: "",
+        tables: "[system.deb01.storage]\nlayout = \"lvm\"\nswap = \"256MiB\"\nencrypt = \"tang\"\n",
+        disks: 1,
+        looks: r#"
+lsblk -nrso TYPE "$(findmnt -nro SOURCE /)" | grep -qx crypt
+device=$(blkid -t TYPE=crypto_LUKS -o device)
+[ "$(cryptsetup luksDump "$device" | grep -cE '^ +[0-9]+: luks2$')" = 1 ]
+clevis luks list -d "$device" | grep -q tang
+"#,
+        tang: true,
+    })
+}
+
+fn lives(case: &Case) -> Result<(), RackError> {
+    let needs = [
+        tools::NETWORK,
+        tools::MACHINES,
+        tools::LOADERS,
+        tools::KEYS,
+        NEEDS,
+    ];
+    if !can_run(case.scenario, &needs, true) {
+        return Ok(());
+    }
+    let rack = Rack::new()?;
+    let archive = Archive::make(rack.dir(), "trixie", "debian-installer-13-netboot-amd64")?;
+    let tang = case.tang.then(|| Tang::new(&rack)).transpose()?;
+    let mut machine = rack.machine(NAME).firmware(case.firmware);
+    for number in 1..=case.disks {
+        machine = machine.disk(8, &format!("DEB{number}"));
+    }
+    let server = served(&rack, case, &machine, &archive, tang.as_ref())?;
+    builds(case, &server, &machine)?;
+
+    let began = Instant::now();
+    let mut power = machine.power_on()?;
+    power.serial().wait_for(&format!("{NAME} login:"), DISK)?;
+    assert!(!power.serial().has("debian-installer"));
+    assert_eq!(server.phase(NAME)?, Phase::Ready);
+    times(&server, NAME, 1, "installer-started", 1);
+    eprintln!(
+        "{}: power cycle: its own disk in {} s",
+        case.scenario,
+        began.elapsed().as_secs()
+    );
+    power.cut();
+    Ok(())
+}
+
+fn served(
+    rack: &Rack,
+    case: &Case,
+    machine: &Machine,
+    archive: &Archive,
+    tang: Option<&Tang>,
+) -> Result<Server, RackError> {
+    let settings = site::example(rack)?;
+    let put = |name: &str, text: &str| {
+        let path = settings.site.join(name);
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(RackError::file(dir))?;
+        }
+        fs::write(&path, text).map_err(RackError::file(&path))
+    };
+    let file = settings.site.join("farrier.toml");
+    let text = fs::read_to_string(&file).map_err(RackError::file(&file))?;
+    let socket = archive.socket();
+    put(
+        "farrier.toml",
+        &format!("{text}[mirror.debian]\nsocket = {socket:?}\n"),
+    )?;
+    let mut distro = String::from(
+        "kernel = \"linux\"\ninitrds = [\"initrd.gz\", \"key.cpio\"]\nmirror = \"debian\"\n",
+    );
+    for name in ["linux", "initrd.gz", "key.cpio"] {
+        let path = archive.file(name);
+        distro += &format!("[artefact.\"{name}\"]\nfile = {path:?}\n");
+    }
+    put("boot/debian-13.toml", &distro)?;
+    put("profiles/looked/profile.toml", PROFILE)?;
+    put(
+        "profiles/looked/steps/20-look.sh",
+        &format!("#!/bin/sh\nset -eux\n{}", case.looks),
+    )?;
+    let key = match tang {
+        Some(tang) => format!(
+            "tang = [{{ url = \"http://{SERVER}:{}\", thumbprint = \"{}\" }}]\n",
+            tang.port(),
+            tang.thumbprint()?
+        ),
+        None => String::new(),
+    };
+    put(
+        "systems.toml",
+        &format!(
+            "[system.{NAME}]\nmac = \"{}\"\nprofile = \"looked\"\n{}{}{key}",
+            machine.mac(),
+            case.system,
+            case.tables,
+        ),
+    )?;
+    let server = Server::start(rack, settings)?;
+    server.must(&["distro", "fetch", "debian-13"])?;
+    Ok(server)
+}
+
+/// Flags the machine and switches it on until it is ready.
+fn builds(case: &Case, server: &Server, machine: &Machine) -> Result<(), RackError> {
+    server.must(&["rebuild", NAME, "--yes"])?;
+    let began = Instant::now();
+    let mut power = machine.power_on()?;
+    let mut starts = 1;
+    while !wait_end(server, NAME, &mut power, BUILD)? {
+        assert!(
+            starts < 3,
+            "it restarts again and again\n{}",
+            server.evidence(NAME, Some(&power))
+        );
+        power.cut();
+        power = machine.power_on()?;
+        starts += 1;
+    }
+    let evidence = || server.evidence(NAME, Some(&power));
+    assert_eq!(server.phase(NAME)?, Phase::Ready, "{}", evidence());
+    assert_eq!(starts, 2, "installed, then started from its disk");
+    in_order(server, NAME, 1, STORY);
+    eprintln!(
+        "{}: ready {} s after power-on",
+        case.scenario,
+        began.elapsed().as_secs()
+    );
+    for event in server.events(NAME)? {
+        eprintln!(
+            "{}: {} {} {} {}",
+            case.scenario, event.time, event.phase, event.kind, event.detail
+        );
+    }
+    power.cut();
+    Ok(())
+}
