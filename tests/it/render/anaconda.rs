@@ -7,7 +7,7 @@ mod parsed;
 mod pykickstart;
 mod scripts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::debian::{lay_out, text};
@@ -121,10 +121,18 @@ fn no_answer_carries_a_secret_and_every_name_it_fetches_is_there() {
 #[test]
 fn every_script_passes_shellcheck() {
     let folder = tempfile::tempdir().expect("a folder");
+    let mut judged = BTreeSet::new();
     for (profile, _) in PROFILES {
         for (case, system) in machines() {
             let at = folder.path().join(format!("{profile}-{case}"));
             let made = rendered(profile, &system, Firmware::UEFI);
+            // the kin of one release have the very same, with all that they read
+            let scripts = made.documents.values();
+            let scripts = scripts.filter(|d| !d.name.ends_with(".ks") && d.name != "ks.cfg");
+            let scripts: Vec<Vec<u8>> = scripts.map(|d| d.bytes.clone()).collect();
+            if !judged.insert(scripts) {
+                continue;
+            }
             lay_out(&made, &at);
             for name in made.documents.keys().filter(|n| n.ends_with(".sh")) {
                 // these are read by others and checked with them
