@@ -92,7 +92,10 @@ fn finished(profile: &str, odd: Odd) -> Option<(Machine, Server, Output)> {
     }
     machine.write("farrier/passphrase", KEY);
     if odd.secure {
-        machine.write("sys/firmware/efi/efivars/SecureBoot-8be4", "\u{6}\0\0\0\u{1}");
+        machine.write(
+            "sys/firmware/efi/efivars/SecureBoot-8be4",
+            "\u{6}\0\0\0\u{1}",
+        );
     }
     if odd.entries {
         machine.write("target/boot/efi/loader/entries/leap.conf", "");
@@ -148,9 +151,28 @@ fn the_tpm_opens_the_disk_before_the_key_goes() {
     for (profile, odd) in [
         ("leap-16", Odd::default()),
         ("sles-15", Odd::default()),
-        ("sles-16", Odd { secure: true, ..Odd::default() }),
-        ("leap-15", Odd { secure: true, source: "/dev/vda3", ..Odd::default() }),
-        ("leap-16", Odd { entries: true, ..Odd::default() }),
+        (
+            "sles-16",
+            Odd {
+                secure: true,
+                ..Odd::default()
+            },
+        ),
+        (
+            "leap-15",
+            Odd {
+                secure: true,
+                source: "/dev/vda3",
+                ..Odd::default()
+            },
+        ),
+        (
+            "leap-16",
+            Odd {
+                entries: true,
+                ..Odd::default()
+            },
+        ),
     ] {
         let Some((machine, server, out)) = finished(profile, odd) else {
             return;
@@ -169,7 +191,9 @@ fn the_tpm_opens_the_disk_before_the_key_goes() {
             "dracut --force --regenerate-all"
         };
         let parts = [
-            format!("systemd-cryptenroll --tpm2-device=auto --tpm2-pcrs={pcrs} /dev/vda3\nwith {KEY}\n"),
+            format!(
+                "systemd-cryptenroll --tpm2-device=auto --tpm2-pcrs={pcrs} /dev/vda3\nwith {KEY}\n"
+            ),
             "cryptsetup open --test-passphrase --token-only /dev/vda3\n".to_string(),
             format!("cryptsetup --batch-mode luksRemoveKey /dev/vda3 -\nout with {KEY}\n"),
             format!("{made}\n"),
@@ -197,7 +221,11 @@ fn the_tpm_opens_the_disk_before_the_key_goes() {
             "add_dracutmodules+=\" tpm2-tss \"\n"
         );
         // nothing is left of the key, in RAM or in the installed system
-        for file in ["farrier/passphrase", "farrier/filled", "farrier/filled.json"] {
+        for file in [
+            "farrier/passphrase",
+            "farrier/filled",
+            "farrier/filled.json",
+        ] {
             assert!(!machine.path(file).exists(), "{file}");
         }
         for file in [
@@ -206,7 +234,11 @@ fn the_tpm_opens_the_disk_before_the_key_goes() {
             "target/var/log/agama-installation/agama.log",
             "target/var/adm/autoinstall/cache/installedSystem.xml",
         ] {
-            assert_eq!(machine.text(file), "the profile with (key) in it\n", "{file}");
+            assert_eq!(
+                machine.text(file),
+                "the profile with (key) in it\n",
+                "{file}"
+            );
         }
         let scope = farrier::boot::Scope::Report.placeholder();
         for end in server.bodies(&format!("/r/{scope}/end")) {
@@ -218,21 +250,62 @@ fn the_tpm_opens_the_disk_before_the_key_goes() {
 #[test]
 fn what_does_not_bind_the_disk_fails_and_says_no_key() {
     for (odd, kept, told) in [
-        (Odd { fails: "systemd-cryptenroll", ..Odd::default() }, true, "no: (key)"),
-        (Odd { fails: "--token-only", ..Odd::default() }, true, "no: (key)"),
-        (Odd { fails: "luksRemoveKey", ..Odd::default() }, true, "no: (key)"),
         (
-            Odd { slots: "  0: luks2\\n", ..Odd::default() },
+            Odd {
+                fails: "systemd-cryptenroll",
+                ..Odd::default()
+            },
+            true,
+            "no: (key)",
+        ),
+        (
+            Odd {
+                fails: "--token-only",
+                ..Odd::default()
+            },
+            true,
+            "no: (key)",
+        ),
+        (
+            Odd {
+                fails: "luksRemoveKey",
+                ..Odd::default()
+            },
+            true,
+            "no: (key)",
+        ),
+        (
+            Odd {
+                slots: "  0: luks2\\n",
+                ..Odd::default()
+            },
             false,
             "opened by the slots 0 1  where only 1 was expected",
         ),
         (
-            Odd { source: "LABEL=x", ..Odd::default() },
+            Odd {
+                source: "LABEL=x",
+                ..Odd::default()
+            },
             false,
             "does not name /dev/vda3",
         ),
-        (Odd { fails: "dracut", ..Odd::default() }, false, "no: (key)"),
-        (Odd { lacking: true, ..Odd::default() }, false, "dracut's module tpm2-tss"),
+        (
+            Odd {
+                fails: "dracut",
+                ..Odd::default()
+            },
+            false,
+            "no: (key)",
+        ),
+        (
+            Odd {
+                lacking: true,
+                ..Odd::default()
+            },
+            false,
+            "dracut's module tpm2-tss",
+        ),
     ] {
         let Some((machine, server, out)) = finished("leap-16", odd) else {
             return;

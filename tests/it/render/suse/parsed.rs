@@ -9,12 +9,7 @@ use crate::render::site::{run, shipped};
 
 /// The answers as the installer reads them on a machine with this firmware,
 /// and the key that it made up, if it did.
-fn filled(
-    profile: &str,
-    answers: &str,
-    system: &System,
-    uefi: bool,
-) -> Option<(String, String)> {
+fn filled(profile: &str, answers: &str, system: &System, uefi: bool) -> Option<(String, String)> {
     let two = system
         .intent
         .as_deref()
