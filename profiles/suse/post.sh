@@ -32,6 +32,13 @@ finish() {
 # in a shell of its own, where set -e holds: a list with || would switch it off
 (finish) >post.log 2>&1
 code=$?
+if [ "$ENCRYPT" != none ]; then
+    # the key, where an installer logged it, is not sent, nor left in the installed system
+    # shellcheck disable=SC2086 # a list of files
+    sed -i 's/farrier-key-[0-9a-f]*/(key)/g' $FARRIER_LOGS "$log" 2>/dev/null
+    find "$target/var/log/YaST2" "$target/var/log/agama-installation" "$target/var/adm/autoinstall" -type f \
+        -exec sed -i 's/farrier-key-[0-9a-f]*/(key)/g' {} + 2>/dev/null
+fi
 cat post.log
 touch stop
 if [ "$code" != 0 ]; then

@@ -6,6 +6,7 @@ cd "${FARRIER_DIR:-/run/farrier}" || exit 1
 FARRIER_DIR=$PWD
 . ./farrier.env
 . ./report.sh
+umask 077
 
 {
     echo "$INSTALLER, kernel $(uname -r)"
@@ -14,7 +15,7 @@ FARRIER_DIR=$PWD
 farrier_post start start || echo "Farrier: the start could not be reported (HTTP status $farrier_status)"
 
 udevadm settle --timeout=30 || true
-if ! farrier_permit >prepare.log 2>&1; then
+if ! { farrier_permit && farrier_opener; } >prepare.log 2>&1; then
     farrier_fail partition prepare.log "$farrier_reason"
     farrier_leave
     exit 1
@@ -22,13 +23,21 @@ fi
 echo "$farrier_disk" >permitted
 echo "${farrier_second:-}" >second
 
+# A key that this machine makes up opens the encrypted disk until system.sh has bound it to the TPM. It is
+# never sent anywhere, and known by its beginning, where an installer should have logged it.
+key=
+if [ "$ENCRYPT" != none ]; then
+    farrier_key passphrase
+    key=farrier-key-$(cat passphrase)
+    printf '%s' "$key" >passphrase
+fi
 if [ -d "${FARRIER_SYS:-/sys}/firmware/efi" ]; then
     mine=UEFI other=BIOS
 else
     mine=BIOS other=UEFI
 fi
 sed -e "/^ *<!--$other-->/d" -e "s/<!--$mine-->//" -e "s,@DISK1@,$farrier_disk,g" \
-    -e "s,@DISK2@,$farrier_second,g" "$1" >filled
+    -e "s,@DISK2@,$farrier_second,g" -e "s/@PASSPHRASE@/$key/" "$1" >filled
 
 # The kernel's names for interfaces, by their own addresses, which members of a bond have not.
 for link in "${FARRIER_SYS:-/sys}"/class/net/*; do

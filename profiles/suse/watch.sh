@@ -15,12 +15,12 @@ beat=60
 gone=0
 seen=x
 
-# The log of the installer, its last lines.
+# The log of the installer, its last lines. The key of an encrypted disk, if it was logged, is not sent.
 lines() {
     case $INSTALLER in
         agama) journalctl --no-pager --output=short -n "$1" -u 'agama*' 2>/dev/null ;;
         *) tail -n "$1" "$y2log" 2>/dev/null ;;
-    esac
+    esac | sed 's/farrier-key-[0-9a-f]*/(key)/g'
 }
 
 # Why it is over, if it is.
@@ -53,6 +53,10 @@ word() {
 
 fail() {
     lines 2000 >installer.log
+    if [ "$ENCRYPT" != none ]; then
+        # shellcheck disable=SC2086 # a list of files
+        sed -i 's/farrier-key-[0-9a-f]*/(key)/g' $FARRIER_LOGS 2>/dev/null
+    fi
     tail -n 200 installer.log >failed.log
     farrier_fail "$stage" failed.log "$1"
     farrier_leave

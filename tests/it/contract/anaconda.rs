@@ -34,7 +34,7 @@ fn an_anaconda_installation_is_served_from_end_to_end() -> Result<(), RackError>
     if !can_run("an installation by Anaconda", &NEEDS, false) {
         return Ok(());
     }
-    for profile in ["rocky-9", "fedora"] {
+    for profile in ["rhel-8", "rocky-9", "fedora"] {
         let rack = Rack::new()?;
         let (server, machine, script) = booted(&rack, profile)?;
         let url = word(&script, "inst.ks=");

@@ -15,6 +15,16 @@ type Case = (
 
 const TREEINFO: &str = "[general]\nfamily = Rocky Linux\nversion = 9.4\narch = x86_64\nvariant = BaseOS\n\
     [images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
+// as productmd writes it on a DVD
+const RHEL: &str = "[general]\n; WARNING.0 = made up\narch = x86_64\nfamily = Red Hat Enterprise Linux\n\
+    name = Red Hat Enterprise Linux 8.10.0\nvariant = AppStream\nvariants = AppStream,BaseOS\nversion = 8.10\n\
+    [header]\ntype = productmd.treeinfo\nversion = 1.2\n[images-x86_64]\nboot.iso = images/boot.iso\n\
+    kernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n[release]\n\
+    name = Red Hat Enterprise Linux\nshort = RHEL\nversion = 8.10.0\n";
+const ALMA: &str = "[general]\nfamily = AlmaLinux\nname = AlmaLinux 10\nversion = 10\narch = x86_64\n\
+    variant = AppStream\n[images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
+const CENTOS: &str = "[general]\nfamily = CentOS Stream\nname = CentOS Stream 8\nversion = 8\narch = x86_64\n\
+    variant = BaseOS\n[images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
 const FEDORA: &str = "[general]\nfamily = Fedora\nversion = 42\narch = x86_64\nvariant = Server\n\
     [images-x86_64]\nkernel = images/pxeboot/vmlinuz\ninitrd = images/pxeboot/initrd.img\n";
 
@@ -33,6 +43,39 @@ const CASES: &[Case] = &[
         "images/pxeboot/vmlinuz",
         "images/pxeboot/initrd.img",
         &["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi"],
+    ),
+    (
+        &[
+            (".treeinfo", RHEL),
+            ("images/pxeboot/vmlinuz", "k"),
+            ("images/pxeboot/initrd.img", "i"),
+        ],
+        "rhel-8.10",
+        "images/pxeboot/vmlinuz",
+        "images/pxeboot/initrd.img",
+        &[],
+    ),
+    (
+        &[
+            (".treeinfo", ALMA),
+            ("images/pxeboot/vmlinuz", "k"),
+            ("images/pxeboot/initrd.img", "i"),
+        ],
+        "alma-10",
+        "images/pxeboot/vmlinuz",
+        "images/pxeboot/initrd.img",
+        &[],
+    ),
+    (
+        &[
+            (".treeinfo", CENTOS),
+            ("images/pxeboot/vmlinuz", "k"),
+            ("images/pxeboot/initrd.img", "i"),
+        ],
+        "centos-stream-8",
+        "images/pxeboot/vmlinuz",
+        "images/pxeboot/initrd.img",
+        &[],
     ),
     (
         &[

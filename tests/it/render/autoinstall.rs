@@ -6,20 +6,13 @@ use std::process::Command;
 use std::sync::Arc;
 
 use farrier::model::{Partial, System};
-use farrier::render::{CompiledProfile, Place, Rendered};
+use farrier::render::Place;
 
 use super::debian::{machines, text};
 use super::hostile::HOSTILE;
-use super::site::{declared_as, distro_of, place, run, shipped, system};
+use super::site::{declared_as, of, place, run, system};
 
 const RELEASES: [&str; 2] = ["ubuntu-22.04", "ubuntu-24.04"];
-
-pub(super) fn of(release: &str, system: &System, place: &Place) -> Result<Rendered, String> {
-    let profile = shipped(release);
-    let compiled = CompiledProfile::new(&profile).expect("a sound profile");
-    let rendered = compiled.render(system, &distro_of(&profile), place);
-    rendered.map_err(|all| all.iter().map(ToString::to_string).collect())
-}
 
 /// What the Debian profile's tests have, without its own vars; and a mirror of plain partitions.
 pub(super) fn cases() -> Vec<(&'static str, System, Place)> {

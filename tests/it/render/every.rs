@@ -8,17 +8,17 @@ mod wim;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use farrier::boot::paths::Urls;
 use farrier::control::{Bootable, Next};
 use farrier::model::{
     Artefact, ArtefactIndex, ArtefactRef, BuildKey, Digest, Distro, Document, Firmware, Nature,
-    Profile, ProfileKind, Site, System,
+    Profile, ProfileKind, System,
 };
 use farrier::render::{CompiledProfile, Place};
 
-use super::site::{declared, place, repository, run};
+use super::site::{declared, ground, own, run};
 use crate::contract::needs;
 
 /// A profile that machines boot, ready for any number of them.
@@ -38,15 +38,9 @@ struct Sent {
     documents: BTreeMap<String, Document>,
 }
 
-/// The shipped site.
-fn site() -> &'static Site {
-    static SITE: OnceLock<Site> = OnceLock::new();
-    SITE.get_or_init(|| repository(""))
-}
-
 /// All profiles that are not only inherited from.
 fn all() -> Vec<Ready> {
-    let site = site();
+    let site = own();
     let profiles = site.profiles.iter();
     let found: Vec<Ready> = profiles
         .filter(|(_, profile)| profile.kind != ProfileKind::Base)
@@ -96,16 +90,6 @@ fn machine(profile: &str, lines: &str) -> System {
         needs(profile)
     );
     declared(&text).remove(0)
-}
-
-/// Where machines of these tests are.
-fn ground(firmware: Firmware) -> Place {
-    let mut at = place();
-    at.firmware = Some(firmware);
-    if let Some(subnet) = &mut at.subnet {
-        subnet.ntp = vec!["10.77.0.1".parse().expect("an address")];
-    }
-    at
 }
 
 impl Ready {

@@ -9,9 +9,9 @@ use std::process::Command;
 
 use farrier::model::Firmware;
 
-use super::anaconda::{RICH, rendered};
+use super::anaconda::{PROFILES, RICH};
 use super::debian::text;
-use super::site::{declared_as, system};
+use super::site::{declared_as, rendered, system};
 
 const GENERATOR: &str = "usr/lib/NetworkManager/nm-initrd-generator";
 
@@ -62,15 +62,13 @@ const FIXED: &str = "address1=10.77.0.11/24,10.77.0.1";
 #[test]
 fn the_interface_that_boots_is_configured_and_no_other() {
     // the live system of Fedora CoreOS takes a lease whatever the installed system will have
-    for (profile, fixed) in [
-        ("rocky-8", FIXED),
-        ("rocky-9", FIXED),
-        ("rocky-10", FIXED),
-        ("fedora", FIXED),
+    let more = [
         ("leap-16", FIXED),
         ("sles-16", FIXED),
         ("fedora-coreos", "method=auto"),
-    ] {
+    ];
+    let anaconda = PROFILES.map(|(profile, _)| (profile, FIXED));
+    for (profile, fixed) in anaconda.into_iter().chain(more) {
         for (machine, wanted) in [
             (system("web01"), "method=auto"),
             (declared_as("web02", "static_ip = true"), fixed),

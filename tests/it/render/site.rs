@@ -11,7 +11,7 @@ use farrier::model::{
     Answer, Deadlines, Delivery, DiskRule, Distro, DistroWay, Firmware, Handoff, Interface,
     Partial, Profile, ProfileKind, Site, Subnet, System,
 };
-use farrier::render::Place;
+use farrier::render::{CompiledProfile, Place, Rendered};
 use serde_json::{Map, Value, json};
 
 /// A profile made of files given as text.
@@ -98,18 +98,78 @@ fn loaded(file: &str, text: &str) -> Result<Site, String> {
     parsed.site.ok_or(told)
 }
 
+/// The repository's own site.
+pub(super) fn own() -> &'static Site {
+    static SITE: OnceLock<Site> = OnceLock::new();
+    SITE.get_or_init(|| repository(""))
+}
+
 /// A profile of this repository, with what it inherits.
 pub(super) fn shipped(name: &str) -> Profile {
-    static SITE: OnceLock<Site> = OnceLock::new();
-    let site = SITE.get_or_init(|| repository(""));
-    (*site.profiles[name]).clone()
+    (*own().profiles[name]).clone()
 }
 
 /// The distro of a profile of this repository.
 pub(super) fn distro_of(profile: &Profile) -> Distro {
-    let site = repository("");
     let name = profile.distro.as_ref().expect("a distro");
-    (*site.distros[name]).clone()
+    (*own().distros[name]).clone()
+}
+
+/// What a shipped profile makes of a system in this place, or why it refuses.
+pub(super) fn of(profile: &str, system: &System, at: &Place) -> Result<Rendered, String> {
+    let profile = shipped(profile);
+    let compiled = CompiledProfile::new(&profile).expect("a sound profile");
+    let rendered = compiled.render(system, &distro_of(&profile), at);
+    rendered.map_err(|all| all.iter().map(|told| format!("{told}\n")).collect())
+}
+
+/// The same on the [`ground`].
+pub(super) fn try_render(
+    profile: &str,
+    system: &System,
+    firmware: Firmware,
+) -> Result<Rendered, String> {
+    of(profile, system, &ground(firmware))
+}
+
+/// What it makes of it without a warning.
+pub(super) fn rendered(profile: &str, system: &System, firmware: Firmware) -> Rendered {
+    let made = try_render(profile, system, firmware);
+    let made = made.unwrap_or_else(|told| panic!("{profile}: {told}"));
+    assert_eq!(made.warnings, vec![]);
+    made
+}
+
+/// The same for firmware that only the machine itself will name.
+pub(super) fn rendered_for_either(profile: &str, system: &System) -> Rendered {
+    let made = rendered(profile, system, Firmware::BIOS);
+    let same = rendered(profile, system, Firmware::UEFI);
+    assert_eq!(made, same, "{profile} {}", system.name);
+    made
+}
+
+/// A profile must refuse a system with these lines, and say this.
+pub(super) fn must_refuse(profile: &str, lines: &str, told: &str) {
+    match try_render(profile, &declared_as("web01", lines), Firmware::UEFI) {
+        Ok(_) => panic!("{profile} rendered with {lines}"),
+        Err(said) => assert!(said.contains(told), "{profile}, {lines}: {said}"),
+    }
+}
+
+/// No document that is public may carry what redeems the hand-off.
+pub(super) fn must_keep_the_secret(made: &Rendered) {
+    for document in made.documents.values().filter(|d| !d.secret) {
+        let text = String::from_utf8_lossy(&document.bytes);
+        assert!(!text.contains("FARRIER-SECRET"), "{}", document.name);
+    }
+}
+
+/// What a script fetches one by one, in a loop that begins like this, must be there.
+pub(super) fn must_have_what_is_fetched(made: &Rendered, script: &str, begin: &str) {
+    let listed = script.split(begin).nth(1).and_then(|t| t.split(';').next());
+    for name in listed.expect("what it fetches").split_whitespace() {
+        assert!(made.documents.contains_key(name), "{name}");
+    }
 }
 
 /// The systems of a systems.toml, as the repository's site reads them. Addresses lie in 10.77.0.0/24.
@@ -118,59 +178,59 @@ pub(super) fn declared(systems: &str) -> Vec<System> {
     site.systems.values().map(|s| (**s).clone()).collect()
 }
 
-/// What a system may ask for, and profiles of Linux can give: two disks that mirror each other, logical
-/// volumes, a bond with VLANs, accounts, a repository.
-pub(super) const RICH: &str = r#"
+/// What a system `rich` may ask for and all profiles of Linux can give, a bond with a VLAN on it and accounts,
+/// and what only some can, in further lines. A macro, for `concat!` takes nothing but literals.
+macro_rules! rich {
+    ($own:literal) => {
+        concat!(
+            r#"
 static_ip = true
-packages  = ["nginx", "internal-tool=1.2~3"]
-locale    = { language = "de_DE.UTF-8", keyboard = "de", timezone = "Europe/Berlin" }
-[[system.rich.interface]]
-mac = "52:54:00:00:00:01"
-ip  = "10.77.0.11"
-ip6 = "2001:db8::11/64"
-[[system.rich.interface]]
-mac = "52:54:00:00:00:02"
-[[system.rich.interface]]
-mac  = "52:54:00:00:00:03"
-ip   = "10.77.0.13"
-name = "backup0"
-static_ip = false
+locale = { language = "de_DE.UTF-8", keyboard = "de", timezone = "Europe/Berlin" }
+interface = [
+    { mac = "52:54:00:00:00:01", ip = "10.77.0.11", ip6 = "2001:db8::11/64" },
+    { mac = "52:54:00:00:00:02" },
+    { mac = "52:54:00:00:00:03", ip = "10.77.0.13", name = "backup0", static_ip = false },
+]
+network.bond.bond0 = { interfaces = ["52:54:00:00:00:01", "52:54:00:00:00:02"], mode = "802.3ad" }
+network.vlan.vlan20.id = 20
+network.vlan.vlan20.ip = "10.20.0.5/24"
+users.alice.ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp4 alice@example"]
+users.alice.password = "$6$rounds=5000$saltsaltsalt$Q3f5Yb0Wq7hPzV1xJkLmN2oRtUvWyZaBcDeFgHiJ"
+users.alice.sudo = true
+users.app.shell = "/usr/sbin/nologin"
+"#,
+            $own
+        )
+    };
+}
+pub(super) use rich;
+
+/// With two disks that mirror each other, logical volumes, another VLAN, a repository.
+pub(super) const RICH: &str = rich!(
+    r#"
+packages = ["nginx", "internal-tool=1.2~3"]
+network.ipv6 = "auto"
+network.vlan.vlan30 = { link = "bond0", id = 30 }
+users.alice.groups = ["adm", "ops"]
+users.root.ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp5 root@example"]
 [system.rich.storage]
 layout  = "lvm"
 raid    = "raid1"
 second  = { serial = "S2" }
 swap    = "2GiB"
 volumes = [{ mount = "/var", size = "20GiB", filesystem = "xfs" }, { mount = "/srv/data", size = "rest" }, { mount = "/", size = "10GiB" }]
-[system.rich.network]
-ipv6 = "auto"
-[system.rich.network.bond.bond0]
-interfaces = ["52:54:00:00:00:01", "52:54:00:00:00:02"]
-mode       = "802.3ad"
-[system.rich.network.vlan.vlan20]
-id     = 20
-ip     = "10.20.0.5/24"
-[system.rich.network.vlan.vlan30]
-link = "bond0"
-id   = 30
-[system.rich.users.alice]
-groups   = ["adm", "ops"]
-ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp4 alice@example"]
-password = "$6$rounds=5000$saltsaltsalt$Q3f5Yb0Wq7hPzV1xJkLmN2oRtUvWyZaBcDeFgHiJ"
-sudo     = true
-[system.rich.users.app]
-shell = "/usr/sbin/nologin"
-[system.rich.users.root]
-ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp5 root@example"]
 [system.rich.repository.internal]
 url        = "http://repo.example/debian"
 key        = "http://repo.example/key.asc"
 suite      = "stable"
 components = ["main", "extra"]
-"#;
+"#
+);
 
 /// One system with these lines in its entry, and the MAC address and address that [`system`] gives.
 pub(super) fn declared_as(name: &str, lines: &str) -> System {
-    let interface = match lines.contains(".interface]]") {
+    let own = lines.contains(".interface]]") || lines.contains("\ninterface = [");
+    let interface = match own {
         true => "",
         false => "mac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n",
     };
@@ -252,6 +312,16 @@ pub(super) fn place() -> Place {
         artefacts: BTreeMap::new(),
         networks: BTreeMap::new(),
     }
+}
+
+/// The place of machines with this firmware, whose site has a time server.
+pub(super) fn ground(firmware: Firmware) -> Place {
+    let mut at = place();
+    at.firmware = Some(firmware);
+    if let Some(subnet) = &mut at.subnet {
+        subnet.ntp = vec!["10.77.0.1".parse().expect("an address")];
+    }
+    at
 }
 
 /// One `vars` table with the value in it.

@@ -1,6 +1,7 @@
 //! The profiles of SUSE's installers, Agama and AutoYaST: goldens, parsers, and their scripts run on a
 //! machine made up for it. Neither installer runs here.
 
+mod locked;
 mod parsed;
 mod scripts;
 
@@ -64,7 +65,11 @@ url = "http://repo.example/suse/"
 key = "http://repo.example/key.asc"
 "#;
 
-fn machines() -> [(&'static str, System); 4] {
+const LOCKED: &str = "storage = { layout = \"lvm\", encrypt = \"tpm2\" }";
+
+const LOCKED_MIRROR: &str = "storage = { layout = \"lvm\", encrypt = \"tpm2\", raid = \"raid1\", second = { serial = \"S-vdb\" } }";
+
+fn machines() -> [(&'static str, System); 6] {
     [
         ("dhcp", system("web01")),
         ("static", declared_as("web02", "static_ip = true")),
@@ -76,6 +81,8 @@ fn machines() -> [(&'static str, System); 4] {
             ),
         ),
         ("rich", declared_as("rich", RICH)),
+        ("locked", declared_as("web03", LOCKED)),
+        ("locked-mirror", declared_as("db02", LOCKED_MIRROR)),
     ]
 }
 
@@ -212,16 +219,6 @@ fn scripts_of(xml: &str) -> Vec<String> {
 #[test]
 fn what_they_cannot_do_is_refused_with_the_reason() {
     for (profile, lines, told) in [
-        (
-            "leap-16",
-            "storage = { encrypt = \"tpm2\" }",
-            "nothing in it binds the disk",
-        ),
-        (
-            "leap-15",
-            "storage = { encrypt = \"tpm2\" }",
-            "nothing in it binds the disk",
-        ),
         ("leap-16", "ssh_keys = []", "that nobody can enter"),
         (
             "leap-15",
@@ -237,6 +234,40 @@ fn what_they_cannot_do_is_refused_with_the_reason() {
         match try_render(profile, &declared_as("web01", lines), Firmware::UEFI) {
             Ok(_) => panic!("{profile} rendered with {lines}"),
             Err(said) => assert!(said.contains(told), "{profile}, {lines}: {said}"),
+        }
+    }
+}
+
+/// Of the ways to encrypt, each with each layout of the disks: which profile does it, and why one does not.
+#[test]
+fn what_is_encrypted_and_what_is_refused() {
+    const TANG: &str =
+        "tang = [{ url = \"http://tang.example\", thumbprint = \"abcdefghijklmnopqrstuvwxyz0\" }]";
+    for (profile, answers) in PROFILES {
+        for layout in ["plain", "lvm"] {
+            for raid in ["none", "raid1"] {
+                for (encrypt, more) in [("tang", TANG), ("tpm2", "swap = \"1GiB\"")] {
+                    let lines = format!(
+                        "storage = {{ layout = \"{layout}\", raid = \"{raid}\", encrypt = \"{encrypt}\", {more} }}"
+                    );
+                    let told = match (encrypt, layout) {
+                        ("tang", _) => "not known to have clevis, which asks Tang",
+                        (_, "plain") => "set `storage.layout = \"lvm\"`",
+                        _ => "",
+                    };
+                    let made = try_render(profile, &declared_as("web01", &lines), Firmware::UEFI);
+                    match made {
+                        Ok(made) => {
+                            assert_eq!(told, "", "{profile} rendered with {lines}");
+                            assert!(text(&made, answers).contains("luks2"), "{profile}");
+                        }
+                        Err(said) => assert!(
+                            !told.is_empty() && said.contains(told),
+                            "{profile}, {lines}: {said}"
+                        ),
+                    }
+                }
+            }
         }
     }
 }

@@ -4,14 +4,13 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::{Arc, OnceLock};
 
 use farrier::model::{Firmware, Profile, System};
-use farrier::render::{CompiledProfile, Rendered};
+use farrier::render::{CompiledProfile, Place, Rendered};
 
 use crate::render::debian::lay_out;
 use crate::render::server::Server;
-use crate::render::site::{distro_of, place};
+use crate::render::site::distro_of;
 
 /// The server of a test, and the documents rendered for its address.
 pub(in crate::render) fn serving(
@@ -19,37 +18,21 @@ pub(in crate::render) fn serving(
     system: &System,
     answer: impl Fn(&str, &str, usize) -> (u16, String) + Send + 'static,
 ) -> (Server, Rendered) {
-    let documents: Arc<OnceLock<Rendered>> = Arc::default();
-    let known = Arc::clone(&documents);
-    let server = Server::start(move |path, body, before| {
-        if let Some((_, name)) = path.strip_prefix("/b/").and_then(|p| p.split_once('/')) {
-            let rendered = known.get().expect("set below");
-            return match rendered.documents.get(name) {
-                Some(document) => (200, String::from_utf8_lossy(&document.bytes).into_owned()),
-                None => (404, String::new()),
-            };
-        }
-        answer(path, body, before)
-    });
-    let mut at = place();
-    at.server = server.address;
-    at.secure = server.address;
-    at.authority = Some(server.authority().clone());
-    at.firmware = Some(Firmware::UEFI);
-    let compiled = CompiledProfile::new(profile).expect("a sound profile");
-    let rendered = compiled
-        .render(system, &distro_of(profile), &at)
-        .expect("rendered");
-    documents.set(rendered.clone()).expect("set once");
-    (server, rendered)
+    let render = |at: &Place| {
+        let mut at = at.clone();
+        at.firmware = Some(Firmware::UEFI);
+        let compiled = CompiledProfile::new(profile).expect("a sound profile");
+        let rendered = compiled.render(system, &distro_of(profile), &at);
+        rendered.expect("rendered")
+    };
+    Server::of(render, answer)
 }
 
 /// The verbs of what was reported, without the logs that go before a failure.
 pub(in crate::render) fn reports(server: &Server) -> Vec<String> {
-    let verb = |p: &String| Some(p.strip_prefix("/r/")?.split_once('/')?.1.to_string());
-    let all = server.paths();
-    let verbs = all.iter().filter_map(verb);
-    verbs.filter(|verb| verb != "bundle").collect()
+    let mut verbs = server.reports();
+    verbs.retain(|verb| verb != "bundle");
+    verbs
 }
 
 /// A machine of a test.

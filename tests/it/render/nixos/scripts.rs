@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::nix::service;
-use super::{RICH, text, try_render};
+use super::{RICH, text};
 use crate::render::first_boot::lint;
 use crate::render::server::Server;
-use crate::render::site::{declared_as, run, system};
+use crate::render::site::{declared_as, of, run, system, try_render};
 use farrier::model::{Firmware, System};
 use farrier::render::Rendered;
 
@@ -167,8 +167,7 @@ fn serving(
     machine: &System,
     answer: impl Fn(&str, &str, usize) -> (u16, String) + Send + 'static,
 ) -> (Server, Rendered) {
-    let render = |at: &farrier::render::Place| super::at(machine, at).expect("rendered");
-    Server::of(render, answer)
+    Server::of(|at| of("nixos", machine, at).expect("rendered"), answer)
 }
 
 fn permitting(path: &str, _: &str, before: usize) -> (u16, String) {
@@ -347,7 +346,8 @@ fn what_is_installed_and_from_where() {
             "--root\n/mnt\n--no-root-password\n--system\n/nix/store/abc\n--no-channel-copy\n",
         ),
     ] {
-        let made = try_render(&declared_as("web01", lines), Firmware::BIOS).expect("rendered");
+        let made =
+            try_render("nixos", &declared_as("web01", lines), Firmware::BIOS).expect("rendered");
         // the very function, with a stand-in that says what it is given
         let script = text(&made, "install.sh");
         let (_, rest) = script.split_once("\nbuild() {").expect("a function");

@@ -7,8 +7,9 @@ use super::machines;
 use crate::render::anaconda::machine::{Machine, reports, serving};
 use crate::render::site::{run, shipped};
 
-/// The answers as the installer reads them on a machine with this firmware.
-fn filled(profile: &str, answers: &str, system: &System, uefi: bool) -> Option<String> {
+/// The answers as the installer reads them on a machine with this firmware,
+/// and the key that it made up, if it did.
+fn filled(profile: &str, answers: &str, system: &System, uefi: bool) -> Option<(String, String)> {
     let two = system
         .intent
         .as_deref()
@@ -25,6 +26,7 @@ fn filled(profile: &str, answers: &str, system: &System, uefi: bool) -> Option<S
         )
     });
     let machine = Machine::new(&made, uefi)?;
+    machine.write("dev/tpmrm0", "");
     machine.write(
         "farrier/given.sh",
         &format!("exec sh ./prepare.sh {answers}\n"),
@@ -40,8 +42,13 @@ fn filled(profile: &str, answers: &str, system: &System, uefi: bool) -> Option<S
         "{out:?}"
     );
     let text = machine.text("farrier/filled");
-    assert!(!text.contains("@DISK") && !text.contains("NIC-"), "{text}");
-    Some(text)
+    assert!(
+        !text.contains("@DISK") && !text.contains("NIC-") && !text.contains("@PASS"),
+        "{text}"
+    );
+    let key = machine.path("farrier/passphrase");
+    let key = std::fs::read_to_string(key).unwrap_or_default();
+    Some((text, key))
 }
 
 #[test]
@@ -55,11 +62,12 @@ fn agama_reads_what_was_meant() {
     for profile in ["leap-16", "sles-16"] {
         for (case, system) in machines() {
             for uefi in [false, true] {
-                let Some(text) = filled(profile, "profile.json", &system, uefi) else {
+                let Some((text, key)) = filled(profile, "profile.json", &system, uefi) else {
                     return;
                 };
                 let read: Value = serde_json::from_str(&text).expect("JSON");
                 agama(case, &read);
+                agama_locked(case, &read, &key);
                 if let Ok(folder) = &schemas {
                     against_schema(folder, &text);
                 }
@@ -70,7 +78,7 @@ fn agama_reads_what_was_meant() {
 
 fn agama(case: &str, read: &Value) {
     let drives = read["storage"]["drives"].as_array().expect("drives");
-    let two = ["mirror", "rich"].contains(&case);
+    let two = ["mirror", "rich", "locked-mirror"].contains(&case);
     let disks: Vec<&str> = drives.iter().filter_map(|d| d["search"].as_str()).collect();
     assert_eq!(
         disks,
@@ -145,6 +153,52 @@ fn agama(case: &str, read: &Value) {
     }
 }
 
+/// One LUKS2 below the volume group, with the machine's own key, and `/boot` beside it.
+fn agama_locked(case: &str, read: &Value, key: &str) {
+    let storage = &read["storage"];
+    let listed = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let partitions = listed(&storage["drives"])
+        .iter()
+        .flat_map(|d| listed(&d["partitions"]))
+        .collect::<Vec<Value>>();
+    let raids = listed(&storage["mdRaids"]);
+    let locked: Vec<&Value> = partitions
+        .iter()
+        .chain(&raids)
+        .filter(|d| d.get("encryption").is_some())
+        .collect();
+    if !case.starts_with("locked") {
+        assert!(locked.is_empty() && key.is_empty(), "{case}");
+        return;
+    }
+    assert!(key.starts_with("farrier-key-") && key.len() == 76, "{key}");
+    assert_eq!(locked.len(), 1, "{case}");
+    assert_eq!(
+        locked[0]["encryption"],
+        json!({"luks2": {"password": key}}),
+        "{case}"
+    );
+    assert_eq!(
+        storage["volumeGroups"][0]["physicalVolumes"],
+        json!([locked[0]["alias"]])
+    );
+    let boot = partitions
+        .iter()
+        .chain(&raids)
+        .find(|d| d["filesystem"]["path"] == "/boot")
+        .unwrap_or_else(|| panic!("{case}: no /boot"));
+    assert!(boot.get("encryption").is_none(), "{boot}");
+    // nothing of it is a name of the machine's own making
+    let mut all = Vec::new();
+    super::strings(read, &mut all);
+    assert_eq!(all.iter().filter(|t| t.contains(key)).count(), 1, "{case}");
+    assert!(
+        read["software"]["packages"]
+            .as_array()
+            .is_some_and(|p| p.contains(&json!("tpm2.0-tools")))
+    );
+}
+
 fn against_schema(folder: &str, text: &str) {
     let script = "import sys, json, os, jsonschema\n\
         folder = sys.argv[1]\n\
@@ -174,7 +228,7 @@ fn yast_reads_what_was_meant() {
     for profile in ["leap-15", "sles-15"] {
         for (case, system) in machines() {
             for uefi in [false, true] {
-                let Some(text) = filled(profile, "autoinst.xml", &system, uefi) else {
+                let Some((text, key)) = filled(profile, "autoinst.xml", &system, uefi) else {
                     return;
                 };
                 if let Some((ok, _, err)) = run("xmllint", &["--noout", "-"], &text) {
@@ -182,10 +236,45 @@ fn yast_reads_what_was_meant() {
                 }
                 let (ok, out, err) = run("python3", &["-c", script], &text).expect("python3");
                 assert!(ok, "{err}\n{text}");
-                yast(case, uefi, &serde_json::from_str(&out).expect("JSON"));
+                let read: Value = serde_json::from_str(&out).expect("JSON");
+                yast(case, uefi, &read);
+                yast_locked(case, &read, &key);
+                assert_eq!(key.is_empty(), !case.starts_with("locked"), "{case}");
+                assert!(key.is_empty() || text.matches(&key).count() == 1, "{text}");
             }
         }
     }
+}
+
+/// One LUKS2 below the volume group, with the machine's own key, and `/boot` beside it.
+fn yast_locked(case: &str, read: &Value, key: &str) {
+    let drives = read["partitioning"].as_array().expect("drives");
+    let partitions: Vec<&Value> = drives
+        .iter()
+        .flat_map(|d| d["partitions"].as_array().expect("a list"))
+        .collect();
+    let locked: Vec<&Value> = partitions
+        .iter()
+        .filter(|p| p.get("crypt_key").is_some() || p.get("crypt_method").is_some())
+        .copied()
+        .collect();
+    if !case.starts_with("locked") {
+        assert!(locked.is_empty(), "{case}");
+        return;
+    }
+    assert_eq!(locked.len(), 1, "{case}");
+    assert_eq!(
+        (&locked[0]["crypt_method"], &locked[0]["crypt_key"]),
+        (&json!("luks2"), &json!(key)),
+        "{case}"
+    );
+    assert!(locked[0]["lvm_group"].is_string(), "{}", locked[0]);
+    assert!(partitions.iter().any(|p| p["mount"] == "/boot"), "{case}");
+    assert!(
+        read["software"]["packages"]
+            .as_array()
+            .is_some_and(|p| p.contains(&json!("tpm2.0-tools")))
+    );
 }
 
 fn yast(case: &str, uefi: bool, read: &Value) {
@@ -195,7 +284,7 @@ fn yast(case: &str, uefi: bool, read: &Value) {
     }
     assert_eq!(read["general"]["mode"]["confirm"], false);
     assert_eq!(read["general"]["mode"]["second_stage"], false);
-    let two = ["mirror", "rich"].contains(&case);
+    let two = ["mirror", "rich", "locked-mirror"].contains(&case);
     let drives = read["partitioning"].as_array().expect("drives");
     let disks: Vec<&str> = drives
         .iter()
