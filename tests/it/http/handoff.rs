@@ -16,6 +16,16 @@ pub(super) struct Secure {
     authority: Arc<str>,
 }
 
+impl Secure {
+    pub(super) fn address(&self) -> std::net::SocketAddr {
+        self.running.addresses()[0]
+    }
+
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
 pub(super) async fn open(plane: Arc<MachinePlane>, state: &Path, limits: &Limits) -> Secure {
     let authority = Arc::new(Authority::open(state).expect("an authority"));
     let certificate = authority.certificate().clone();
