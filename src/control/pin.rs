@@ -68,6 +68,7 @@ impl Control {
             server: Some(place.server),
             identity: rendered.identity,
             push: rendered.push,
+            agent: rendered.agent.map(str::to_string),
         })
     }
 

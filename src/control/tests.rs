@@ -174,6 +174,7 @@ fn pinned() -> Pinned {
         way: Way::default(),
         identity: None,
         push: None,
+        agent: None,
     }
 }
 

@@ -249,6 +249,8 @@ impl Library<'_> {
             }
         }
         let agent = layers().find_map(|l| l.agent.clone());
+        let handed_by = layers().find(|l| l.agent.is_some()).and_then(|l| l.kind);
+        let handed_at = agent.as_ref().map(|(_, place)| place.clone());
         let steps = layers().find_map(|l| l.steps.clone());
         let timeout = layers().find_map(|l| l.timeout).unwrap_or(HANDOFF);
         let needs_steps = matches!(agent, Some((Handover::Steps, _)));
@@ -278,12 +280,40 @@ impl Library<'_> {
             }
             Some((Handover::None, _)) | None => Handoff::None,
         };
+        // What a base says is for those of its children that install something.
+        let for_others = handed_by == Some(ProfileKind::Base) && !kind.installs();
+        if let (Some(place), false) = (handed_at, for_others) {
+            problems.extend(untaken(&profile, &place));
+        }
         let plain = answers
             .into_iter()
             .map(|(name, (answer, _))| (name, answer));
         profile.answers = plain.collect();
         profile
     }
+}
+
+/// A hand-off that nothing would run: the machine would fetch it, throw it away, and be `ready`.
+fn untaken(profile: &Profile, place: &Span) -> Option<Diagnostic> {
+    let kind = profile.kind;
+    let taken = match &profile.handoff {
+        Handoff::None => true,
+        Handoff::Agent(plan) if plan.is_pushed() => kind.takes_push(),
+        Handoff::Steps { .. } | Handoff::Agent(_) => kind.takes_steps(),
+    };
+    if taken {
+        return None;
+    }
+    let (name, word) = (&profile.name, kind.word());
+    let mut help = "write `agent = \"none\"` in this profile's `[handoff]`".to_string();
+    if kind.takes_push() {
+        help.push_str(", or let this server do it: `agent = \"ansible\"` with `push`");
+    }
+    let problem = Diagnostic::error(format!(
+        "the profile `{name}` hands over, and nothing on a machine of kind `{word}` would run it"
+    ));
+    let label = format!("no first boot of `{word}` runs steps or an agent");
+    Some(problem.at(Span { label, ..place.clone() }).help(help))
 }
 
 /// The settings of the agent that a profile hands over to. A base may leave them to its children.
@@ -455,5 +485,78 @@ mod tests {
             (5, &["any".to_string()][..])
         );
         assert_eq!(site.profiles["old"].kind, ProfileKind::Base);
+    }
+
+    /// What is wrong with a profile of this kind that says this of its hand-off.
+    fn told(kind: &str, handoff: &str) -> Vec<Diagnostic> {
+        let own = format!("kind = \"{kind}\"\ndistro = \"d\"\n{handoff}");
+        let files = FileSet::default()
+            .with("systems.toml", &b""[..])
+            .with("boot/d.toml", &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\"\n"[..])
+            .with("profiles/p/profile.toml", own.as_bytes())
+            .with("profiles/p/steps/10-a", &b"#!/bin/sh\ntrue\n"[..]);
+        parse(&files).diagnostics
+    }
+
+    #[test]
+    fn a_hand_off_that_nothing_would_run_is_refused_where_it_stands() {
+        let chef = "agent = \"chef\"\n[handoff.chef]\nserver = \"https://chef.example/o\"\nclient_key = \"c\"\nrun_list = [\"role[web]\"]\n";
+        let push = "agent = \"ansible\"\n[handoff.ansible]\npush = \"/srv/site.yml\"\nkey = \"/root/key\"\n";
+        for (word, kind) in ProfileKind::WORDS {
+            let cases = [
+                ("agent = \"none\"\n".to_string(), true),
+                ("agent = \"steps\"\n".to_string(), kind.takes_steps()),
+                (chef.to_string(), kind.takes_steps()),
+                (push.to_string(), kind.takes_push()),
+                (format!("steps = \"steps\"\n{push}"), kind.takes_steps()),
+            ];
+            for (said, sound) in cases {
+                let told = told(word, &format!("[handoff]\n{said}"));
+                let shown: Vec<String> = told.iter().map(ToString::to_string).collect();
+                assert_eq!(told.is_empty(), sound, "{word}: {said}{shown:#?}");
+                if let Some(problem) = told.first() {
+                    let at = problem.spans.first().expect("a place");
+                    assert_eq!(&*at.file, "profiles/p/profile.toml", "{word}");
+                    assert!(shown[0].contains(word), "{shown:?}");
+                    let fix = problem.help.as_deref().unwrap_or("");
+                    assert!(fix.contains("agent = \"none\""), "{fix}");
+                    assert_eq!(fix.contains("push"), kind.takes_push(), "{fix}");
+                }
+            }
+            // nobody may have to say it twice
+            assert!(told(word, "").is_empty(), "{word}");
+        }
+        let list = |of: fn(ProfileKind) -> bool| -> Vec<&str> {
+            let kinds = ProfileKind::WORDS.iter().filter(|(_, kind)| !of(*kind));
+            kinds.map(|(word, _)| *word).collect()
+        };
+        assert_eq!(
+            list(ProfileKind::takes_steps),
+            ["talos", "windows", "esxi", "smartos", "freebsd", "openbsd", "live", "kernel"]
+        );
+        assert_eq!(
+            list(ProfileKind::takes_push),
+            ["talos", "windows", "esxi", "smartos", "live", "kernel"]
+        );
+    }
+
+    #[test]
+    fn what_a_base_hands_over_is_for_those_that_install_and_can_be_taken_back() {
+        let site = |kind: &str, own: &str| {
+            let text = format!("kind = \"{kind}\"\ninherit = \"old\"\ndistro = \"d\"\n{own}");
+            let files = FileSet::default()
+                .with("systems.toml", &b""[..])
+                .with("boot/d.toml", &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\"\n"[..])
+                .with("profiles/old/profile.toml", &b"kind = \"base\"\n[handoff]\nagent = \"steps\"\n"[..])
+                .with("profiles/old/steps/10-a", &b"#!/bin/sh\ntrue\n"[..])
+                .with("profiles/new/profile.toml", text.as_bytes());
+            parse(&files).diagnostics
+        };
+        assert!(site("preseed", "").is_empty());
+        assert!(site("live", "").is_empty(), "a rescue system beside it");
+        let told = site("windows", "");
+        let place = told.first().and_then(|d| d.spans.first()).expect("a place");
+        assert_eq!(&*place.file, "profiles/old/profile.toml", "where it is said");
+        assert!(site("windows", "[handoff]\nagent = \"none\"\n").is_empty());
     }
 }

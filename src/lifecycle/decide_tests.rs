@@ -78,6 +78,7 @@ fn pinned(kind: ProfileKind, start: Start) -> Pinned {
         server: None,
         identity: None,
         push: None,
+        agent: None,
         way: Way {
             start,
             modules: vec![module(Content::File(file("archive"))), module(answers)],

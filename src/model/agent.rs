@@ -101,6 +101,13 @@ pub enum AgentSpec {
     Chef(Chef),
 }
 
+impl AgentPlan {
+    /// Whether this server does all of it, and the machine has nothing to run.
+    pub fn is_pushed(&self) -> bool {
+        self.steps.is_none() && matches!(self.spec, AgentSpec::Ansible(Ansible::Push { .. }))
+    }
+}
+
 impl AgentSpec {
     /// Which agent.
     pub fn agent(&self) -> Agent {

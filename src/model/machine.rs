@@ -98,6 +98,10 @@ pub struct Pinned {
     /// What this server runs against the machine after its first boot.
     #[serde(default)]
     pub push: Option<Push>,
+    /// The agent that its hand-off names: no other's result makes it ready. None for nothing that is
+    /// handed over.
+    #[serde(default)]
+    pub agent: Option<String>,
 }
 
 /// A playbook that this server runs against a machine.

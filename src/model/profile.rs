@@ -90,6 +90,29 @@ impl ProfileKind {
         )
     }
 
+    /// Whether the first boot of what it installs runs what it is handed over: steps, or an agent.
+    /// The others report their first boot and could do nothing with a bundle. True of a base, which
+    /// is said for its children.
+    pub fn takes_steps(self) -> bool {
+        !matches!(
+            self,
+            ProfileKind::Talos
+                | ProfileKind::Windows
+                | ProfileKind::Esxi
+                | ProfileKind::Smartos
+                | ProfileKind::Freebsd
+                | ProfileKind::Openbsd
+                | ProfileKind::Live
+                | ProfileKind::Kernel
+        )
+    }
+
+    /// Whether this server can run a playbook against it: its first boot reports the ssh host keys
+    /// by which the machine is known again.
+    pub fn takes_push(self) -> bool {
+        self.takes_steps() || matches!(self, ProfileKind::Freebsd | ProfileKind::Openbsd)
+    }
+
     /// Whether what is installed has no boot loader of its own: it is booted by this server every
     /// time, and never from its disk.
     pub fn resident(self) -> bool {

@@ -18,6 +18,7 @@ mod bounds;
 mod bundle;
 mod crowd;
 mod foreign;
+mod freebsd;
 mod handoff;
 mod kinds;
 mod mirrored;

@@ -27,6 +27,8 @@ pub(crate) struct Standin {
     pub(crate) key: TokenKey,
     /// Every `tell` fails as if the disk were full.
     pub(crate) down: AtomicBool,
+    /// While a test holds this, what was told is not acknowledged.
+    pub(crate) commits: tokio::sync::Mutex<()>,
     known: Mutex<Known>,
 }
 
@@ -164,6 +166,7 @@ impl Standin {
             index: Arc::new(index),
             key: TokenKey::new([7; 32]),
             down: AtomicBool::new(false),
+            commits: tokio::sync::Mutex::default(),
             known: Mutex::default(),
         })
     }
@@ -222,6 +225,7 @@ impl Standin {
             way: Way::default(),
             identity: None,
             push: None,
+            agent: None,
         };
         known.pinned.insert(key.clone(), Arc::new(pinned));
         key
@@ -352,6 +356,7 @@ impl Waist for Standin {
         let told = self.step(event);
         Box::pin(async move {
             tokio::task::yield_now().await;
+            drop(self.commits.lock().await);
             told
         })
     }

@@ -48,6 +48,8 @@ pub(crate) const TESTS: &[&str] = &[
     "curl",
     "wget",
     "busybox",
+    "netcat-openbsd", // FreeBSD's installer reports by it
+    "openssl",
     "openssh-client",
     // what cloud-init needs; the tests unpack it themselves, for installed it would run at each boot
     "python3-configobj",

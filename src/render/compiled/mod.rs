@@ -44,6 +44,8 @@ pub struct Rendered {
     pub identity: Option<Identity>,
     /// What this server runs against it after its first boot.
     pub push: Option<Push>,
+    /// The agent that its hand-off names; none for nothing that is handed over.
+    pub agent: Option<&'static str>,
     /// What is doubtful but no reason to refuse.
     pub warnings: Vec<Diagnostic>,
 }
@@ -159,6 +161,10 @@ impl CompiledProfile {
         Ok(Rendered {
             identity: spec.and_then(|spec| agents::identity(spec, &full_name)),
             push: push(&self.profile.handoff).filter(|_| spec.is_some()),
+            agent: match &self.profile.handoff {
+                Handoff::Steps { .. } if self.profile.kind.installs() => Some("steps"),
+                _ => spec.map(|spec| spec.agent().word()),
+            },
             secrets,
             cmdline,
             documents,

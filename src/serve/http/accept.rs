@@ -314,6 +314,9 @@ impl Door {
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.header)
             .title_case_headers(true)
+            // Clients that shut their side once they have asked (`nc -N`) wait for the answer all the
+            // same. One that is gone for good is noticed when there is something to send to it.
+            .half_close(true)
             .max_buf_size(64 * 1024)
             .serve_connection(io, service);
         let mut connection = std::pin::pin!(connection);

@@ -15,7 +15,7 @@ use crate::boot::Scope;
 use crate::control::{Authorised, TellError};
 use crate::lifecycle::StepError;
 use crate::model::event::{AgentReport, printable};
-use crate::model::{Digest, Event, EventKind};
+use crate::model::{Digest, Event, EventKind, Pinned};
 
 /// The document that is the whole bundle, if a profile renders one.
 const BUNDLE: &str = "bundle.sh";
@@ -41,6 +41,7 @@ pub(super) async fn handoff(
         "bundle" => bundle(plane, asked, &granted, &said).await,
         "result" => match result(&said) {
             Some(report) => {
+                let report = truthful(report, &granted.pinned);
                 if let Err(answer) = kept(plane, &granted, "first-boot", log_of(&said)).await {
                     return answer;
                 }
@@ -162,6 +163,24 @@ fn contents(plane: &MachinePlane, granted: &Authorised) -> Result<Response, Stri
     let bytes = Zeroizing::new(archive.into_inner().unwrap_or_default());
     let bytes = Bytes::from_owner(bytes);
     Ok(reply::bytes(StatusCode::OK, "application/x-tar", bytes))
+}
+
+/// A result as it counts. Whoever did not run what it was handed has not succeeded, whatever it says:
+/// an image with another first boot, or a script of a profile's own that throws the bundle away. A
+/// machine that this server plays against has nothing to run, and may say so.
+fn truthful(mut report: AgentReport, pinned: &Pinned) -> AgentReport {
+    let Some(agent) = &pinned.agent else {
+        return report;
+    };
+    let idle = pinned.push.is_some() && report.agent == "none";
+    if report.class != "failed" && report.agent != *agent && !idle {
+        report.reason = Some(format!(
+            "the first boot reports `{}` of `{}`, and was handed over to `{agent}`, which did not run",
+            report.class, report.agent
+        ));
+        report.class = "failed".to_string();
+    }
+    report
 }
 
 /// What a result says after its head.

@@ -33,6 +33,119 @@ async fn slow_and_many_connections_are_bounded() {
     assert_eq!(door.get(ip(3), "/autoexec.ipxe").await.status, 200);
 }
 
+/// A machine that installs, and a report of it as bytes.
+fn report(door: &Door, key: &farrier::model::BuildKey, verb: &str) -> String {
+    let token = door.waist.token(key, Scope::Report);
+    format!("POST /r/{token}/{verb} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
+}
+
+/// Until the waist was told this.
+async fn told(door: &Door, word: &str) {
+    let heard = async {
+        while !door.waist.told().contains(&word) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), heard)
+        .await
+        .expect("told");
+}
+
+#[tokio::test]
+async fn whoever_shuts_its_sending_side_is_answered_all_the_same() {
+    let door = open(Limits::default()).await;
+    let key = door.flag(1);
+    door.get(ip(1), &format!("/ipxe/{}", mac(1).dashed())).await;
+    for (verb, word) in [
+        ("start", "installer-started"),
+        ("progress/extract", "progress"),
+        ("end", "installer-ended"),
+    ] {
+        let held = door.waist.commits.lock().await;
+        let mut stream = door.connect(ip(1)).await;
+        let request = report(&door, &key, verb);
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        stream.shutdown().await.expect("shut");
+        told(&door, word).await;
+        // its commit takes a while, and nothing may come before it: no answer, and no end either
+        let mut answer = Vec::new();
+        let early = tokio::time::timeout(Duration::from_millis(200), stream.read_buf(&mut answer));
+        assert!(early.await.is_err(), "{verb}: {answer:?}");
+        drop(held);
+        let read = stream.read_to_end(&mut answer);
+        tokio::time::timeout(Duration::from_secs(10), read)
+            .await
+            .expect("an end")
+            .expect("an answer");
+        let text = String::from_utf8_lossy(&answer);
+        assert!(text.starts_with("HTTP/1.1 200 "), "{verb}: {text}");
+    }
+    assert_eq!(door.waist.phase(1), Phase::Installed);
+}
+
+#[tokio::test]
+async fn whoever_is_gone_leaves_its_place() {
+    let door = open(Limits {
+        per_address: 1,
+        header: Duration::from_millis(300),
+        ..Limits::default()
+    })
+    .await;
+    let key = door.flag(1);
+    let path = format!("/ipxe/{}", mac(1).dashed());
+    // a connection that is refused is closed before it answers
+    let served = |request: String| {
+        let door = &door;
+        async move {
+            let again = async {
+                loop {
+                    let mut stream = door.connect(ip(1)).await;
+                    let _may_be_refused = stream.write_all(request.as_bytes()).await;
+                    let mut first = [0; 1];
+                    if matches!(stream.read(&mut first).await, Ok(1)) {
+                        return;
+                    }
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(10), again)
+                .await
+                .expect("a place");
+        }
+    };
+    let get = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    served(get.clone()).await;
+
+    // before its head is whole, with its sending side shut and its ears open
+    let mut half = door.connect(ip(1)).await;
+    half.write_all(b"GET / HTTP/1.1\r\nX-A: ").await.expect("sent");
+    half.shutdown().await.expect("shut");
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), half.read_to_end(&mut rest));
+    let _closed = ended.await.expect("closed in time");
+    served(get.clone()).await;
+
+    // while its commit is waited for: until that is over, and no longer
+    let held = door.waist.commits.lock().await;
+    let mut gone = door.connect(ip(1)).await;
+    let start = report(&door, &key, "start");
+    gone.write_all(start.as_bytes()).await.expect("sent");
+    told(&door, "installer-started").await;
+    drop(gone);
+    drop(held);
+    served(get.clone()).await;
+
+    // in the middle of a transfer that nobody takes any more
+    let kernel = format!(
+        "GET /a/{}/debian-12/linux HTTP/1.1\r\nHost: x\r\n\r\n",
+        door.kernel.digest.short()
+    );
+    let mut gone = door.connect(ip(1)).await;
+    gone.write_all(kernel.as_bytes()).await.expect("sent");
+    assert_eq!(gone.read_u8().await.expect("it began"), b'H');
+    drop(gone);
+    served(get).await;
+}
+
 #[tokio::test]
 async fn a_crowded_door_leaves_room_for_those_who_have_no_connection_yet() {
     let door = open(Limits {

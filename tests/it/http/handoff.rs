@@ -16,6 +16,16 @@ pub(super) struct Secure {
     authority: Arc<str>,
 }
 
+impl Secure {
+    pub(super) fn address(&self) -> std::net::SocketAddr {
+        self.running.addresses()[0]
+    }
+
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+}
+
 pub(super) async fn open(plane: Arc<MachinePlane>, state: &Path, limits: &Limits) -> Secure {
     let authority = Arc::new(Authority::open(state).expect("an authority"));
     let certificate = authority.certificate().clone();
@@ -145,6 +155,69 @@ async fn a_machine_takes_its_hand_off_once_and_reports() {
         404,
         "the token is dead"
     );
+}
+
+/// A build whose hand-off names this agent and was taken, and the path of its result.
+async fn handed_over(last: u8, door: &Door, agent: &str, push: bool) -> String {
+    let key = door.flag(last);
+    door.waist.repin(&key, |pinned| {
+        pinned.agent = Some(agent.to_string());
+        pinned.push = push.then(|| farrier::model::Push {
+            playbook: "/srv/site.yml".into(),
+            user: "root".into(),
+            key: "/root/key".into(),
+            timeout: 60,
+        });
+    });
+    door.get(ip(last), &format!("/ipxe/{}", mac(last).dashed()))
+        .await;
+    let report = door.waist.token(&key, Scope::Report);
+    door.post(ip(last), &format!("/r/{report}/end"), "").await;
+    let handoff = format!("/h/{}", door.waist.token(&key, Scope::Secret));
+    let mine = "key=0123456789abcdef\n";
+    let bundle = format!("{handoff}/bundle");
+    assert_eq!(door.send_from(ip(last), &bundle, mine).await.status, 200);
+    format!("{handoff}/result")
+}
+
+#[tokio::test]
+async fn whoever_did_not_run_what_it_was_handed_is_not_ready() {
+    let door = super::open(Limits::default()).await;
+    // what was handed over, whether this server plays, what is reported, and what is made of it
+    for (last, agent, push, said, class, phase) in [
+        (1, "puppet", false, "none", "ok", Phase::Failed),
+        (2, "puppet", false, "steps", "changed", Phase::Failed),
+        (3, "steps", false, "none", "reboot", Phase::Failed),
+        (4, "puppet", false, "puppet", "changed", Phase::Ready),
+        (5, "ansible", true, "none", "ok", Phase::Configuring),
+        (6, "ansible", true, "ansible", "ok", Phase::Configuring),
+        (7, "ansible", true, "chef", "ok", Phase::Failed),
+        (8, "ansible", false, "none", "ok", Phase::Failed),
+    ] {
+        let path = handed_over(last, &door, agent, push).await;
+        let result = format!("agent={said} code=0 class={class} seconds=0\n");
+        let answer = door.send_from(ip(last), &path, &result).await;
+        assert_eq!(answer.status, 200, "{agent}: it is recorded");
+        let build = door.waist.build(last).expect("a build");
+        assert_eq!(build.phase, phase, "{agent}, reported by {said}");
+        let reason = build.reason.unwrap_or_default();
+        if phase == Phase::Failed {
+            assert!(
+                reason.contains(&format!("`{said}`")) && reason.contains(&format!("`{agent}`")),
+                "{reason}"
+            );
+            // and nothing that comes later makes it so
+            let result = format!("agent={agent} code=0 class=ok seconds=0\n");
+            door.send_from(ip(last), &path, &result).await;
+            assert_eq!(door.waist.phase(last), Phase::Failed);
+        }
+    }
+    // its own reason is kept, whoever gives it
+    let path = handed_over(9, &door, "puppet", false).await;
+    let result = "agent=none code=1 class=failed seconds=0\nreason=no disk\n";
+    door.send_from(ip(9), &path, result).await;
+    let reason = door.waist.build(9).and_then(|b| b.reason);
+    assert_eq!(reason.as_deref(), Some("no disk"));
 }
 
 #[tokio::test]

@@ -99,10 +99,15 @@ fn served(rack: &Rack) -> Result<Server, RackError> {
         "profile.toml",
         &format!("{toml}[vars]\njoin = {{ secret = \"phantom/join\" }}\n"),
     );
+    // with the challenge that Puppet's step has, a secret like the others
     put(
         "steps/20-join.sh.j2",
-        "#!/bin/sh -e\nprintf %s {{ vars.join | sh }} | sha256sum | cut -c 1-64 >\"$OUT\"\n\
-         sed -n 's/.*\"password\": //p' database.json | sha256sum | cut -c 1-64 >>\"$OUT\"\n",
+        &format!(
+            "#!/bin/sh -e\nprintf %s {{{{ vars.join | sh }}}} | sha256sum | cut -c 1-64 >\"$OUT\"\n\
+             sed -n 's/.*\"password\": //p' database.json | sha256sum | cut -c 1-64 >>\"$OUT\"\n\
+             printf %s {} | sha256sum | cut -c 1-64 >>\"$OUT\"\n",
+            Scope::Enrol.placeholder()
+        ),
     );
     put(
         "steps/database.json.j2",
@@ -247,6 +252,7 @@ fn nothing_secret_is_left_anywhere() -> Result<(), RackError> {
             .collect(),
     )
     .and("the secret token", &token(Scope::Secret))
+    .and("the enrolment token", &token(Scope::Enrol))
     .and("the unit's key", &own);
     let all = values
         .and("the read token", &token(Scope::Read))
@@ -272,7 +278,11 @@ fn nothing_secret_is_left_anywhere() -> Result<(), RackError> {
         bytes.iter().map(|b| format!("{b:02x}")).collect::<String>()
     };
     let quoted = serde_json::to_string(DATABASE.trim_end()).expect("JSON");
-    let wanted = [digest(JOIN), digest(&format!("{quoted}\n"))];
+    let wanted = [
+        digest(JOIN),
+        digest(&format!("{quoted}\n")),
+        digest(&token(Scope::Enrol)),
+    ];
     assert_eq!(
         out.lines().collect::<Vec<_>>(),
         wanted,

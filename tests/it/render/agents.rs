@@ -14,6 +14,7 @@ use farrier::render::{Rendered, release, render};
 use zeroize::Zeroizing;
 
 use super::first_boot::lint;
+use super::server::Server;
 use super::site::{distro, place, profile, run, system};
 
 /// A repository's address may have what a shell would make something of.
@@ -167,6 +168,97 @@ const STUB: &str = "#!/bin/sh\n\
     stat -c %a \"$FARRIER_CHEF/client.pem\" >\"$RECORD/mode\"\n\
     cat \"$RECORD/says\"\n\
     exit \"$(cat \"$RECORD/ends\")\"\n";
+
+/// A stand-in for chef-client that cannot reach its server twice; the second time that is busy.
+const DOWN: &str = "#!/bin/sh\n\
+    echo run >>\"$RECORD/runs\"\n\
+    case $(wc -l <\"$RECORD/runs\") in\n\
+    1) echo \"[2026-11-26T04:00:00+00:00] FATAL: Errno::ECONNREFUSED: Connection refused connecting to $SERVER/nodes/web01, giving up\"; exit 1 ;;\n\
+    2) cat \"$RECORD/second\"; exit 1 ;;\n\
+    esac\n\
+    echo 'Infra Phase complete, 1/2 resources updated'\n";
+
+#[test]
+fn a_chef_server_that_is_down_is_asked_again() {
+    let chef = specs().pop().expect("chef");
+    let server = "https://chef.example/organizations/it's";
+    let rendered = rendered(chef, &[]).expect("rendered");
+    let value = |_: &SecretName| Ok(Zeroizing::new("key\n".to_string()));
+    let released = release(bundle(&rendered).as_bytes(), &value).expect("released");
+    for (second, code, reason) in [
+        ("FATAL: Net::HTTPFatalError: 503 \"Service Unavailable\"".to_string(), 0, ""),
+        (format!("FATAL: SocketError: Error connecting to {server}/nodes/web01 - no address"), 0, ""),
+        // what asking again would not mend
+        (format!("FATAL: OpenSSL::SSL::SSLError: SSL Error connecting to {server}/nodes/web01 - certificate verify failed"), 1, "SSL Error"),
+        (format!("FATAL: Errno::ECONNREFUSED: remote_file[/x] had an error: Connection refused connecting to {server}/x, giving up"), 1, "remote_file[/x]"),
+        ("FATAL: Net::HTTPClientException: 401 \"Unauthorized\"".to_string(), 1, "401"),
+    ] {
+        let Some((folder, steps)) = unpacked(&String::from_utf8_lossy(&released)) else {
+            return;
+        };
+        let at = |name: &str| folder.path().join(name);
+        for name in ["bin", "record", "chef"] {
+            fs::create_dir_all(at(name)).expect("a folder");
+        }
+        let stub = at("bin").join("chef-client");
+        fs::write(&stub, DOWN).expect("written");
+        fs::set_permissions(&stub, fs::Permissions::from_mode(0o755)).expect("a mode");
+        fs::write(at("record").join("second"), format!("{second}\n")).expect("written");
+        let done = Command::new("/bin/sh")
+            .arg(steps.join("50-chef"))
+            .current_dir(&steps)
+            .env("PATH", format!("{}:/usr/bin:/bin", at("bin").display()))
+            .env("RECORD", at("record"))
+            .env("SERVER", server)
+            .env("FARRIER_PAUSE", "1")
+            .env("FARRIER_CHEF", at("chef"))
+            .env("FARRIER_CLASS_FILE", at("class"))
+            .env("FARRIER_REASON_FILE", at("reason"))
+            .env("FARRIER_REBOOT_FLAG", at("flag"))
+            .output()
+            .expect("sh");
+        assert_eq!(done.status.code(), Some(code), "{second}: {done:?}");
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        let down = format!("the Chef server {server} does not answer: Errno::ECONNREFUSED");
+        assert!(said.contains(&down), "{said}");
+        let runs = fs::read_to_string(at("record").join("runs")).expect("runs");
+        assert_eq!(runs.lines().count(), if code == 0 { 3 } else { 2 }, "{second}");
+        let left = fs::read_to_string(at("reason")).unwrap_or_default();
+        assert!(left.contains(reason), "{left}");
+        assert_eq!(at("class").exists(), code == 0, "{second}");
+        assert_eq!(left.is_empty(), code == 0, "{left}");
+    }
+}
+
+#[test]
+fn a_key_is_sent_to_whom_the_machine_trusts_wherever_that_is_kept() {
+    let server = Server::start(|path, _, before| match (path, before) {
+        ("/h/secret/enrol", 0) => (503, "later\n".into()),
+        ("/h/secret/enrol", _) => (200, String::new()),
+        _ => (404, String::new()),
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("trust")).expect("a folder");
+    fs::write(at("trust").join("ca.crt"), server.authority().as_bytes()).expect("written");
+    fs::write(at("key.pub"), "PUBLIC\n").expect("written");
+    let common = concat!(env!("CARGO_MANIFEST_DIR"), "/src/render/handoff/agents/agent.sh");
+    let script = format!(
+        ". {common}; enrol key.pub https://{}/h/secret",
+        server.address
+    );
+    // curl and GNU wget where they are
+    let done = Command::new("/bin/sh")
+        .args(["-uc", &script])
+        .current_dir(folder.path())
+        .env("FARRIER_PAUSE", "1")
+        .env("FARRIER_TRUST", at("trust"))
+        .env("FARRIER_REASON_FILE", at("reason"))
+        .output()
+        .expect("sh");
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(server.bodies("/h/secret/enrol"), ["PUBLIC\n", "PUBLIC\n"]);
+}
 
 #[test]
 fn chef_is_given_its_own_key_and_no_validators() {

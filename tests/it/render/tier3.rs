@@ -1,7 +1,10 @@
 //! The profiles of installers that cannot run here: what they render, read by the parsers that are.
 
+use std::net::SocketAddrV4;
+use std::sync::Arc;
+
 use farrier::model::{Profile, System};
-use farrier::render::{CompiledProfile, Rendered};
+use farrier::render::{CompiledProfile, Rendered, render};
 
 use super::site::{declared, distro_of, place, run, shipped};
 
@@ -29,7 +32,7 @@ const PROFILES: [(&str, &str); 8] = [
     ("openbsd", "disk = { path = \"/dev/sd0\" }\n"),
 ];
 
-fn machine(profile: &str, lines: &str) -> System {
+pub(super) fn machine(profile: &str, lines: &str) -> System {
     let text = format!(
         "[system.web01]\nprofile = \"{profile}\"\nmac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n\
          ssh_keys = [\"{KEY}\"]\n{}",
@@ -51,12 +54,21 @@ fn sound(name: &str, lines: &str) -> Rendered {
     rendered(&shipped(name), &machine(name, lines)).unwrap_or_else(|told| panic!("{name}: {told}"))
 }
 
-fn text(rendered: &Rendered, name: &str) -> String {
+pub(super) fn text(rendered: &Rendered, name: &str) -> String {
     let document = rendered
         .documents
         .get(name)
         .unwrap_or_else(|| panic!("no {name}"));
     String::from_utf8(document.bytes.clone()).expect("text")
+}
+
+/// FreeBSD's script for a server at this address, with its certificate.
+pub(crate) fn freebsd(server: SocketAddrV4, secure: SocketAddrV4, authority: &str) -> String {
+    let profile = shipped("freebsd");
+    let mut at = place();
+    (at.server, at.secure, at.authority) = (server, secure, Some(Arc::from(authority)));
+    let made = render(&machine("freebsd", ""), &profile, &distro_of(&profile), &at);
+    text(&made.expect("rendered"), "install.sh")
 }
 
 #[test]

@@ -68,7 +68,7 @@ pub(in crate::render) fn steps(
         // The machine has nothing to do but to report its host keys.
         AgentSpec::Ansible(Ansible::Push { .. }) => return Ok(Vec::new()),
         AgentSpec::Cfengine(cfengine) => (CFENGINE, cfengine_values(cfengine, target)),
-        AgentSpec::Chef(_) => (CHEF, Vec::new()),
+        AgentSpec::Chef(chef) => (CHEF, vec![("SERVER", chef.server.clone())]),
     };
     values.push(("NAME", target.name.to_string()));
     values.push(("BUILD", target.epoch.to_string()));
