@@ -166,6 +166,7 @@ const STUB: &str = "#!/bin/sh\n\
     printf '%s\\n' \"$@\" >\"$RECORD/arguments\"\n\
     cp \"$FARRIER_CHEF\"/* \"$RECORD\"/\n\
     stat -c %a \"$FARRIER_CHEF/client.pem\" >\"$RECORD/mode\"\n\
+    umask >\"$RECORD/umask\"\n\
     cat \"$RECORD/says\"\n\
     exit \"$(cat \"$RECORD/ends\")\"\n";
 
@@ -324,7 +325,9 @@ fn chef_is_given_its_own_key_and_no_validators() {
         }
         fs::write(at("record").join("says"), format!("{says}\n")).expect("written");
         fs::write(at("record").join("ends"), ends.to_string()).expect("written");
+        // as the unit runs it
         let done = Command::new("/bin/sh")
+            .args(["-c", "umask 077; exec /bin/sh \"$0\""])
             .arg(steps.join("50-chef"))
             .current_dir(&steps)
             .env("PATH", &path)
@@ -343,6 +346,7 @@ fn chef_is_given_its_own_key_and_no_validators() {
     let record = |name: &str| read(&at("record").join(name));
     assert_eq!(record("client.pem").trim_end(), key.trim_end());
     assert_eq!(record("mode").trim(), "600");
+    assert_eq!(record("umask").trim(), "0022");
     assert_eq!(
         record("client.rb"),
         "chef_server_url 'https://chef.example/organizations/it\\'s'\nnode_name 'web01.lab.example'\nenvironment 'production'\n"
