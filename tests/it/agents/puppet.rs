@@ -2,26 +2,18 @@
 //! succeeded; rebuilt with a broken manifest it fails, and `farrier why` names the first resource.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use farrier::cli::demo::rack::{
-    Patience, Process, Rack, RackError, Server, ServerSettings, tools, until,
-};
+use farrier::cli::demo::rack::{Rack, RackError, Server, ServerSettings, tools, until};
 use farrier::model::Phase;
 
+use super::puppetserver::{
+    BROKEN, CERTNAME, NAME, Puppet, SLOW, declare, handoff, names_what_failed, succeeded,
+};
 use super::root::{NEEDS, System, own_mounts};
 use super::target::{Target, story};
 use crate::rack::can_run;
 use crate::rack::site::{Deadlines, phantom};
-
-const NAME: &str = "puppet.lab.example";
-const CERTNAME: &str = "web01.lab.example";
-const CA: &str = "/etc/puppet/puppetserver/ca";
-
-/// A busy host's JVM takes its time.
-const SLOW: Patience = Patience::seconds(600);
 
 const DEADLINES: Deadlines = Deadlines {
     boot: "10m",
@@ -30,149 +22,10 @@ const DEADLINES: Deadlines = Deadlines {
     configure: "30m",
 };
 
-const GOOD: &str = r#"
-class role($motd) {
-  file { '/etc/motd': content => "${motd} of ${facts['networking']['fqdn']}, ${trusted['certname']}\n" }
-}
-node default {}
-"#;
-
-const BROKEN: &str = r#"
-class role($motd) {
-  exec { 'break it': command => '/bin/false' }
-  file { '/etc/motd': content => $motd, require => Exec['break it'] }
-  file { '/nonexistent/folder/file': content => 'x' }
-}
-node default {}
-"#;
-
 /// Held until the test lets it go: what happens between Puppet's end and the report is looked at.
 const HOLD: &str = "#!/bin/sh\nuntil [ -e /run/go ]; do sleep 0.2; done\n";
 
-/// Puppet Server in a system of its own.
-struct Puppet {
-    system: System,
-    jvm: Option<Process>,
-}
-
 impl Puppet {
-    fn prepare(rack: &Rack) -> Puppet {
-        let system = System::new(rack.dir(), "puppetserver");
-        system.put(
-            "/etc/hosts",
-            0o644,
-            &format!("127.0.0.1 localhost {NAME}\n"),
-        );
-        let puppet = Puppet { system, jvm: None };
-        puppet.configure("");
-        puppet.manifest(GOOD);
-        puppet.system.put(
-            "/etc/puppet/puppetserver/conf.d/puppetserver.conf",
-            0o644,
-            &puppet
-                .system
-                .read("/etc/puppet/puppetserver/conf.d/puppetserver.conf")
-                .replace("#max-active-instances: 1", "max-active-instances: 1"),
-        );
-        let made = Command::new("chroot")
-            .arg(puppet.system.root())
-            .args(["puppetserver", "ca", "setup"])
-            .output()
-            .expect("chroot");
-        assert!(made.status.success(), "{made:?}");
-        // as its unit's RuntimeDirectory
-        fs::create_dir_all(puppet.system.path("/run/puppetserver")).expect("a folder");
-        let owned = Command::new("chroot")
-            .arg(puppet.system.root())
-            .args([
-                "chown",
-                "-R",
-                "puppet:puppet",
-                "/etc/puppet",
-                "/var/lib/puppet",
-            ])
-            .arg("/run/puppetserver")
-            .status();
-        assert!(owned.expect("chroot").success());
-        puppet
-    }
-
-    fn configure(&self, more: &str) {
-        self.system.put(
-            "/etc/puppet/puppet.conf",
-            0o644,
-            &format!("[main]\nserver = {NAME}\n[server]\ncertname = {NAME}\ndns_alt_names = {NAME}\n{more}"),
-        );
-    }
-
-    fn manifest(&self, text: &str) {
-        let path = "/etc/puppet/code/environments/production/manifests/site.pp";
-        self.system.put(path, 0o644, text);
-    }
-
-    /// Its policy and its classifier are Farrier, which it finds by its control socket.
-    fn ask_farrier(&self, server: &Server) {
-        let program = env!("CARGO_BIN_EXE_farrier");
-        self.system.bind(Path::new(program));
-        self.system.bind(server.site());
-        self.system.bind(server.state());
-        for verb in ["autosign", "enc"] {
-            self.system.put(
-                &format!("/etc/puppet/farrier-{verb}"),
-                0o755,
-                &format!(
-                    "#!/bin/sh\nexec {program} --site {} --state {} puppet {verb} \"$1\"\n",
-                    server.site().display(),
-                    server.state().display()
-                ),
-            );
-        }
-        // as an operator does with a group: Puppet's user may open the socket
-        let socket = server.state().join("control.sock");
-        let group = self.system.id("/etc/group", "puppet");
-        chown(&socket, None, Some(group)).expect("its group");
-        let mut above = Some(server.state());
-        while let Some(dir) = above.filter(|d| d.starts_with("/tmp") && *d != Path::new("/tmp")) {
-            fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).expect("a mode");
-            above = dir.parent();
-        }
-    }
-
-    fn start(&mut self, rack: &Rack) -> Result<(), RackError> {
-        let mut command = rack.namespace().command("chroot");
-        command
-            .arg("--userspec=puppet:puppet")
-            .arg(self.system.root())
-            .args([
-                "/usr/bin/java",
-                "-Xms128m",
-                "-Xmx512m",
-                "-XX:TieredStopAtLevel=1",
-            ])
-            .arg("-Djruby.logger.class=com.puppetlabs.jruby_utils.jruby.Slf4jLogger")
-            .args(["-Dlogappender=STDOUT", "-Djruby.lib=/usr/share/jruby/lib"])
-            .args(["-jar", "/usr/share/puppetserver/puppetserver.jar"])
-            .args(["--config", "/etc/puppet/puppetserver/conf.d"])
-            .args(["--bootstrap-config", "/etc/puppet/puppetserver/services.d"])
-            .env("HOME", "/var/lib/puppetserver");
-        let log = rack.dir().join("puppetserver.log");
-        self.jvm = Some(Process::start("Puppet Server", &mut command, &log, false)?);
-        Ok(())
-    }
-
-    fn until_up(&mut self) -> Result<(), RackError> {
-        let jvm = self.jvm.as_mut().expect("it was started");
-        let log = jvm.log().to_path_buf();
-        let said = || fs::read_to_string(&log).unwrap_or_default();
-        until("Puppet Server", SLOW, said, || {
-            if let Some(code) = jvm.ended()? {
-                panic!("Puppet Server ended with {code}: {}", jvm.tail());
-            }
-            let up = jvm.said().contains("is now ready to handle requests");
-            Ok(up.then_some(()))
-        })
-    }
-
     /// The policy, run as Puppet's server runs it: as its user, with a request on standard input.
     fn policy(&self, certname: &str, pem: &str) -> Output {
         use std::io::Write;
@@ -207,36 +60,21 @@ impl Puppet {
         assert!(made.status.success(), "{made:?}");
         String::from_utf8_lossy(&made.stdout).into_owned()
     }
-
-    fn signed(&self, certname: &str) -> bool {
-        self.system
-            .path(&format!("{CA}/signed/{certname}.pem"))
-            .exists()
-    }
 }
 
 fn site(rack: &Rack, puppet: &Puppet) -> Result<ServerSettings, RackError> {
-    let root = puppet.system.root().display();
-    let revoke = format!(
-        "[agent.puppet]\nrevoke = [\"chroot\", \"{root}\", \"puppetserver\", \"ca\", \"clean\", \
-         \"--certname\", \"{{name}}\"]\n"
-    );
-    let settings = phantom(rack, DEADLINES, &revoke)?;
+    let settings = phantom(rack, DEADLINES, &puppet.farrier_toml())?;
     let profile = settings.site.join("profiles/phantom");
     let toml = fs::read_to_string(profile.join("profile.toml")).expect("a profile");
     let toml = toml.replace(
         "agent = \"steps\"\nsteps = \"steps\"\ntimeout = \"1m\"\n",
-        &format!(
-            "agent = \"puppet\"\nsteps = \"steps\"\ntimeout = \"25m\"\n[handoff.puppet]\n\
-             server = \"{NAME}\"\nca = \"puppet-ca.pem\"\nenvironment = \"production\"\n"
-        ),
+        &handoff(),
     );
     assert!(toml.contains("[handoff.puppet]"));
     fs::write(profile.join("profile.toml"), toml).expect("written");
     fs::remove_file(profile.join("steps/10-nothing.sh")).expect("removed");
     fs::write(profile.join("steps/60-hold.sh"), HOLD).expect("written");
-    let ca = puppet.system.read(&format!("{CA}/ca_crt.pem"));
-    fs::write(profile.join("puppet-ca.pem"), ca).expect("written");
+    fs::write(profile.join("puppet-ca.pem"), puppet.authority()).expect("written");
     Ok(settings)
 }
 
@@ -256,26 +94,9 @@ fn a_machine_is_ready_because_its_puppet_run_succeeded() -> Result<(), RackError
     let mut puppet = Puppet::prepare(&rack);
     let mut server = Server::start(&rack, site(&rack, &puppet)?)?;
     server.must(&["distro", "fetch", "phantom"])?;
-    let reports = server.must(&["puppet", "report-url"])?;
-    puppet.configure(&format!(
-        "autosign = /etc/puppet/farrier-autosign\nnode_terminus = exec\n\
-         external_nodes = /etc/puppet/farrier-enc\nreports = http\nreporturl = {}\n",
-        reports.trim()
-    ));
-    puppet.ask_farrier(&server);
+    puppet.belongs_to(&server)?;
     let mut machine = Target::new(&rack, "web01")?;
-    server.must(&[
-        "add",
-        "web01",
-        &machine.phantom.mac().to_string(),
-        "phantom",
-    ])?;
-    server.must(&[
-        "set",
-        "web01",
-        "vars.puppet.classes.role.motd=the motd",
-        "tags=web",
-    ])?;
+    declare(&server, machine.phantom.mac(), "phantom")?;
 
     a_flag_waits_for_the_revocation(&rack, &mut server, &mut puppet, &machine)?;
     the_first_run(&rack, &server, &puppet, &mut machine)?;
@@ -306,7 +127,7 @@ fn a_flag_waits_for_the_revocation(
     assert!(status.contains("could not be taken back"), "{status}");
     server.kill();
     server.up()?;
-    puppet.ask_farrier_again(server);
+    puppet.may_ask(server);
     puppet.start(rack)?;
     puppet.until_up()?;
     until(
@@ -319,15 +140,6 @@ fn a_flag_waits_for_the_revocation(
             Ok(gone.then_some(()))
         },
     )
-}
-
-impl Puppet {
-    /// After a restart the socket is another one.
-    fn ask_farrier_again(&self, server: &Server) {
-        let socket = server.state().join("control.sock");
-        let group = self.system.id("/etc/group", "puppet");
-        chown(&socket, None, Some(group)).expect("its group");
-    }
 }
 
 /// The server cannot be reached at first; wrong challenges are refused meanwhile; the run succeeds; a
@@ -396,17 +208,9 @@ fn the_first_run(
         motd.starts_with("the motd of ") && motd.contains(CERTNAME),
         "{motd}"
     );
-    let story = story(server, "web01")?;
-    let told = |what: &str| {
-        assert!(
-            story.iter().any(|e| e.contains(what)),
-            "no `{what}`: {story:#?}"
-        );
-    };
-    told("enrolled as puppet `web01.lab.example`");
-    told("enrolment-refused puppet `web01.lab.example`: its challenge is of no machine");
-    told("run-reported puppet `web01.lab.example` changed");
-    told("agent-reported puppet changed (code 2)");
+    let refusal = "enrolment-refused puppet `web01.lab.example`: its challenge is of no machine";
+    let story = succeeded(server)?;
+    assert!(story.iter().any(|e| e.contains(refusal)), "{story:#?}");
     // nothing of the challenge is left on the disk, and no key that could be taken for another
     assert!(
         !machine
@@ -427,50 +231,16 @@ fn broken(
     machine: &mut Target,
 ) -> Result<(), RackError> {
     assert!(puppet.signed(CERTNAME));
-    let serial = || puppet.system.read(&format!("{CA}/signed/{CERTNAME}.pem"));
-    let before = serial();
+    let before = puppet.serial();
     puppet.manifest(BROKEN);
     server.must(&["rebuild", "web01", "--yes"])?;
-    until(
-        "the revocation",
-        SLOW,
-        || server.evidence("web01", None),
-        || Ok((!puppet.signed(CERTNAME)).then_some(())),
-    )?;
-    server.wait_event("web01", "the revocation", SLOW, None, |e| {
-        e.build == Some(2) && e.kind == "identity-revoked"
-    })?;
+    puppet.taken_back(server, 2, &before)?;
     machine.install(|system| names(system, "10.77.0.1"))?;
     let log = rack.dir().join("first-boot-2.log");
     let mut unit = machine.first_boot(&log)?;
     assert_eq!(unit.wait(SLOW)?, 1, "{}", unit.tail());
-    let shown = server.show("web01")?;
-    let build = shown.build.expect("a build");
-    assert_eq!(
-        (shown.phase, build.stage.as_deref()),
-        (Phase::Failed, Some("configure"))
-    );
-    let reason = build.reason.unwrap_or_default();
-    assert!(
-        reason.contains("Exec[break it]/returns") && reason.contains("'/bin/false' returned 1"),
-        "{reason}"
-    );
-    let why = server.must(&["why", "web01"])?;
-    assert!(why.contains("Exec[break it]"), "{why}");
-    let story = story(server, "web01")?;
-    let reported = story.iter().rfind(|e| e.starts_with("run-reported"));
-    let reported = reported.expect("the server's own report");
-    assert!(
-        reported.contains("failed: Exec[break it]: change from 'notrun' to ['0'] failed"),
-        "{reported}"
-    );
-    assert!(
-        story
-            .iter()
-            .any(|e| e.contains("agent-reported puppet failed (code 6)")
-                || e.contains("agent-reported puppet failed (code 4)"))
-    );
-    assert_ne!(serial(), before, "another certificate");
+    names_what_failed(server)?;
+    assert_ne!(puppet.serial(), before, "another certificate");
     // what the disk keeps of it: no bundle, no challenge
     assert!(!machine.disk().path("/run/farrier").exists());
     assert!(

@@ -39,7 +39,10 @@ async fn shell(folder: &Path, script: String) -> Output {
         std::fs::write(&file, script).expect("written");
         std::process::Command::new("/bin/sh")
             .arg(&file)
-            .env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()))
+            .env(
+                "PATH",
+                format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()),
+            )
             .output()
             .expect("sh")
     };
@@ -95,8 +98,11 @@ echo "$status"
         std::fs::create_dir(folder.path().join(name)).expect("a folder");
     }
     std::fs::write(at("farrier/ca.crt"), door.secure.authority().as_bytes()).expect("written");
-    std::fs::write(at("ssh/ssh_host_ed25519_key.pub"), "ssh-ed25519 AAAA root@web01\n")
-        .expect("written");
+    std::fs::write(
+        at("ssh/ssh_host_ed25519_key.pub"),
+        "ssh-ed25519 AAAA root@web01\n",
+    )
+    .expect("written");
     std::fs::write(at("rc.local"), "started\n").expect("written");
     let first = first
         .replace("/var/farrier", &at("farrier"))

@@ -10,6 +10,8 @@ use std::process::Command;
 
 use farrier::cli::demo::rack::RackError;
 
+use super::outside::{Mirror, mirror};
+
 const FILL: &str = include_str!("archive/fill.py");
 
 /// Served on a unix socket until the process ends.
@@ -101,49 +103,5 @@ fn answers(client: UnixStream, mirror: &Mirror, over: &Path) -> std::io::Result<
             return Ok(());
         }
         client.write_all(&answer[..read])?;
-    }
-}
-
-/// Where this host's own apt gets Debian from.
-#[derive(Debug, Clone)]
-pub(super) struct Mirror {
-    /// Without a slash at its end.
-    pub(super) url: String,
-    /// Host and port.
-    pub(super) host: String,
-    /// The path of `url`.
-    path: String,
-}
-
-/// As apt says it.
-pub(super) fn mirror() -> Mirror {
-    let said = Command::new("apt-get")
-        .args([
-            "indextargets",
-            "--format",
-            "$(REPO_URI) $(ORIGIN)",
-            "Created-By: Packages",
-        ])
-        .output()
-        .expect("apt");
-    let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    let url = text
-        .lines()
-        .find_map(|l| l.strip_suffix(" Debian"))
-        .expect("a mirror of Debian")
-        .trim_end_matches('/');
-    let (port, rest) = match url.strip_prefix("http://") {
-        Some(rest) => (80, rest),
-        None => (443, url.trim_start_matches("https://")),
-    };
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    Mirror {
-        url: url.to_string(),
-        host: if host.contains(':') {
-            host.to_string()
-        } else {
-            format!("{host}:{port}")
-        },
-        path: format!("/{path}"),
     }
 }

@@ -5,16 +5,13 @@ use std::fs;
 use std::time::Instant;
 
 use farrier::cli::demo::rack::tools::Need;
-use farrier::cli::demo::rack::{
-    Firmware, Machine, Patience, Rack, RackError, SERVER, Server, tools,
-};
+use farrier::cli::demo::rack::{Firmware, Machine, Rack, RackError, SERVER, Server, tools};
 use farrier::model::Phase;
 
 use super::archive::Archive;
-use super::lifecycle::{DISK, wait_end};
-use super::scenario::{in_order, times};
+use super::scenario::{DISK, in_order, tells, times, to_its_end};
 use super::tang::Tang;
-use super::{can_run, site};
+use super::{can_run, outside, site};
 
 const NAME: &str = "deb01";
 const NEEDS: &[Need] = &[
@@ -29,9 +26,6 @@ const NEEDS: &[Need] = &[
         why: "a key for the installer",
     },
 ];
-
-/// An installation takes a quarter of an hour on two idle cores.
-const BUILD: Patience = Patience::seconds(75 * 60);
 
 const STORY: &[&str] = &[
     "flagged",
@@ -190,13 +184,7 @@ fn served(
         }
         fs::write(&path, text).map_err(RackError::file(&path))
     };
-    let file = settings.site.join("farrier.toml");
-    let text = fs::read_to_string(&file).map_err(RackError::file(&file))?;
-    let socket = archive.socket();
-    put(
-        "farrier.toml",
-        &format!("{text}[mirror.debian]\nsocket = {socket:?}\n"),
-    )?;
+    outside::behind(&settings, archive.socket())?;
     let mut distro = String::from(
         "kernel = \"linux\"\ninitrds = [\"initrd.gz\", \"key.cpio\"]\nmirror = \"debian\"\n",
     );
@@ -236,33 +224,12 @@ fn served(
 fn builds(case: &Case, server: &Server, machine: &Machine) -> Result<(), RackError> {
     server.must(&["rebuild", NAME, "--yes"])?;
     let began = Instant::now();
-    let mut power = machine.power_on()?;
-    let mut starts = 1;
-    while !wait_end(server, NAME, &mut power, BUILD)? {
-        assert!(
-            starts < 3,
-            "it restarts again and again\n{}",
-            server.evidence(NAME, Some(&power))
-        );
-        power.cut();
-        power = machine.power_on()?;
-        starts += 1;
-    }
+    let (mut power, starts) = to_its_end(server, machine, |_| ())?;
     let evidence = || server.evidence(NAME, Some(&power));
     assert_eq!(server.phase(NAME)?, Phase::Ready, "{}", evidence());
     assert_eq!(starts, 2, "installed, then started from its disk");
     in_order(server, NAME, 1, STORY);
-    eprintln!(
-        "{}: ready {} s after power-on",
-        case.scenario,
-        began.elapsed().as_secs()
-    );
-    for event in server.events(NAME)? {
-        eprintln!(
-            "{}: {} {} {} {}",
-            case.scenario, event.time, event.phase, event.kind, event.detail
-        );
-    }
+    tells(case.scenario, "build 1", server, NAME, began);
     power.cut();
     Ok(())
 }

@@ -7,16 +7,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use farrier::cli::demo::rack::{
-    Firmware, Machine, Patience, Process, Rack, RackError, SERVER, Server, Upstream, tools,
-};
-use farrier::cli::demo::workshop;
+use farrier::cli::demo::rack::{Firmware, Machine, Patience, Rack, RackError, Server, tools};
 use farrier::model::Phase;
 
-use super::archive::mirror;
-use super::lifecycle::{self, BUILD, DISK};
+use super::scenario::{DISK, to_its_end};
 use super::tang::Tang;
-use super::{can_run, site};
+use super::{can_run, outside, site};
 
 const NAME: &str = "safe01";
 
@@ -131,7 +127,7 @@ fn lives(case: &Case) -> Result<(), RackError> {
     }
     let rack = Rack::new()?;
     let tang = Tang::new(&rack)?;
-    let names = names(&rack)?;
+    let names = outside::names(&rack, &[TANG])?;
     let mut machine = rack.machine(NAME).firmware(case.firmware);
     for number in 1..=case.disks {
         machine = machine.disk(6, &format!("SAFE{number}"));
@@ -164,30 +160,6 @@ fn lives(case: &Case) -> Result<(), RackError> {
     Ok(())
 }
 
-/// Somebody who answers for the key server's name.
-fn names(rack: &Rack) -> Result<Process, RackError> {
-    let mut command = rack.namespace().command("dnsmasq");
-    command
-        .args([
-            "--no-daemon",
-            "--conf-file=/dev/null",
-            "--no-resolv",
-            "--no-hosts",
-        ])
-        .args([
-            "--bind-interfaces",
-            "--interface=br0",
-            "--except-interface=lo",
-        ])
-        .arg(format!("--host-record={TANG},{SERVER}"));
-    Process::start(
-        "dnsmasq",
-        &mut command,
-        &rack.dir().join("names.log"),
-        false,
-    )
-}
-
 fn served(rack: &Rack, case: &Case, machine: &Machine, tang: &Tang) -> Result<Server, RackError> {
     let settings = site::example(rack)?;
     let put = |name: &str, text: &str| {
@@ -197,18 +169,7 @@ fn served(rack: &Rack, case: &Case, machine: &Machine, tang: &Tang) -> Result<Se
         }
         fs::write(&path, text).map_err(RackError::file(&path))
     };
-    // The packages come from this host's mirror, through Farrier's cache.
-    let socket = rack.dir().join("mirror");
-    let upstream = Upstream::start(&socket, &mirror().host)?;
-    let file = settings.site.join("farrier.toml");
-    let text = fs::read_to_string(&file).map_err(RackError::file(&file))?;
-    put(
-        "farrier.toml",
-        &format!(
-            "{text}[mirror.debian]\nsocket = \"{}\"\n",
-            upstream.path().display()
-        ),
-    )?;
+    outside::mirrored(rack, &settings)?;
     put("profiles/locked/profile.toml", PROFILE)?;
     put("profiles/locked/config/hooks/configure.LOOK", CANARY)?;
     executable(
@@ -236,18 +197,7 @@ fn served(rack: &Rack, case: &Case, machine: &Machine, tang: &Tang) -> Result<Se
             case.storage,
         ),
     )?;
-    workshop::fetch(
-        &settings.program,
-        &settings.site,
-        &settings.state,
-        &["fai-6"],
-        |server, distros| {
-            for distro in distros {
-                server.must(&["distro", "fetch", distro])?;
-            }
-            Ok(())
-        },
-    )?;
+    site::fetched(&settings, &["fai-6"])?;
     Server::start(rack, settings)
 }
 
@@ -260,25 +210,12 @@ fn executable(path: &Path) -> Result<(), RackError> {
 fn builds(case: &Case, server: &Server, machine: &Machine) -> Result<String, RackError> {
     server.must(&["rebuild", NAME, "--yes"])?;
     let began = Instant::now();
-    let mut power = machine.power_on()?;
     let mut key = String::new();
-    for starts in 1.. {
-        let ended = lifecycle::wait_end(server, NAME, &mut power, BUILD)?;
-        let text = power.serial().text();
+    let (mut power, _) = to_its_end(server, machine, |text| {
         if let Some((_, after)) = text.split_once("CANARY=") {
             key = after.split('=').next().unwrap_or("").to_string();
         }
-        if ended {
-            break;
-        }
-        assert!(
-            starts < 3,
-            "it restarts again and again\n{}",
-            server.evidence(NAME, Some(&power))
-        );
-        power.cut();
-        power = machine.power_on()?;
-    }
+    })?;
     let evidence = || server.evidence(NAME, Some(&power));
     assert_eq!(server.phase(NAME)?, Phase::Ready, "{}", evidence());
     assert_eq!(key.len(), 64, "the installer's key\n{}", evidence());

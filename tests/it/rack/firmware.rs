@@ -1,7 +1,6 @@
 //! Real firmware, the real Debian installer: from power-on to the first report of its early command.
 
 use farrier::cli::demo::rack::{Firmware, Patience, Rack, RackError, Server, tools};
-use farrier::cli::demo::workshop;
 use farrier::model::Phase;
 
 use super::scenario::{in_order, times};
@@ -61,18 +60,7 @@ fn reports_in(scenario: &str, firmware: Firmware, wanted: &[&str]) -> Result<(),
 /// The repository's example site, with what this rack needs.
 fn debian(rack: &Rack) -> Result<Server, RackError> {
     let settings = site::example(rack)?;
-    workshop::fetch(
-        &settings.program,
-        &settings.site,
-        &settings.state,
-        &["debian-12"],
-        |server, distros| {
-            for distro in distros {
-                server.must(&["distro", "fetch", distro])?;
-            }
-            Ok(())
-        },
-    )?;
+    site::fetched(&settings, &["debian-12"])?;
     Server::start(rack, settings)
 }
 

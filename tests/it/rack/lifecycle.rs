@@ -4,22 +4,14 @@
 
 use std::time::Instant;
 
-use farrier::cli::demo::rack::{
-    Firmware, Machine, Patience, Power, Rack, RackError, Server, tools,
-};
-use farrier::cli::demo::workshop;
+use farrier::cli::demo::rack::{Firmware, Machine, Rack, RackError, Server, tools};
 use farrier::model::Phase;
 
-use super::scenario::{in_order, times};
+use super::scenario::{DISK, in_order, tells, times, to_its_end};
 use super::{can_run, site};
 
 const NAME: &str = "metal01";
 const NEEDS: &[&[tools::Need]] = &[tools::NETWORK, tools::MACHINES, tools::LOADERS, tools::FAI];
-
-/// An installation takes four minutes on two idle cores.
-pub(super) const BUILD: Patience = Patience::seconds(45 * 60);
-/// From power-on, past the network, to the prompt of the disk's own system.
-pub(super) const DISK: Patience = Patience::seconds(900);
 
 /// What one build records, in this order, whatever the firmware.
 const BUILD_STORY: &[&str] = &[
@@ -67,18 +59,7 @@ fn lives(scenario: &str, firmware: Firmware) -> Result<(), RackError> {
 /// The repository's own site, whose boot tree was built outside the rack.
 fn served(rack: &Rack) -> Result<Server, RackError> {
     let settings = site::example(rack)?;
-    workshop::fetch(
-        &settings.program,
-        &settings.site,
-        &settings.state,
-        &["fai-6"],
-        |server, distros| {
-            for distro in distros {
-                server.must(&["distro", "fetch", distro])?;
-            }
-            Ok(())
-        },
-    )?;
+    site::fetched(&settings, &["fai-6"])?;
     Server::start(rack, settings)
 }
 
@@ -92,21 +73,7 @@ fn builds(
     server.must(&["rebuild", NAME, "--yes"])?;
     assert_eq!(server.phase(NAME)?, Phase::Armed);
     let began = Instant::now();
-    let mut power = machine.power_on()?;
-    let mut starts = 1;
-    loop {
-        let ended = wait_end(server, NAME, &mut power, BUILD)?;
-        if ended {
-            break;
-        }
-        power = machine.power_on()?;
-        starts += 1;
-        assert!(
-            starts <= 3,
-            "it restarts again and again\n{}",
-            server.evidence(NAME, Some(&power))
-        );
-    }
+    let (mut power, starts) = to_its_end(server, machine, |_| {})?;
     let view = server.show(NAME)?;
     let evidence = || server.evidence(NAME, Some(&power));
     assert_eq!(view.phase, Phase::Ready, "{}", evidence());
@@ -131,36 +98,9 @@ fn builds(
     ] {
         times(server, NAME, number, once, 1);
     }
-    tells(scenario, &format!("build {number}"), server, began);
+    tells(scenario, &format!("build {number}"), server, NAME, began);
     power.cut();
     Ok(())
-}
-
-/// Waits until the build is over (true) or the machine restarts itself (false).
-pub(super) fn wait_end(
-    server: &Server,
-    name: &str,
-    power: &mut Power,
-    patience: Patience,
-) -> Result<bool, RackError> {
-    let deadline = Instant::now() + patience.0;
-    loop {
-        if !server.phase(name)?.is_active() {
-            return Ok(true);
-        }
-        if !power.is_on()? {
-            return Ok(false);
-        }
-        if Instant::now() > deadline {
-            return Err(RackError::TimedOut {
-                what: format!("the end of a build of `{name}`"),
-                seconds: patience.0.as_secs(),
-                evidence: server.evidence(name, Some(power)),
-            });
-        }
-        // Looking is the wait.
-        std::thread::sleep(std::time::Duration::from_millis(500));
-    }
 }
 
 /// A power cycle without a flag: the prompt of the disk's own system, and no step of an installation.
@@ -207,26 +147,4 @@ fn boots_its_disk(
     );
     power.cut();
     Ok(())
-}
-
-/// The recorded timeline, for docs/evidence.md and for whoever reads the log of a failure.
-fn tells(scenario: &str, what: &str, server: &Server, began: Instant) {
-    let events = server.events(NAME).unwrap_or_default();
-    let Some(start) = events.iter().rev().find(|e| e.kind == "flagged") else {
-        return;
-    };
-    let start = start.time;
-    eprintln!(
-        "{scenario}: {what}: ready {} s after power-on",
-        began.elapsed().as_secs()
-    );
-    for event in events.iter().filter(|e| e.time >= start) {
-        eprintln!(
-            "{scenario}: {:7.1} {} {} {}",
-            event.time.duration_since(start).as_secs_f64(),
-            event.phase,
-            event.kind,
-            event.detail
-        );
-    }
 }

@@ -10,7 +10,6 @@ use std::time::Instant;
 use farrier::cli::demo::rack::{
     Firmware, Machine, Patience, Power, Rack, RackError, Server, tools, until,
 };
-use farrier::cli::demo::workshop;
 
 use super::scenario::kinds;
 use super::{can_run, own_disk, site};
@@ -127,18 +126,7 @@ fn rescue(scenario: &str, firmware: Firmware) -> Done {
 /// The repository's own site, whose artefacts were fetched outside the rack.
 fn served(rack: &Rack, distro: &str) -> Result<Server, RackError> {
     let settings = site::example(rack)?;
-    workshop::fetch(
-        &settings.program,
-        &settings.site,
-        &settings.state,
-        &[distro],
-        |server, distros| {
-            for distro in distros {
-                server.must(&["distro", "fetch", distro])?;
-            }
-            Ok(())
-        },
-    )?;
+    site::fetched(&settings, &[distro])?;
     Server::start(rack, settings)
 }
 

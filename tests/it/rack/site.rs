@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use farrier::cli::demo::rack::{Rack, RackError, Server, ServerSettings};
+use farrier::cli::demo::workshop;
 
 /// How long each phase of a phantom's build may last: long enough for a busy host, or as short as a
 /// test of deadlines wants.
@@ -145,4 +146,20 @@ pub(crate) fn serve_phantom(rack: &Rack, deadlines: Deadlines) -> Result<Server,
     let server = Server::start(rack, phantom(rack, deadlines, "")?)?;
     server.must(&["distro", "fetch", "phantom"])?;
     Ok(server)
+}
+
+/// Fetches what these distros need, outside of the rack and once on this host, into a server's state.
+pub(crate) fn fetched(settings: &ServerSettings, distros: &[&str]) -> Result<(), RackError> {
+    workshop::fetch(
+        &settings.program,
+        &settings.site,
+        &settings.state,
+        distros,
+        |server, distros| {
+            for distro in distros {
+                server.must(&["distro", "fetch", distro])?;
+            }
+            Ok(())
+        },
+    )
 }

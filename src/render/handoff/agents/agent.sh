@@ -1,5 +1,8 @@
 # What every agent's step has in common. It is sourced.
 
+# An agent makes files as it would when its service runs it; the unit's own mask is for secrets.
+umask 022
+
 # What is wrong now, in a sentence: it is what is reported if the step ends or is stopped.
 reason() {
     printf '%s\n' "$*" >"$FARRIER_REASON_FILE"
