@@ -313,7 +313,14 @@ fn untaken(profile: &Profile, place: &Span) -> Option<Diagnostic> {
         "the profile `{name}` hands over, and nothing on a machine of kind `{word}` would run it"
     ));
     let label = format!("no first boot of `{word}` runs steps or an agent");
-    Some(problem.at(Span { label, ..place.clone() }).help(help))
+    Some(
+        problem
+            .at(Span {
+                label,
+                ..place.clone()
+            })
+            .help(help),
+    )
 }
 
 /// The settings of the agent that a profile hands over to. A base may leave them to its children.
@@ -492,7 +499,10 @@ mod tests {
         let own = format!("kind = \"{kind}\"\ndistro = \"d\"\n{handoff}");
         let files = FileSet::default()
             .with("systems.toml", &b""[..])
-            .with("boot/d.toml", &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\"\n"[..])
+            .with(
+                "boot/d.toml",
+                &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\"\n"[..],
+            )
             .with("profiles/p/profile.toml", own.as_bytes())
             .with("profiles/p/steps/10-a", &b"#!/bin/sh\ntrue\n"[..]);
         parse(&files).diagnostics
@@ -532,7 +542,9 @@ mod tests {
         };
         assert_eq!(
             list(ProfileKind::takes_steps),
-            ["talos", "windows", "esxi", "smartos", "freebsd", "openbsd", "live", "kernel"]
+            [
+                "talos", "windows", "esxi", "smartos", "freebsd", "openbsd", "live", "kernel"
+            ]
         );
         assert_eq!(
             list(ProfileKind::takes_push),
@@ -546,8 +558,14 @@ mod tests {
             let text = format!("kind = \"{kind}\"\ninherit = \"old\"\ndistro = \"d\"\n{own}");
             let files = FileSet::default()
                 .with("systems.toml", &b""[..])
-                .with("boot/d.toml", &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\"\n"[..])
-                .with("profiles/old/profile.toml", &b"kind = \"base\"\n[handoff]\nagent = \"steps\"\n"[..])
+                .with(
+                    "boot/d.toml",
+                    &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\"\n"[..],
+                )
+                .with(
+                    "profiles/old/profile.toml",
+                    &b"kind = \"base\"\n[handoff]\nagent = \"steps\"\n"[..],
+                )
                 .with("profiles/old/steps/10-a", &b"#!/bin/sh\ntrue\n"[..])
                 .with("profiles/new/profile.toml", text.as_bytes());
             parse(&files).diagnostics
@@ -556,7 +574,10 @@ mod tests {
         assert!(site("live", "").is_empty(), "a rescue system beside it");
         let told = site("windows", "");
         let place = told.first().and_then(|d| d.spans.first()).expect("a place");
-        assert_eq!(&*place.file, "profiles/old/profile.toml", "where it is said");
+        assert_eq!(
+            &*place.file, "profiles/old/profile.toml",
+            "where it is said"
+        );
         assert!(site("windows", "[handoff]\nagent = \"none\"\n").is_empty());
     }
 }

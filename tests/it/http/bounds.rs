@@ -117,7 +117,9 @@ async fn whoever_is_gone_leaves_its_place() {
 
     // before its head is whole, with its sending side shut and its ears open
     let mut half = door.connect(ip(1)).await;
-    half.write_all(b"GET / HTTP/1.1\r\nX-A: ").await.expect("sent");
+    half.write_all(b"GET / HTTP/1.1\r\nX-A: ")
+        .await
+        .expect("sent");
     half.shutdown().await.expect("shut");
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(5), half.read_to_end(&mut rest));

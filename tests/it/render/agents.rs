@@ -187,12 +187,36 @@ fn a_chef_server_that_is_down_is_asked_again() {
     let value = |_: &SecretName| Ok(Zeroizing::new("key\n".to_string()));
     let released = release(bundle(&rendered).as_bytes(), &value).expect("released");
     for (second, code, reason) in [
-        ("FATAL: Net::HTTPFatalError: 503 \"Service Unavailable\"".to_string(), 0, ""),
-        (format!("FATAL: SocketError: Error connecting to {server}/nodes/web01 - no address"), 0, ""),
+        (
+            "FATAL: Net::HTTPFatalError: 503 \"Service Unavailable\"".to_string(),
+            0,
+            "",
+        ),
+        (
+            format!("FATAL: SocketError: Error connecting to {server}/nodes/web01 - no address"),
+            0,
+            "",
+        ),
         // what asking again would not mend
-        (format!("FATAL: OpenSSL::SSL::SSLError: SSL Error connecting to {server}/nodes/web01 - certificate verify failed"), 1, "SSL Error"),
-        (format!("FATAL: Errno::ECONNREFUSED: remote_file[/x] had an error: Connection refused connecting to {server}/x, giving up"), 1, "remote_file[/x]"),
-        ("FATAL: Net::HTTPClientException: 401 \"Unauthorized\"".to_string(), 1, "401"),
+        (
+            format!(
+                "FATAL: OpenSSL::SSL::SSLError: SSL Error connecting to {server}/nodes/web01 - certificate verify failed"
+            ),
+            1,
+            "SSL Error",
+        ),
+        (
+            format!(
+                "FATAL: Errno::ECONNREFUSED: remote_file[/x] had an error: Connection refused connecting to {server}/x, giving up"
+            ),
+            1,
+            "remote_file[/x]",
+        ),
+        (
+            "FATAL: Net::HTTPClientException: 401 \"Unauthorized\"".to_string(),
+            1,
+            "401",
+        ),
     ] {
         let Some((folder, steps)) = unpacked(&String::from_utf8_lossy(&released)) else {
             return;
@@ -223,7 +247,11 @@ fn a_chef_server_that_is_down_is_asked_again() {
         let down = format!("the Chef server {server} does not answer: Errno::ECONNREFUSED");
         assert!(said.contains(&down), "{said}");
         let runs = fs::read_to_string(at("record").join("runs")).expect("runs");
-        assert_eq!(runs.lines().count(), if code == 0 { 3 } else { 2 }, "{second}");
+        assert_eq!(
+            runs.lines().count(),
+            if code == 0 { 3 } else { 2 },
+            "{second}"
+        );
         let left = fs::read_to_string(at("reason")).unwrap_or_default();
         assert!(left.contains(reason), "{left}");
         assert_eq!(at("class").exists(), code == 0, "{second}");
@@ -243,7 +271,10 @@ fn a_key_is_sent_to_whom_the_machine_trusts_wherever_that_is_kept() {
     fs::create_dir(at("trust")).expect("a folder");
     fs::write(at("trust").join("ca.crt"), server.authority().as_bytes()).expect("written");
     fs::write(at("key.pub"), "PUBLIC\n").expect("written");
-    let common = concat!(env!("CARGO_MANIFEST_DIR"), "/src/render/handoff/agents/agent.sh");
+    let common = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/render/handoff/agents/agent.sh"
+    );
     let script = format!(
         ". {common}; enrol key.pub https://{}/h/secret",
         server.address

@@ -76,7 +76,11 @@ impl Installed {
     ) -> Installed {
         let installed = Installed { folder, kind };
         for (name, script) in STUBS {
-            installed.put(&format!("bin/{name}"), &format!("#!/bin/sh\n{script}"), 0o755);
+            installed.put(
+                &format!("bin/{name}"),
+                &format!("#!/bin/sh\n{script}"),
+                0o755,
+            );
         }
         let key = "ssh-ed25519 AAAA root@web01\n";
         installed.put("ssh/ssh_host_ed25519_key.pub", key, 0o644);
@@ -92,8 +96,12 @@ impl Installed {
                 std::io::Read::read_to_string(&mut entry, &mut text).expect("text");
                 between(&text, "<<'END'\n", "\nEND\n").to_string()
             }
-            _ => between(&text(rendered, "ks.cfg"), "%firstboot --interpreter=python\n", "\n%")
-                .to_string(),
+            _ => between(
+                &text(rendered, "ks.cfg"),
+                "%firstboot --interpreter=python\n",
+                "\n%",
+            )
+            .to_string(),
         };
         let of = |name: &str| installed.at(name).display().to_string();
         let script = script
@@ -229,7 +237,10 @@ fn a_power_cut_loses_nothing_and_a_server_that_is_down_is_asked_without_end() {
             (3, 36, 1),
             "{kind}: {first:?}"
         );
-        assert!(!installed.left().is_empty(), "{kind}: kept for the next boot");
+        assert!(
+            !installed.left().is_empty(),
+            "{kind}: kept for the next boot"
+        );
         fs::remove_file(installed.at("cut")).expect("there");
         let second = installed.boot(false);
         assert_eq!(
@@ -238,10 +249,16 @@ fn a_power_cut_loses_nothing_and_a_server_that_is_down_is_asked_without_end() {
             "{kind}: neither asked nor opened again: {second:?}"
         );
         let keys = server.bodies("/h/secret/bundle");
-        assert!(keys.iter().all(|k| k == &keys[0] && k.len() == 36), "{kind}: {keys:?}");
+        assert!(
+            keys.iter().all(|k| k == &keys[0] && k.len() == 36),
+            "{kind}: {keys:?}"
+        );
         let results = results(&server);
         assert_eq!(results[0], results[1], "{kind}");
-        assert!(results[0].starts_with("agent=none code=0 class=ok "), "{kind}");
+        assert!(
+            results[0].starts_with("agent=none code=0 class=ok "),
+            "{kind}"
+        );
         let tells_keys = results[0].contains("\nhostkey=ssh-ed25519 AAAA root@web01\n");
         assert_eq!(tells_keys, kind != "esxi", "{kind}: {}", results[0]);
         gone(&installed, &second);
@@ -261,7 +278,11 @@ fn what_is_refused_is_not_asked_again_and_leaves_nothing() {
             });
             let done = installed.boot(true);
             let asked = asked(&server);
-            assert_eq!(asked.last().map(String::as_str), Some(refusing), "{kind}: {done:?}");
+            assert_eq!(
+                asked.last().map(String::as_str),
+                Some(refusing),
+                "{kind}: {done:?}"
+            );
             assert_eq!(asked.iter().filter(|v| *v == refusing).count(), 1, "{kind}");
             gone(&installed, &done);
         }
