@@ -252,6 +252,20 @@ impl Walk<'_> {
         // the loader's own requests, which nobody tells it to make
         let base = format!("http://{SERVER}");
         if firmware.secure_boot {
+            let own = self.flagged.profile == shipped::WITH_PAIR;
+            assert_eq!(rom.text(67).is_some_and(|f| f.contains("pair/")), own);
+            if let Some((beside, _)) = rom.text(67).as_deref().and_then(|f| f.rsplit_once('/')) {
+                let own = format!("grub.cfg-01-{}", mac.dashed());
+                for name in ["/grubx64.efi", "grub.efi", "grub.cfg", &own] {
+                    let name = format!("{beside}/{name}");
+                    let by_http = name.contains("://");
+                    let name = match by_http {
+                        true => Name::Http(name),
+                        false => Name::Tftp(name),
+                    };
+                    self.look_for(name, "the distro's own shim and GRUB");
+                }
+            }
             self.look_for(Name::Tftp("grubx64.efi".into()), "shim, by PXE");
             self.look_for(
                 Name::Http(format!("{base}/loader/grubx64.efi")),

@@ -21,6 +21,7 @@ mod foreign;
 mod handoff;
 mod kinds;
 mod mirrored;
+mod pair;
 pub(crate) mod status;
 mod superseded;
 mod tree;
