@@ -71,8 +71,8 @@ pub fn doubt(distro: &Distro, here: &ArtefactIndex) -> Option<Diagnostic> {
     }
     let signers = nature.signers.as_ref()?;
     let shim = here.loader(paths::SHIM)?.bytes.as_ref()?;
-    let finder = |der: &[u8]| memchr::memmem::find(shim, der).is_some();
-    if signers.iter().any(|s| finder(&s.der)) {
+    let holds = |der: &[u8]| memchr::memmem::find(shim, der).is_some();
+    if signers.iter().any(|s| holds(&s.der)) {
         return None;
     }
     let names: Vec<String> = signers.iter().map(|s| format!("`{}`", s.name)).collect();

@@ -101,7 +101,7 @@ fn a_pair_for_arm_is_one_for_arm() {
 /// shim reads its own name out of a field of 128 bytes.
 #[test]
 fn a_name_that_shim_cannot_read_is_none() {
-    for (length, want) in [(79, true), (80, false)] {
+    for (length, want) in [(80, true), (81, false)] {
         let name = format!("{}.{}", "a".repeat(63), "b".repeat(length - 64));
         let mut index = here(&program(&[VENDOR]), None);
         put(&mut index, &name, "vmlinuz", &program(&[VENDOR]), false);

@@ -253,8 +253,10 @@ impl Walk<'_> {
         let base = format!("http://{SERVER}");
         if firmware.secure_boot {
             let own = self.flagged.profile == shipped::WITH_PAIR;
-            assert_eq!(rom.text(67).is_some_and(|f| f.contains("pair/")), own);
-            if let Some((beside, _)) = rom.text(67).as_deref().and_then(|f| f.rsplit_once('/')) {
+            let told = rom.text(67);
+            let is = told.as_deref().is_some_and(|file| file.contains("pair/"));
+            assert_eq!(is, own, "{told:?} {}", self.evidence());
+            if let Some((beside, _)) = told.as_deref().and_then(|f| f.rsplit_once('/')) {
                 let own = format!("grub.cfg-01-{}", mac.dashed());
                 for name in ["/grubx64.efi", "grub.efi", "grub.cfg", &own] {
                     let name = format!("{beside}/{name}");

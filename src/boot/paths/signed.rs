@@ -39,7 +39,7 @@ pub fn pair_path(pair: &Pair) -> String {
 }
 
 /// Which artefact a name in a pair's directory means. SUSE's shim asks for `grub.efi`
-/// (`DEFAULT_LOADER` is a choice of who builds it).
+/// (`DEFAULT_LOADER` in openSUSE's shim.spec).
 pub(super) fn in_pair(
     arch: &str,
     digests: &str,
@@ -74,11 +74,14 @@ pub(super) fn grub_file(parts: &[&str]) -> Option<GrubFile> {
     let (name, dir) = parts.split_last()?;
     let same = |(pattern, part): (&&str, &&str)| *pattern == "*" || pattern == part;
     let is = |known: &&[&str]| known.len() == dir.len() && known.iter().zip(dir).all(same);
-    let suffix = match name.strip_prefix("grub.cfg") {
-        _ if !GRUB_DIRS.iter().any(is) => return None,
-        Some("") => return Some(GrubFile::Generic),
-        suffix => suffix?.strip_prefix('-')?,
-    };
+    let suffix = name.strip_prefix("grub.cfg")?;
+    if !GRUB_DIRS.iter().any(is) {
+        return None;
+    }
+    if suffix.is_empty() {
+        return Some(GrubFile::Generic);
+    }
+    let suffix = suffix.strip_prefix('-')?;
     // By the address in hexadecimal, as PXELINUX does: only its holder asks so.
     let upper = |b: u8| matches!(b, b'0'..=b'9' | b'A'..=b'F');
     if suffix.len() == 8 && suffix.bytes().all(upper) {
