@@ -188,6 +188,7 @@ pub(super) fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
         let artefacts = document.get_mut("artefact").and_then(Item::as_table_mut);
         let artefacts = artefacts.unwrap_or(&mut none);
         for (name, source) in artefacts.iter_mut() {
+            let name = name.get();
             let file = format!("boot/files/{distro}/{name}");
             if !root.join(&file).exists() {
                 let text = format!("in place of {distro}'s {name}\n");
