@@ -258,7 +258,7 @@ impl Walk<'_> {
             assert_eq!(is, own, "{told:?} {}", self.evidence());
             if let Some((beside, _)) = told.as_deref().and_then(|f| f.rsplit_once('/')) {
                 let own = format!("grub.cfg-01-{}", mac.dashed());
-                for name in ["/grubx64.efi", "grub.efi", "grub.cfg", &own] {
+                for name in ["grubx64.efi", "grub.efi", "grub.cfg", &own] {
                     let name = format!("{beside}/{name}");
                     let by_http = name.contains("://");
                     let name = match by_http {
