@@ -79,7 +79,7 @@ const SHIPPED: [Shipped; 6] = [
 ];
 
 /// No loader is larger; what is, is another thing under its name.
-const MAX_LOADER: u64 = 32 << 20;
+pub(super) const MAX_LOADER: u64 = 32 << 20;
 
 /// Whether one loader can be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,7 +223,7 @@ pub(super) fn states(
             of_host,
             digest: artefact.map(|a| a.digest),
             size: artefact.map_or(0, |a| a.size),
-            nature: artefact.map_or_else(Nature::default, |a| a.nature),
+            nature: artefact.map_or_else(Nature::default, |a| a.nature.clone()),
             origin,
         }
     };

@@ -19,6 +19,7 @@ mod gather;
 mod loaders;
 mod medium;
 pub mod mirror;
+mod nature;
 mod placeholder;
 mod progress;
 mod record;

@@ -14,13 +14,13 @@ use std::sync::Arc;
 use super::disk;
 use super::error::ArtefactError;
 use super::loaders::{self, LoaderState};
+use super::nature;
 use super::progress::{Report, Step, tell};
 use super::record::{Record, Set};
-use crate::boot::image;
 use crate::boot::paths::{HttpPath, parse_http};
 use crate::model::artefact::LOADERS;
 use crate::model::view::DistroView;
-use crate::model::{Artefact, ArtefactIndex, ArtefactRef, ArtefactSource, Digest, Distro, Nature};
+use crate::model::{Artefact, ArtefactIndex, ArtefactRef, ArtefactSource, Digest, Distro};
 
 /// Where artefacts are kept. Cheap to make; holds nothing open.
 #[derive(Debug, Clone)]
@@ -229,10 +229,7 @@ impl Shelf {
             return (loader.digest == record.digest).then_some(loader);
         }
         let size = std::fs::metadata(&path).ok()?.len();
-        let nature = Nature {
-            processor: image::processor(&disk::head(&path, image::HEAD)),
-            http: false,
-        };
+        let nature = nature::of(name, &path, size);
         (size == record.size).then(|| Artefact {
             id: ArtefactRef {
                 distro: distro.to_string(),

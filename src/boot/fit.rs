@@ -4,7 +4,8 @@
 use super::paths;
 use crate::model::artefact::LOADERS as ON_SERVER;
 use crate::model::{
-    Arch, ArtefactIndex, ClientStage, Door, Facts, Firmware, LoaderKind, Pinned, PlannedFile, Why,
+    Arch, ArtefactIndex, ArtefactRef, ClientStage, Door, Facts, Firmware, LoaderKind, Pair, Pinned,
+    PlannedFile, Why,
 };
 
 /// What there is to load, by chain and architecture: the first is what firmware is told of, and
@@ -36,9 +37,11 @@ pub(super) fn obstacle(
     pinned: &Pinned,
     here: &ArtefactIndex,
 ) -> Option<Why> {
+    let own = own_pair(loader, facts.firmware, pinned);
     let files = std::iter::once(kernel)
         .chain(&pinned.initrds)
-        .chain(pinned.way.files());
+        .chain(pinned.way.files())
+        .chain(own.into_iter().flat_map(|pair| [&pair.shim, &pair.grub]));
     for file in files {
         let id = &file.id;
         let found = here.exact(&id.distro, &id.name, &file.digest.short());
@@ -74,7 +77,10 @@ pub(super) fn obstacle(
         ));
     }
     match facts.stage {
-        ClientStage::Rom => no_loader(firmware, loader, here),
+        ClientStage::Rom => match own {
+            Some(pair) => no_http(firmware, &pair.grub, here),
+            None => no_loader(firmware, loader, here),
+        },
         // What asks is the loader.
         ClientStage::Ipxe
         | ClientStage::Grub
@@ -84,7 +90,29 @@ pub(super) fn obstacle(
     }
 }
 
-/// Why firmware cannot be given a loader, if it cannot.
+/// The distro's own shim and GRUB, if that is what this firmware is given.
+fn own_pair(kind: LoaderKind, firmware: Option<Firmware>, pinned: &Pinned) -> Option<&Pair> {
+    let signed = kind == LoaderKind::Grub;
+    firmware
+        .filter(|_| signed)
+        .and_then(|f| pinned.way.pair(f.arch))
+}
+
+/// Why firmware that boots by HTTP cannot be given this GRUB, if it cannot: shim hands its own way on,
+/// and a GRUB that came by HTTP takes everything else by HTTP too.
+fn no_http(firmware: Firmware, grub: &PlannedFile, here: &ArtefactIndex) -> Option<Why> {
+    let ArtefactRef { distro, name } = &grub.id;
+    let found = here.exact(distro, name, &grub.digest.short());
+    let can = found.is_some_and(|grub| grub.nature.http);
+    (firmware.http && !can).then(|| {
+        let lack = format!(
+            "the signed `{name}` of distro `{distro}` has no HTTP, so it is left to boot by PXE"
+        );
+        unsupported(firmware, lack)
+    })
+}
+
+/// Why firmware cannot be given a loader of this server's, if it cannot.
 fn no_loader(firmware: Firmware, kind: LoaderKind, here: &ArtefactIndex) -> Option<Why> {
     // Its boot ROM has names of its own for what it loads. A boot program of the distro's own was
     // looked up with the kernel.

@@ -56,8 +56,11 @@ pub fn processor(head: &[u8]) -> Option<Processor> {
 pub fn loader(bytes: &[u8]) -> Nature {
     Nature {
         processor: processor(bytes),
+        // GRUB's tftp module asks for that mode; the GRUBs on Debian's and Ubuntu's media lack it.
+        tftp: memchr::memmem::find(bytes, b"octet\0").is_some(),
         // GRUB's http module ends its request lines so; Debian 12's signed GRUB does not have it.
         http: memchr::memmem::find(bytes, b" HTTP/1.1").is_some(),
+        signers: None,
     }
 }
 
@@ -103,7 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn a_loader_with_http_says_so() {
+    fn a_loader_with_a_network_says_so() {
+        assert!(loader(b"\0tsize\0octet\0blksize\0").tftp);
+        assert!(!loader(b"octets tftp").tftp);
         assert!(loader(b"GET %s HTTP/1.1\r\nHost: ").http);
         assert!(!loader(b"tftp http").http);
     }

@@ -3,7 +3,9 @@
 pub mod decide;
 pub mod fit;
 pub mod image;
+pub mod pair;
 pub mod paths;
+pub mod signature;
 pub mod token;
 
 pub use decide::{Situation, decide};

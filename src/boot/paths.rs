@@ -3,9 +3,14 @@
 //! One test mints each and fetches it from the real server, so that what DHCP or a script
 //! advertises is served.
 
+mod signed;
+
 use std::net::SocketAddrV4;
 
-use crate::model::{ArtefactRef, Digest, MacAddr, PlannedFile};
+pub use signed::pair_path;
+use signed::{GrubFile, grub_file, in_pair};
+
+use crate::model::{ArtefactRef, Digest, MacAddr, Pair, PlannedFile};
 
 /// What an HTTP path of the machine plane asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,15 +20,16 @@ pub enum HttpPath {
     /// `/autoexec.ipxe`, `/loader/autoexec.ipxe`: the script iPXE looks for next to itself; it
     /// chains to [`HttpPath::Ipxe`] with the machine's own address.
     Autoexec,
-    /// `/grub/grub.cfg`, `/loader/grub.cfg`: the configuration that a GRUB which came by HTTP looks
-    /// for; it goes on to the machine's own.
+    /// `/grub/grub.cfg`, `/loader/grub.cfg`, and in the other places where GRUBs look (`signed`): the
+    /// configuration that a GRUB which came by HTTP looks for; it goes on to the machine's own.
     GrubGeneric,
-    /// `/grub/grub.cfg-01-52-54-..`: the GRUB configuration of one machine.
+    /// `/grub/grub.cfg-01-52-54-..`, and in the other places: the GRUB configuration of one machine.
     Grub(MacAddr),
     /// `/loader/snponly.efi`: a network boot loader.
     Loader(String),
     /// `/a/DIGEST/DISTRO/NAME`: a kernel, initrd or other boot artefact. The digest's first twelve
-    /// digits make the URL immutable. What follows the name is for kernels that read their own place
+    /// digits make the URL immutable. So is `/pair/x64/DIGEST-DIGEST/DISTRO/shimx64.efi`, and the GRUB
+    /// beside it ([`pair_path`]). What follows the name is for kernels that read their own place
     /// out of their URL, and means nothing here.
     Artefact {
         /// Which.
@@ -93,13 +99,15 @@ pub enum TftpName {
     Loader(String),
     /// `autoexec.ipxe`.
     Autoexec,
-    /// `grub/grub.cfg`: a script that goes on to the machine's own.
+    /// `grub/grub.cfg`, and in the other places where GRUBs look (`signed`): a script that goes on to
+    /// the machine's own. Also `grub.cfg-0A4D000B`, by the address of the machine that asks.
     GrubGeneric,
-    /// `grub.cfg-01-52-54-..` or `grub.cfg-52:54:..`, with or without `grub/`.
+    /// `grub.cfg-01-52-54-..` or `grub.cfg-52:54:..`, in the same places.
     Grub(MacAddr),
     /// `pxelinux.cfg/01-52-54-..`.
     Pxelinux(MacAddr),
-    /// `a/DIGEST/DISTRO/NAME`: a kernel or initrd for GRUB without http.
+    /// `a/DIGEST/DISTRO/NAME`: a kernel or initrd for GRUB without http. Also
+    /// `pair/x64/DIGEST-DIGEST/DISTRO/shimx64.efi`, and the GRUB beside it ([`pair_path`]).
     Artefact {
         /// Which.
         id: ArtefactRef,
@@ -130,6 +138,11 @@ pub const IPXE_ARM64: &str = "snponly-arm64.efi";
 pub const SHIM: &str = "shimx64.efi";
 /// What shim loads next.
 pub const GRUB: &str = "grubx64.efi";
+
+/// shim for 64-bit ARM: of distros, the server has none.
+pub const SHIM_ARM64: &str = "shimaa64.efi";
+/// What it loads next.
+pub const GRUB_ARM64: &str = "grubaa64.efi";
 
 /// Every loader name that may be advertised.
 pub const LOADERS: [&str; 6] = [IPXE_BIOS, IPXE_UEFI, IPXE_UEFI_FULL, IPXE_ARM64, SHIM, GRUB];
@@ -170,6 +183,11 @@ impl Urls {
     /// A network boot loader.
     pub fn loader(&self, name: &str) -> String {
         format!("{}/loader/{name}", self.base())
+    }
+
+    /// A distro's own shim.
+    pub fn pair(&self, pair: &Pair) -> String {
+        format!("{}/{}", self.base(), pair_path(pair))
     }
 
     /// A kernel or initrd.
@@ -304,6 +322,11 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
     if parts.len() > DEEPEST || !parts.iter().all(|p| plain(p)) {
         return None;
     }
+    match grub_file(&parts) {
+        Some(GrubFile::Generic) => return Some(HttpPath::GrubGeneric),
+        Some(GrubFile::Of(mac)) => return Some(HttpPath::Grub(mac)),
+        None => {}
+    }
     match parts.as_slice() {
         ["mine", name] => Some(HttpPath::Mine((*name).into())),
         ["own", path @ ..] if !path.is_empty() => Some(HttpPath::Own(path.join("/"))),
@@ -313,10 +336,10 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
         }
         ["autoexec.ipxe"] | ["loader", "autoexec.ipxe"] => Some(HttpPath::Autoexec),
         ["ipxe", mac] => mac.parse().ok().map(HttpPath::Ipxe),
-        // Debian's and Ubuntu's GRUB have the prefix `/grub` built in, Red Hat's takes the directory
-        // it was loaded from.
-        ["grub" | "loader", "grub.cfg"] => Some(HttpPath::GrubGeneric),
-        ["grub", name] => grub_mac(name).map(HttpPath::Grub),
+        ["pair", arch, digests, distro, file] => {
+            let (id, digest) = in_pair(arch, digests, distro, file)?;
+            Some(HttpPath::Artefact { id, digest })
+        }
         ["loader", name] => Some(HttpPath::Loader((*name).into())),
         ["a", digest, distro, name, ..] => Some(HttpPath::Artefact {
             id: ArtefactRef {
@@ -400,9 +423,17 @@ pub fn parse_tftp(name: &str) -> Option<TftpName> {
     if parts.len() > DEEPEST || !parts.iter().all(|p| plain(p)) {
         return None;
     }
+    match grub_file(&parts) {
+        Some(GrubFile::Generic) => return Some(TftpName::GrubGeneric),
+        Some(GrubFile::Of(mac)) => return Some(TftpName::Grub(mac)),
+        None => {}
+    }
     match parts.as_slice() {
         ["autoexec.ipxe"] => Some(TftpName::Autoexec),
-        ["grub.cfg"] | ["grub", "grub.cfg"] => Some(TftpName::GrubGeneric),
+        ["pair", arch, digests, distro, file] => {
+            let (id, digest) = in_pair(arch, digests, distro, file)?;
+            Some(TftpName::Artefact { id, digest })
+        }
         ["pxelinux.cfg", file] => file
             .strip_prefix("01-")
             .and_then(|m| m.parse().ok())
@@ -414,23 +445,16 @@ pub fn parse_tftp(name: &str) -> Option<TftpName> {
             },
             digest: (*digest).into(),
         }),
-        [file] | ["grub", file] if file.starts_with("grub.cfg-") => {
-            grub_mac(file).map(TftpName::Grub)
-        }
+        [file] if file.starts_with("grub.cfg-") => None,
         [file] if LOADERS.contains(file) => Some(TftpName::Loader((*file).into())),
         ["b", token, name] => Some(TftpName::Document {
             token: (*token).into(),
             name: (*name).into(),
         }),
         ["own", path @ ..] if !path.is_empty() => Some(TftpName::Own(path.join("/"))),
-        ["a" | "b" | "own" | "pxelinux.cfg" | "grub", ..] | [] => None,
+        ["a" | "b" | "own" | "pxelinux.cfg" | "grub" | "pair", ..] | [] => None,
         path => Some(TftpName::Own(path.join("/"))),
     }
-}
-
-fn grub_mac(name: &str) -> Option<MacAddr> {
-    let mac = name.strip_prefix("grub.cfg-")?;
-    mac.strip_prefix("01-").unwrap_or(mac).parse().ok()
 }
 
 /// One path segment of plain characters that no file system or URL treats specially, and no longer

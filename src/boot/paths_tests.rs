@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Arch;
 
 #[test]
 fn what_is_minted_is_parsed() {
@@ -110,6 +111,139 @@ fn what_is_minted_is_parsed() {
     );
 }
 
+/// A distro's own pair, as it is pinned.
+fn pair(arch: Arch, distro: &str) -> Pair {
+    let (shim, grub) = match arch {
+        Arch::Arm64Uefi => (SHIM_ARM64, GRUB_ARM64),
+        _ => (SHIM, GRUB),
+    };
+    let file = |name: &str| PlannedFile {
+        id: ArtefactRef {
+            distro: distro.into(),
+            name: name.into(),
+        },
+        digest: Digest::of(name.as_bytes()),
+        size: 1,
+    };
+    Pair {
+        arch,
+        shim: file(shim),
+        grub: file(grub),
+    }
+}
+
+#[test]
+fn a_pair_is_found_by_every_name_that_shim_asks_for() {
+    let urls = Urls {
+        server: "10.77.0.1:80".parse().expect("an address"),
+    };
+    for (arch, suse) in [(Arch::X64Uefi, false), (Arch::Arm64Uefi, true)] {
+        let pair = pair(arch, "rocky-9");
+        let path = pair_path(&pair);
+        assert_eq!(urls.pair(&pair), format!("http://10.77.0.1/{path}"));
+        let (dir, _) = path.rsplit_once('/').expect("a directory");
+        let grub = if suse { "grub.efi" } else { &pair.grub.id.name };
+        for (name, file) in [(pair.shim.id.name.as_str(), &pair.shim), (grub, &pair.grub)] {
+            let (id, digest) = (file.id.clone(), file.digest.short());
+            // shim joins with its own slash, with and without taking away the one that is there
+            for asked in [
+                format!("{dir}/{name}"),
+                format!("/{dir}/{name}"),
+                format!("{dir}//{name}"),
+            ] {
+                let (id, digest) = (id.clone(), digest.clone());
+                assert_eq!(
+                    parse_tftp(&asked),
+                    Some(TftpName::Artefact { id, digest }),
+                    "{asked}"
+                );
+            }
+            assert_eq!(
+                parse_http(&format!("/{dir}/{name}")),
+                Some(HttpPath::Artefact { id, digest })
+            );
+        }
+        for none in [
+            "revocations.efi",
+            "shim_certificate_0.efi",
+            "mmx64.efi",
+            "grub",
+            "grub.cfg-0a4d000b-ffff-4fff-8fff-0a4d000b0a4d",
+        ] {
+            assert_eq!(parse_tftp(&format!("{dir}/{none}")), None, "{none}");
+            assert_eq!(parse_http(&format!("/{dir}/{none}")), None, "{none}");
+        }
+    }
+    for none in [
+        "pair/x64/0/rocky-9/shimx64.efi",
+        "pair/x64/0-1/rocky-9/shimaa64.efi",
+        "pair/ia32/0-1/rocky-9/shimia32.efi",
+        "pair/x64/0-1/../shimx64.efi",
+        "pair/x64/0-1/shimx64.efi",
+        "pair",
+    ] {
+        assert_eq!(parse_tftp(none), None, "{none}");
+        assert_eq!(parse_http(&format!("/{none}")), None, "{none}");
+    }
+}
+
+/// The names that each GRUB asks for, in the order of its source: one answer, wherever it was built to
+/// look.
+#[test]
+fn every_grub_finds_the_configuration_of_its_machine() {
+    let mac: MacAddr = "52:54:00:00:00:01".parse().expect("a mac");
+    let pair = pair_path(&pair(Arch::X64Uefi, "rocky-9"));
+    let (beside, _) = pair.rsplit_once('/').expect("a directory");
+    let places = [
+        "",
+        "grub/",
+        "boot/grub/",
+        "boot/grub2/",
+        "EFI/BOOT/",
+        "EFI/redhat/",
+        "EFI/rocky/",
+        "debian-installer/amd64/grub/",
+        &format!("{beside}/"),
+        "loader/",
+    ];
+    for place in places {
+        for (name, of) in [
+            ("grub.cfg-01-52-54-00-00-00-01", Some(mac)),
+            ("grub.cfg-52:54:00:00:00:01", Some(mac)),
+            ("grub.cfg-0A4D000B", None),
+            ("grub.cfg", None),
+        ] {
+            let (tftp, http) = match of {
+                Some(mac) => (TftpName::Grub(mac), HttpPath::Grub(mac)),
+                None => (TftpName::GrubGeneric, HttpPath::GrubGeneric),
+            };
+            let path = format!("{place}{name}");
+            assert_eq!(parse_tftp(&path), Some(tftp.clone()), "{path}");
+            assert_eq!(parse_tftp(&format!("/{path}")), Some(tftp), "{path}");
+            assert_eq!(parse_http(&format!("/{path}")), Some(http), "{path}");
+        }
+        for none in [
+            "grub.cfg-0A4D000",
+            "grub.cfg-",
+            "grub.cfg.bak",
+            "grub.cfg-zz",
+        ] {
+            let found = parse_tftp(&format!("{place}{none}"));
+            let own = matches!(found, None | Some(TftpName::Own(_)));
+            assert!(own, "{place}{none}: {found:?}");
+        }
+    }
+    // what else stands there is no configuration
+    assert!(matches!(
+        parse_http("/b/T0/grub.cfg"),
+        Some(HttpPath::Document { .. })
+    ));
+    assert!(matches!(
+        parse_http("/a/0/distro/grub.cfg"),
+        Some(HttpPath::Artefact { .. })
+    ));
+}
+
 /// A file's name as `boot/` and `profiles/` may give it.
 fn file_name() -> impl Strategy<Value = String> {
     "[A-Za-z0-9_:+~-][A-Za-z0-9._:+~-]{0,127}"
@@ -142,6 +276,15 @@ proptest! {
         );
         for loader in LOADERS {
             prop_assert_eq!(parsed(urls.loader(loader)), Some(HttpPath::Loader(loader.into())));
+        }
+        for arch in [Arch::X64Uefi, Arch::Arm64Uefi] {
+            let pair = pair(arch, &distro);
+            let (id, digest) = (pair.shim.id.clone(), pair.shim.digest.short());
+            prop_assert_eq!(
+                parsed(urls.pair(&pair)),
+                Some(HttpPath::Artefact { id: id.clone(), digest: digest.clone() })
+            );
+            prop_assert_eq!(parse_tftp(&pair_path(&pair)), Some(TftpName::Artefact { id, digest }));
         }
         prop_assert_eq!(parse_tftp(&tftp_grub(mac)), Some(TftpName::Grub(mac)));
         prop_assert_eq!(

@@ -8,7 +8,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::offline::{self, Loaded};
+use super::place::Place;
 use super::{Exit, Session};
+use crate::boot::pair;
 use crate::inventory;
 use crate::model::{Diagnostic, Name, Refusal, SecretName, Severity, System};
 use crate::render::CompiledProfile;
@@ -45,6 +47,7 @@ impl Check {
                 let mut report = whole(&loaded);
                 let known = offline::secrets(&session.place).await?;
                 report.problems.extend(secrets(&loaded, known.as_ref()));
+                report.problems.extend(unsigned(&loaded, &session.place));
                 report
             }
             Err(refusal) if refusal.problems.is_empty() => return Err(refusal),
@@ -173,6 +176,27 @@ fn secrets(loaded: &Loaded, known: Option<&BTreeSet<SecretName>>) -> Vec<Diagnos
         return vec![problem];
     }
     once(found)
+}
+
+/// Systems with `secure_boot` whose kernel, as it is here, the shim that they would be given does not
+/// let start. Where nothing is on the shelf, nobody knows.
+fn unsigned(loaded: &Loaded, place: &Place) -> Vec<Diagnostic> {
+    let site = &loaded.site;
+    let secure = site.systems.values().filter(|s| s.secure_boot);
+    let mut secure: Vec<&Arc<System>> = secure.collect();
+    if secure.is_empty() {
+        return Vec::new();
+    }
+    secure.sort_by(|a, b| a.name.cmp(&b.name));
+    let here = offline::artefacts(place);
+    let doubt = |system: &&'_ Arc<System>| {
+        let (_, distro) = offline::recipe(site, &system.profile).ok()?;
+        pair::doubt(distro, &here)
+    };
+    let found = secure
+        .iter()
+        .filter_map(|s| Some((&s.name, vec![doubt(s)?])));
+    once(found.collect())
 }
 
 /// Whether two systems have the same problem at the same place; what they render to may differ.

@@ -1,5 +1,7 @@
 //! What `rebuild` and `boot` share: show what is at stake, ask, flag.
 
+use std::collections::BTreeMap;
+
 use super::Exit;
 use super::agree::AgreeArguments;
 use super::printer::Column;
@@ -39,6 +41,7 @@ pub(super) async fn run(
     }
     if dry_run {
         print(session, &plan);
+        warn(session, &plan);
         return plan.refusal().map_or(Ok(Exit::Done), Err);
     }
     session.printer.talk(
@@ -50,6 +53,7 @@ pub(super) async fn run(
     if let Some(refusal) = plan.refusal() {
         return Err(refusal);
     }
+    warn(session, &plan);
     let harmless = plan.machines.len() == 1 && plan.machines.iter().all(|m| !m.kind.installs());
     if !harmless || agree.expect.is_some() {
         let names: Vec<String> = plan.machines.iter().map(|m| m.name.to_string()).collect();
@@ -90,6 +94,24 @@ fn print(session: &Session, report: &FlagReport) {
         |m| m.name.to_string(),
         "no system is selected",
     );
+}
+
+/// What may come of it that an operator would not expect; of many machines once.
+fn warn(session: &Session, plan: &FlagReport) {
+    let mut said: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for machine in &plan.machines {
+        if let Some(warning) = &machine.warning {
+            said.entry(warning).or_default().push(machine.name.as_str());
+        }
+    }
+    for (warning, names) in said {
+        let who = match names.as_slice() {
+            [one] => format!("`{one}`"),
+            [one, more @ ..] => format!("`{one}` and {} more", more.len()),
+            [] => continue,
+        };
+        session.printer.talk(&format!("warning: {who}: {warning}"));
+    }
 }
 
 /// What happens next, and what to type.

@@ -14,8 +14,8 @@ use crate::model::artefact::LOADERS;
 use crate::model::command::{DocumentView, EditOutcome, EditReport, FetchProgress, RenderView};
 use crate::model::view::DistroView;
 use crate::model::{
-    BuildKey, Code, Diagnostic, Digest, Distro, EditRequest, Firmware, MacAddr, Name, Profile,
-    ProfileKind, Refusal, SecretName, Selection, Severity, Site, System,
+    ArtefactIndex, BuildKey, Code, Diagnostic, Digest, Distro, EditRequest, Firmware, MacAddr,
+    Name, Profile, ProfileKind, Refusal, SecretName, Selection, Severity, Site, System,
 };
 use crate::render::{self, Place as Ground, Rendered};
 use crate::store::{self, StoreError};
@@ -340,6 +340,11 @@ pub(super) async fn secrets(place: &Place) -> Result<Option<BTreeSet<SecretName>
     store::secret_names(&place.state.join("farrier.db"))
         .await
         .map_err(|e| Refusal::failed(chain(&e)))
+}
+
+/// What is on the shelf of the state directory.
+pub(super) fn artefacts(place: &Place) -> ArtefactIndex {
+    Shelf::open(&place.state).index()
 }
 
 /// The distros of a site, and what of them is in the state directory; the network boot loaders are

@@ -84,7 +84,7 @@ impl Bootable {
             secure_boot: next.secure_boot,
             allowed: next.profile.attempts,
             kind: next.profile.kind,
-            way: way(distro, next.profile, |name| planned(name).ok_or(())).ok()?,
+            way: way(distro, next.profile, index, |name| planned(name).ok_or(())).ok()?,
         })
     }
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::pin::distro_of;
 use super::writer::Command;
 use super::{Control, Snapshot, TellError};
+use crate::boot::pair;
 use crate::lifecycle::deadline::after;
 use crate::model::command::{CancelOutcome, CancelReport, CancelRequest, FlagOutcome};
 use crate::model::{
@@ -121,6 +123,7 @@ impl Control {
             refusal: None,
             build: None,
             expires: None,
+            warning: None,
             waits: None,
         };
         let Some(profile) = profile else {
@@ -142,6 +145,10 @@ impl Control {
             .and_then(|()| self.pin(snapshot, system, profile, epoch))
         {
             Ok(pinned) => {
+                let distro = distro_of(&snapshot.site, profile).ok();
+                let distro = distro.filter(|_| system.secure_boot);
+                let doubt = distro.and_then(|distro| pair::doubt(distro, &snapshot.artefacts));
+                outcome.warning = doubt.map(|doubt| doubt.to_string());
                 let now = self.clock();
                 let lives = request.expires.map_or(FLAG_LIVES, Duration::from_secs);
                 let event = Event {

@@ -40,7 +40,7 @@ impl Control {
                 .help(format!("farrier secret set {name}")));
         }
         let planned = |name: &str| planned(snapshot, &distro.name, name);
-        let way = way(distro, profile, planned)?;
+        let way = way(distro, profile, &snapshot.artefacts, planned)?;
         Ok(Pinned {
             way,
             kind: profile.kind,

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::boot::Scope;
+use crate::boot::{Scope, pair};
 use crate::model::way::OVERLAY;
-use crate::model::{Content, Distro, Module, Own, PlannedFile, Profile, Way};
+use crate::model::{ArtefactIndex, Content, Distro, Module, Own, PlannedFile, Profile, Way};
 
-/// The way of a distro with what the profile adds. `planned` finds an artefact of the distro.
+/// The way of a distro with what the profile adds. `planned` finds an artefact of the distro, which is
+/// `here` as far as that is so.
 ///
 /// # Errors
 /// Whatever `planned` says of an artefact that is not here.
 pub(super) fn way<E>(
     distro: &Distro,
     profile: &Profile,
+    here: &ArtefactIndex,
     planned: impl Fn(&str) -> Result<PlannedFile, E>,
 ) -> Result<Way, E> {
     let declared = &distro.way;
@@ -45,6 +47,7 @@ pub(super) fn way<E>(
         firmware: declared.firmware.clone(),
         modules,
         own,
+        pair: pair::of(distro, here),
     })
 }
 

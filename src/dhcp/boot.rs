@@ -62,7 +62,11 @@ pub fn boot(
     };
     // What is advertised is served: a loader that is not on this server is none.
     let here = |kind| loader(kind, firmware.arch).filter(|name| from.loaders.contains(name));
-    let name = here(plan.loader);
+    // A distro's own shim was looked up with its kernel.
+    let own_pair = plan
+        .way
+        .pair(firmware.arch)
+        .filter(|_| plan.loader == LoaderKind::Grub);
     if plan.loader == LoaderKind::Own && matches!(facts.stage, ClientStage::Rom | ClientStage::Ipxe)
     {
         return own(plan, &urls, request, firmware, from, effect);
@@ -72,7 +76,7 @@ pub fn boot(
             match here(LoaderKind::Ipxe) {
                 // It cannot fetch the script: it is given ours, once.
                 Some(name) if effect.better_ipxe && !from.chained => {
-                    Some(by_tftp(name, from, effect, true))
+                    Some(by_tftp(name.into(), from, effect, true))
                 }
                 _ => Some(Boot {
                     file: Some(urls.ipxe(facts.mac).into()),
@@ -95,16 +99,28 @@ pub fn boot(
             chained: false,
             answers: None,
         }),
-        ClientStage::Rom if firmware.http => Some(Boot {
-            file: Some(urls.loader(name?).into()),
-            tftp: None,
-            class: effect.class(from.proxy),
-            vendor_options: effect.vendor_options().map(Cow::Borrowed),
-            terminate_names: effect.terminate_names(),
-            chained: false,
-            answers: None,
-        }),
-        ClientStage::Rom => Some(by_tftp(name?, from, effect, false)),
+        ClientStage::Rom if firmware.http => {
+            let url = match own_pair {
+                Some(pair) => urls.pair(pair),
+                None => urls.loader(here(plan.loader)?),
+            };
+            Some(Boot {
+                file: Some(url.into()),
+                tftp: None,
+                class: effect.class(from.proxy),
+                vendor_options: effect.vendor_options().map(Cow::Borrowed),
+                terminate_names: effect.terminate_names(),
+                chained: false,
+                answers: None,
+            })
+        }
+        ClientStage::Rom => {
+            let name = match own_pair {
+                Some(pair) => paths::pair_path(pair).into(),
+                None => here(plan.loader)?.into(),
+            };
+            Some(by_tftp(name, from, effect, false))
+        }
         ClientStage::Os => installer(plan, &urls, from),
         ClientStage::Grub | ClientStage::Pxelinux | ClientStage::Own => None,
     }
@@ -170,9 +186,9 @@ fn own(
     })
 }
 
-fn by_tftp(name: &'static str, from: Origin<'_>, effect: Effect, chained: bool) -> Boot {
+fn by_tftp(name: Cow<'static, str>, from: Origin<'_>, effect: Effect, chained: bool) -> Boot {
     Boot {
-        file: Some(name.into()),
+        file: Some(name),
         tftp: Some(*from.server.ip()),
         class: effect.class(from.proxy),
         vendor_options: effect.vendor_options().map(Cow::Borrowed),

@@ -289,6 +289,23 @@ impl Seen {
     }
 }
 
+/// A distro's own shim and GRUB, for 64-bit x86.
+pub(crate) fn own_pair(distro: &str) -> Pair {
+    let file = |name: &str| PlannedFile {
+        id: ArtefactRef {
+            distro: distro.into(),
+            name: name.into(),
+        },
+        digest: Digest::of(name.as_bytes()),
+        size: 1,
+    };
+    Pair {
+        arch: Arch::X64Uefi,
+        shim: file("shimx64.efi"),
+        grub: file("grubx64.efi"),
+    }
+}
+
 /// A subnet with its router at .1.
 pub(crate) fn subnet(network: &str, pool: Option<([u8; 4], [u8; 4])>) -> Subnet {
     let network: ipnet::Ipv4Net = network.parse().expect("a network");

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::step::tests::{at, build_in};
 use crate::boot::decide::{Situation, decide};
 use crate::model::{
-    Action, Artefact, ArtefactIndex, Content, Decision, Facts, Firmware, Machine, Module, Nature,
-    Phase, Pinned, System, Why,
+    Action, Arch, Artefact, ArtefactIndex, Content, Decision, Facts, Firmware, Machine, Module,
+    Nature, Pair, Phase, Pinned, System, Why,
 };
 use crate::model::{
     ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Door, Name, PlannedFile, ProfileKind,
@@ -126,6 +126,16 @@ fn in_phase(phase: Phase) -> Machine {
 }
 
 fn ask(machine: &Machine, pinned: &Pinned, firmware: Firmware, frozen: Option<&str>) -> Decision {
+    ask_with(machine, pinned, firmware, frozen, &here(pinned))
+}
+
+fn ask_with(
+    machine: &Machine,
+    pinned: &Pinned,
+    firmware: Firmware,
+    frozen: Option<&str>,
+    artefacts: &ArtefactIndex,
+) -> Decision {
     let system = system();
     let facts = Facts {
         mac: "52:54:00:00:00:01".parse().expect("a mac"),
@@ -134,9 +144,8 @@ fn ask(machine: &Machine, pinned: &Pinned, firmware: Firmware, frozen: Option<&s
         firmware: Some(firmware),
         stage: ClientStage::Rom,
     };
-    let artefacts = here(pinned);
     let situation = Situation {
-        artefacts: &artefacts,
+        artefacts,
         system: Some(&system),
         machine: Some(machine),
         pinned: Some(pinned),
@@ -213,4 +222,81 @@ fn what_runs_from_here_is_booted_at_every_boot_without_its_answers() {
         let ready = ask(&in_phase(Phase::Ready), &other, Firmware::BIOS, None);
         assert_eq!(ready.action, Action::LocalDisk, "{kind:?}");
     }
+}
+
+/// What a machine with Secure Boot is told whose distro has a shim and a GRUB of its own, of what is here.
+fn with_pair(firmware: Firmware, change: impl FnOnce(&mut ArtefactIndex)) -> Decision {
+    let armed = in_phase(Phase::Armed);
+    let mut pinned = pinned(ProfileKind::Kickstart, Start::Linux);
+    pinned.secure_boot = true;
+    pinned.way.pair = Some(Pair {
+        arch: Arch::X64Uefi,
+        shim: file("shimx64.efi"),
+        grub: file("grubx64.efi"),
+    });
+    let mut index = here(&pinned);
+    for name in ["shimx64.efi", "grubx64.efi"] {
+        let kernel = index.get("d", "unix").expect("here");
+        let mut one = (**kernel).clone();
+        one.id.name = name.into();
+        one.digest = file(name).digest;
+        index.insert(one);
+    }
+    change(&mut index);
+    ask_with(&armed, &pinned, firmware, None, &index)
+}
+
+#[test]
+fn a_distros_own_pair_needs_nothing_of_the_servers() {
+    let http = Firmware::from_code(0x10);
+    let without_loaders = |index: &mut ArtefactIndex| {
+        let mut own = ArtefactIndex::default();
+        for artefact in index.iter().filter(|a| a.id.distro == "d") {
+            own.insert((**artefact).clone());
+        }
+        *index = own;
+    };
+    let told = with_pair(Firmware::UEFI, without_loaders);
+    let Action::Boot(plan) = &told.action else {
+        panic!("{}", told.why);
+    };
+    assert!(plan.way.pair(Arch::X64Uefi).is_some());
+    assert!(plan.way.pair(Arch::Arm64Uefi).is_none());
+    // what it pinned is gone
+    let gone = with_pair(Firmware::UEFI, |index| {
+        let mut less = ArtefactIndex::default();
+        for artefact in index.iter().filter(|a| a.id.name != "grubx64.efi") {
+            less.insert((**artefact).clone());
+        }
+        *index = less;
+    });
+    assert_eq!(gone.action, Action::LocalDisk);
+    assert_eq!(
+        gone.why.to_string(),
+        "`grubx64.efi` of distro `d` is not on this server"
+    );
+    // its own GRUB counts, not the server's
+    let server_has_http = |index: &mut ArtefactIndex| {
+        let mut grub = (**index.loader("grubx64.efi").expect("here")).clone();
+        grub.nature.http = true;
+        index.insert(grub);
+    };
+    let no_http = with_pair(http, server_has_http);
+    assert!(
+        no_http
+            .why
+            .to_string()
+            .contains("`grubx64.efi` of distro `d` has no HTTP, so it is left to boot by PXE"),
+        "{}",
+        no_http.why
+    );
+    let by_http = with_pair(http, |index| {
+        let mut grub = (**index.get("d", "grubx64.efi").expect("here")).clone();
+        grub.nature.http = true;
+        index.insert(grub);
+    });
+    assert!(matches!(by_http.action, Action::Boot(_)), "{}", by_http.why);
+    // a machine that it is not for is not concerned
+    let bios = with_pair(Firmware::BIOS, |_| {});
+    assert!(matches!(bios.action, Action::Boot(_)), "{}", bios.why);
 }

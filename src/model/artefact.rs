@@ -35,12 +35,26 @@ pub struct Artefact {
 }
 
 /// What a boot file is, as far as a decision depends on it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Nature {
     /// The processor it is made for, if it says so.
     pub processor: Option<Processor>,
+    /// A loader that can fetch by TFTP.
+    pub tftp: bool,
     /// A loader that can fetch by HTTP.
     pub http: bool,
+    /// Who signed it for Secure Boot: nobody if the list is empty; none if it is no program for UEFI.
+    pub signers: Option<Arc<[Signer]>>,
+}
+
+/// Who issued the certificate that a program for UEFI is signed with. Who wrote that, nobody checked:
+/// it says what firmware will look for, not whether it will be content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// The authority's common name, printable.
+    pub name: String,
+    /// Its whole name as in certificates (X.501, DER).
+    pub der: Vec<u8>,
 }
 
 /// All artefacts present: the closed table that requests are looked up in. No request ever becomes

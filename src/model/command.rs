@@ -147,6 +147,9 @@ pub struct FlagOutcome {
     pub build: Option<u32>,
     /// When the flag is dead.
     pub expires: Option<Timestamp>,
+    /// What may come of it that its operator would not expect, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// What the flag waits for before it is in force, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<String>,

@@ -29,7 +29,7 @@ pub mod view;
 pub mod way;
 
 pub use agent::{Agent, AgentPlan, AgentSpec, Identity, Revocation};
-pub use artefact::{Artefact, ArtefactIndex, ArtefactRef, Nature};
+pub use artefact::{Artefact, ArtefactIndex, ArtefactRef, Nature, Signer};
 pub use build::{Build, BuildKey, MachineId, Purpose};
 pub use command::{EditRequest, FlagReport, FlagRequest, Selection};
 pub use decision::{Action, BootPlan, Decision, LoaderKind, PlannedFile, Why};
@@ -53,7 +53,7 @@ pub use secret::SecretName;
 pub use site::{AgentServers, DhcpMode, Keep, Mirror, Server, Site, UnknownAction};
 pub use subnet::{AddressRange, Subnet};
 pub use system::{DiskRule, Interface, System};
-pub use way::{Content, Delivery, DistroWay, Family, Module, Own, Start, Way};
+pub use way::{Content, Delivery, DistroWay, Family, Module, Own, Pair, Start, Way};
 
 /// A point in time, always passed in, never read in words or thought.
 pub use jiff::Timestamp;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Firmware, LoaderKind, PlannedFile, Processor};
+use super::{Arch, Firmware, LoaderKind, PlannedFile, Processor};
 
 /// What sort of program the kernel is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,17 @@ pub struct Own<C> {
     pub signed: bool,
 }
 
+/// A distro's own shim and the GRUB that it starts: what its kernel is signed for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pair {
+    /// The firmware they are for.
+    pub arch: Arch,
+    /// What the firmware loads.
+    pub shim: PlannedFile,
+    /// What shim loads next.
+    pub grub: PlannedFile,
+}
+
 /// What a module or a file of the boot program's is, in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -124,9 +135,17 @@ pub struct Way {
     pub modules: Vec<Module<Content>>,
     /// Its own boot program, if it has one.
     pub own: Option<Own<PlannedFile>>,
+    /// Its own shim and GRUB, if it has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<Pair>,
 }
 
 impl Way {
+    /// The distro's own shim and GRUB for this firmware.
+    pub fn pair(&self, arch: Arch) -> Option<&Pair> {
+        self.pair.as_ref().filter(|pair| pair.arch == arch)
+    }
+
     /// Whether the loader, not the installer, fetches this document.
     pub fn loads(&self, document: &str) -> bool {
         let of = |m: &Module<Content>| matches!(&m.content, Content::Document { name, .. } if name == document);

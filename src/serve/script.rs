@@ -4,7 +4,7 @@ use crate::boot::paths::Urls;
 use crate::control::TellError;
 use crate::lifecycle::StepError;
 use crate::loader::{Reason, Script, grub, ipxe, pxelinux};
-use crate::model::{Action, ClientStage, Decision, Event, EventKind, Facts, Firmware};
+use crate::model::{Action, Arch, ClientStage, Decision, Event, EventKind, Facts, Firmware};
 
 use super::Waist;
 
@@ -60,18 +60,40 @@ pub struct Written {
 
 /// Asks, and writes the script. Changes nothing.
 pub fn write(waist: &dyn Waist, facts: &Facts, urls: &Urls, language: Language) -> Written {
-    let decision = waist.ask(facts);
-    let script = language.write(&decision, urls, facts);
+    let (decision, facts) = ask(waist, facts, language);
+    let script = language.write(&decision, urls, &facts);
     if let (Action::Boot(plan), false) = (&decision.action, script.boots) {
         tracing::error!(machine.name = %plan.build.system, "the plan cannot be written as a boot script, so the machine boots its own disk");
     }
     Written {
         language,
         decision,
-        facts: facts.clone(),
+        facts,
         urls: *urls,
         script,
     }
+}
+
+/// What the machine is told. Which processor a GRUB runs on its requests do not say: if it would not be
+/// told to boot on x86, it may be on 64-bit ARM.
+fn ask(waist: &dyn Waist, facts: &Facts, language: Language) -> (Decision, Facts) {
+    let decision = waist.ask(facts);
+    let boots = |decision: &Decision| matches!(decision.action, Action::Boot(_));
+    if let (Language::Grub(_), Some(firmware), false) = (language, facts.firmware, boots(&decision))
+    {
+        let on_arm = Facts {
+            firmware: Some(Firmware {
+                arch: Arch::Arm64Uefi,
+                ..firmware
+            }),
+            ..facts.clone()
+        };
+        let other = waist.ask(&on_arm);
+        if boots(&other) {
+            return (other, on_arm);
+        }
+    }
+    (decision, facts.clone())
 }
 
 impl Written {

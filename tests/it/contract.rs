@@ -252,6 +252,22 @@ impl Walk<'_> {
         // the loader's own requests, which nobody tells it to make
         let base = format!("http://{SERVER}");
         if firmware.secure_boot {
+            let own = self.flagged.profile == shipped::WITH_PAIR;
+            let told = rom.text(67);
+            let is = told.as_deref().is_some_and(|file| file.contains("pair/"));
+            assert_eq!(is, own, "{told:?} {}", self.evidence());
+            if let Some((beside, _)) = told.as_deref().and_then(|f| f.rsplit_once('/')) {
+                let own = format!("grub.cfg-01-{}", mac.dashed());
+                for name in ["grubx64.efi", "grub.efi", "grub.cfg", &own] {
+                    let name = format!("{beside}/{name}");
+                    let by_http = name.contains("://");
+                    let name = match by_http {
+                        true => Name::Http(name),
+                        false => Name::Tftp(name),
+                    };
+                    self.look_for(name, "the distro's own shim and GRUB");
+                }
+            }
             self.look_for(Name::Tftp("grubx64.efi".into()), "shim, by PXE");
             self.look_for(
                 Name::Http(format!("{base}/loader/grubx64.efi")),

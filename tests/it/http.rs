@@ -22,6 +22,7 @@ mod freebsd;
 mod handoff;
 mod kinds;
 mod mirrored;
+mod pair;
 pub(crate) mod status;
 mod superseded;
 mod tree;

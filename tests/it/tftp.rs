@@ -10,6 +10,7 @@ use farrier::serve::Hot;
 use farrier::serve::tftp::{self, Limits, Running};
 
 mod own;
+mod pair;
 
 use crate::standin::{Standin, artefact, ip, mac, planned};
 

@@ -86,6 +86,41 @@ fn every_firmware_gets_its_loader() {
 }
 
 #[test]
+fn a_distros_own_shim_is_what_its_machines_are_told() {
+    let mut rig = flagged(LoaderKind::Grub);
+    let pair = own_pair("rocky-9");
+    let path = crate::boot::paths::pair_path(&pair);
+    rig.way.pair = Some(pair);
+    // the server's own pair is not even here
+    rig.place.loaders.clear();
+    let pxe = rig.send(&discover(WEB01, UEFI));
+    assert_eq!(pxe.text(67), Some(path.as_str()));
+    let field = pxe.reply.as_ref().and_then(|r| r.fname()).expect("a file");
+    // where shim looks for the directory that it came from
+    let field = String::from_utf8_lossy(field);
+    assert_eq!(field.trim_end_matches('\0'), path);
+    let http = rig.send(&discover(WEB01, HTTP));
+    assert_eq!(
+        http.text(67),
+        Some(format!("http://10.77.0.1/{path}").as_str())
+    );
+    assert_eq!(http.text(66), None);
+    // it is for 64-bit x86, and for Secure Boot
+    let arm64: &[(u8, &[u8])] = &[(60, b"PXEClient:Arch:00011"), (93, &[0, 11])];
+    assert_eq!(rig.send(&discover(WEB01, arm64)).text(67), None);
+    rig.flagged = Some(LoaderKind::Ipxe);
+    rig.place.loaders = crate::boot::paths::LOADERS.to_vec();
+    assert_eq!(
+        rig.send(&discover(WEB01, UEFI)).text(67),
+        Some("snponly.efi")
+    );
+    assert_eq!(
+        rig.send(&discover(WEB01, BIOS)).text(67),
+        Some("undionly.kpxe")
+    );
+}
+
+#[test]
 fn a_loader_that_is_not_here_is_not_advertised() {
     let mut rig = flagged(LoaderKind::Ipxe);
     rig.place.loaders.retain(|l| *l != "snponly.efi");

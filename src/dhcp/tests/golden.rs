@@ -94,6 +94,38 @@ fn told(packet: &[u8]) -> String {
     out
 }
 
+/// A machine whose distro has a shim and a GRUB of its own, and every other one beside it.
+#[test]
+fn a_distros_own_shim() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/dhcp");
+    let mut told = String::new();
+    for packet in [
+        "edk2-pxe-arch7",
+        "edk2-http-arch16",
+        "arm64-pxe",
+        "intel-bios-pxe",
+    ] {
+        let path = root.join(format!("{packet}.hex"));
+        let packet_bytes = bytes(&std::fs::read_to_string(path).expect("text"));
+        let request = parse(&packet_bytes).expect("a request");
+        for (case, mode) in [("", DhcpMode::Full), (", proxy", DhcpMode::Proxy)] {
+            let mut rig = Rig::new();
+            rig.add("web01", &request.mac.to_string(), Some([10, 77, 0, 11]));
+            rig.flagged = Some(LoaderKind::Grub);
+            rig.way.pair = Some(own_pair("rocky-9"));
+            rig.place.mode = mode;
+            let seen = rig.send(&packet_bytes);
+            let _infallible = write!(told, "== {packet}{case}\n{}\n\n", printed(&seen));
+        }
+    }
+    let expected = root.join("own-pair.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&expected, &told).expect("written");
+    }
+    let golden = std::fs::read_to_string(&expected).unwrap_or_default();
+    assert_eq!(golden, told);
+}
+
 fn printed(seen: &Seen) -> String {
     let Some(to) = seen.to else {
         return format!("{}: {:?}", seen.word, seen.silence);

@@ -1,4 +1,4 @@
-//! `/a/DIGEST/DISTRO/NAME` and `/loader/NAME`: boot artefacts.
+//! `/a/DIGEST/DISTRO/NAME`, `/pair/..` and `/loader/NAME`: boot artefacts.
 
 use std::fs::File;
 use std::io;

@@ -3,7 +3,7 @@
 //! | path | file |
 //! |---|---|
 //! | `/ipxe/MAC`, `/autoexec.ipxe`, `/grub/..` | `boot_script` |
-//! | `/a/..`, `/loader/NAME` | `artefact` |
+//! | `/a/..`, `/pair/..`, `/loader/NAME` | `artefact` |
 //! | `/t/..` | `tree` |
 //! | `/b/TOKEN/NAME` | `document` |
 //! | `/r/TOKEN/VERB` | `report`, and `status`, `bundle` for the verbs of these names |

@@ -7,6 +7,7 @@ mod elsewhere;
 mod hosts;
 mod http;
 mod obstacles;
+mod pair;
 pub(crate) mod raw;
 mod relay;
 mod states;

@@ -18,7 +18,7 @@ fn x86() -> Vec<u8> {
     kernel
 }
 
-fn firmware(class: &str, arch: u8) -> impl Fn(u8, MacAddr) -> Message {
+pub(super) fn firmware(class: &str, arch: u8) -> impl Fn(u8, MacAddr) -> Message {
     move |kind, mac| {
         Message::new(kind, mac)
             .option(60, class)
@@ -27,7 +27,7 @@ fn firmware(class: &str, arch: u8) -> impl Fn(u8, MacAddr) -> Message {
 }
 
 /// The whole conversation: what was acknowledged.
-fn lease(host: &Host, asks: impl Fn(u8, MacAddr) -> Message) -> Result<Said, RackError> {
+pub(super) fn lease(host: &Host, asks: impl Fn(u8, MacAddr) -> Message) -> Result<Said, RackError> {
     host.no_address()?;
     let asker = Asker::everyone(host)?;
     let offer = asker.ask(&asks(DISCOVER, host.mac()));

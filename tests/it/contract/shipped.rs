@@ -144,6 +144,15 @@ pub(super) fn serve_imported(
     Ok((server, all))
 }
 
+/// The distro that has a shim and a GRUB of its own, as its medium would bring them.
+pub(super) const WITH_PAIR: &str = "rocky-9";
+
+/// What tells that such a GRUB has TFTP and HTTP.
+const PAIR: [(&str, &str); 2] = [
+    ("shimx64.efi", "in place of a shim\n"),
+    ("grubx64.efi", "in place of a GRUB: octet\0 HTTP/1.1\n"),
+];
+
 /// Makes every artefact of `boot/` a small file of the site; returns the distros' names.
 pub(super) fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
     let mut distros = Vec::new();
@@ -168,15 +177,23 @@ pub(super) fn stand_ins(root: &Path) -> Result<Vec<String>, RackError> {
             let file = root.join(format!("boot/files/{distro}/{name}"));
             write(&file, &format!("in place of {distro}'s {name}\n"))?;
         }
+        if distro == WITH_PAIR {
+            for (name, text) in PAIR {
+                let file = format!("boot/files/{distro}/{name}");
+                write(&root.join(&file), text)?;
+                document["artefact"][name]["file"] = value(file);
+            }
+        }
         let mut none = Table::new();
         let artefacts = document.get_mut("artefact").and_then(Item::as_table_mut);
         let artefacts = artefacts.unwrap_or(&mut none);
         for (name, source) in artefacts.iter_mut() {
+            let name = name.get();
             let file = format!("boot/files/{distro}/{name}");
-            write(
-                &root.join(&file),
-                &format!("in place of {distro}'s {name}\n"),
-            )?;
+            if !root.join(&file).exists() {
+                let text = format!("in place of {distro}'s {name}\n");
+                write(&root.join(&file), &text)?;
+            }
             let mut table = Table::new();
             table["file"] = value(file);
             *source = Item::Table(table);

@@ -136,11 +136,14 @@ const CASES: &[Case] = &[
             ("boot/x86_64/loader/linux", "k"),
             ("boot/x86_64/loader/initrd", "i"),
             ("media.1/products", "/ openSUSE-Leap 15.6-1\n"),
+            ("EFI/BOOT/bootx64.efi", "shim"),
+            ("EFI/BOOT/grub.efi", "grub"),
+            ("EFI/BOOT/MokManager.efi", "mok"),
         ],
         "opensuse-leap",
         "boot/x86_64/loader/linux",
         "boot/x86_64/loader/initrd",
-        &[],
+        &["EFI/BOOT/bootx64.efi", "EFI/BOOT/grub.efi"],
     ),
     (
         &[

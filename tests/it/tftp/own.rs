@@ -78,13 +78,14 @@ async fn a_document_goes_to_a_loader_without_http_and_nothing_else_does() {
             .extend([document("overlay.cpio", &[0xff, 0, 1])]);
     });
     let name = format!("b/{}/overlay.cpio", door.waist.token(&key, Scope::Read));
-    let (mine, other) = (Client::new(&door, ip(1)), Client::new(&door, ip(2)));
-    assert_eq!(mine.fetch(&name, &[]), Err(1), "nothing was started");
-    mine.fetch(&format!("grub/grub.cfg-01-{}", mac(1).dashed()), &[])
-        .expect("its script");
-    assert_eq!(mine.fetch(&name, &[]).expect("it"), [0xff, 0, 1]);
-    assert_eq!(other.fetch(&name, &[]), Err(1));
+    // A port for each file, as loaders have: async-tftp ignores a request from one whose last it is
+    // still ending.
+    let fetch = |from, name: &str| Client::new(&door, ip(from)).fetch(name, &[]);
+    assert_eq!(fetch(1, &name), Err(1), "nothing was started");
+    fetch(1, &format!("grub/grub.cfg-01-{}", mac(1).dashed())).expect("its script");
+    assert_eq!(fetch(1, &name).expect("it"), [0xff, 0, 1]);
+    assert_eq!(fetch(2, &name), Err(1));
     let answers = name.replace("overlay.cpio", "preseed.cfg");
-    assert_eq!(mine.fetch(&answers, &[]), Err(1), "answers go by HTTP");
+    assert_eq!(fetch(1, &answers), Err(1), "answers go by HTTP");
     assert_eq!(door.waist.phase(1), Phase::Booting);
 }

@@ -153,20 +153,18 @@ pub fn recognise(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, DiscErr
     Ok(None)
 }
 
-/// shim and the GRUB that it starts: beside each other, or in the EFI boot image.
+/// shim and the GRUB that it starts: beside each other, or in the EFI boot image. SUSE calls its GRUB
+/// `grub.efi` for every processor.
 fn signed_pair(tree: &Tree) -> Vec<Part> {
     let at = |dir: &str, name: &str| tree.any_case(&format!("{dir}/{name}"));
     let dirs = ["EFI/BOOT".to_string(), format!("{EFI_IMAGE}/EFI/BOOT")];
-    for (shim, grub, names) in [
-        ("BOOTX64.EFI", "grubx64.efi", ["shimx64.efi", "grubx64.efi"]),
-        (
-            "BOOTAA64.EFI",
-            "grubaa64.efi",
-            ["shimaa64.efi", "grubaa64.efi"],
-        ),
+    for (shim, names) in [
+        ("BOOTX64.EFI", ["shimx64.efi", "grubx64.efi"]),
+        ("BOOTAA64.EFI", ["shimaa64.efi", "grubaa64.efi"]),
     ] {
         for dir in &dirs {
-            if let (Some(shim), Some(grub)) = (at(dir, shim), at(dir, grub)) {
+            let grub = at(dir, names[1]).or_else(|| at(dir, "grub.efi"));
+            if let (Some(shim), Some(grub)) = (at(dir, shim), grub) {
                 return names
                     .into_iter()
                     .zip([shim, grub])
