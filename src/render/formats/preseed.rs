@@ -222,6 +222,9 @@ fn check(entry: &Entry<'_>, findings: &mut Findings<'_>) {
         "passwd/root-password-crypted" | "passwd/user-password-crypted" => {
             if value.starts_with("$1$") {
                 findings.error(line, "an MD5 password hash; make one with `mkpasswd -m sha512crypt`");
+            } else if value == "!" && question == "passwd/root-password-crypted" {
+                // user-setup-ask of user-setup 1.95 and 1.107
+                findings.error(line, "for a single `!` the installer asks for a password, and waits; `*` is none");
             } else if !value.starts_with('$') && !matches!(value, "!" | "*" | "!!") {
                 findings.error(line, "not a password hash; make one with `mkpasswd -m sha512crypt`");
             }
@@ -262,7 +265,7 @@ mod tests {
             d-i partman-auto/expert_recipe string \\\n  root :: \\\n  500 1000 -1 ext4 .\n\
             tasksel tasksel/first multiselect\n\
             d-i pkgsel/include string openssh-server curl\n\
-            d-i passwd/root-password-crypted password !\n\
+            d-i passwd/root-password-crypted password *\n\
             d-i preseed/late_command string sh /tmp/late.sh || true\n";
         assert_eq!(found(text), vec![]);
     }
@@ -287,6 +290,7 @@ mod tests {
             ),
             ("d-i passwd/root-password password hunter2", "readable"),
             ("d-i passwd/root-password-crypted password $1$x$y", "MD5"),
+            ("d-i passwd/root-password-crypted password !", "waits"),
             ("d-i netcfg/get_hostname string a", "netcfg/hostname"),
             ("d-i x/y string a \\", "never finished"),
             ("d-i pkgsel/include string vim", "neither curl nor wget"),
