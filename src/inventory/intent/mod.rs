@@ -26,15 +26,14 @@ pub(super) const KEYS: [&str; 6] = [
     "repository",
 ];
 
-/// What may be left unheeded besides keys of the intent: values of a system, its interfaces, its subnet.
+/// What may be left unheeded besides keys of the intent: values of a system and its interfaces.
 /// Which disk is written is never left unheeded.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 5] = [
     "static_ip",
     "interface.static_ip",
     "interface.name",
     "interface.ip6",
     "ssh_keys",
-    "ntp",
 ];
 
 /// Whether this is a key of the intent, or one within.

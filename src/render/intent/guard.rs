@@ -22,6 +22,10 @@ pub(in crate::render) fn unheeded(
         let word = shown.replace(".*", "");
         let locked = key == "storage.encrypt";
         problems.push(match ignored(profile, key) {
+            // Said of the subnet, not of the machine, and DHCP says it too.
+            _ if key == "ntp" => Diagnostic::warning(format!(
+                "the profile `{name}` does not write the subnet's `ntp` into the system"
+            )),
             true => Diagnostic::warning(format!("the profile `{name}` ignores `{word}`")),
             false if locked => Diagnostic::error(format!(
                 "the profile `{name}` encrypts no disk, and `{word}` asks for it"
