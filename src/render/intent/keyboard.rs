@@ -92,7 +92,7 @@ const KEYBOARDS: &[Row] = &[
     ),
     (&["fr_CH", "fr_CH-latin1"], "ch", "fr", "french-ch", "fr-ch"),
     (&["fr-latin1", "fr-pc"], "fr", "", "french", "fr"),
-    (&["fr-latin9"], "fr", "latin9", "", "fr"),
+    (&[], "fr", "latin9", "", "fr"),
     (&["be-latin1"], "be", "", "belgian", "fr-be"),
     (&["cf"], "ca", "", "french-ca", "fr-ca"),
     (&["nl2"], "nl", "", "dutch", "nl"),
