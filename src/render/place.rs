@@ -195,11 +195,11 @@ fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
     };
     let addresses = |all: &[Ipv4Addr]| all.iter().map(|a| text(&a.to_string())).collect::<Value>();
     let macs = system.interfaces.iter().map(|i| text(&i.mac.to_string()));
-    let interfaces = system.interfaces.iter().map(|i| {
+    let interfaces = system.interfaces.iter().enumerate().map(|(at, i)| {
         Table::new(reads)
             .has("mac", text(&i.mac.to_string()))
             .has("ip", optional(i.ip))
-            .says("static", i.static_ip, ["static_ip"])
+            .says("static", i.static_ip, [intent::static_key(at == 0)])
             .done()
     });
     let fixed = ip.is_some() && system.first().is_some_and(|i| i.static_ip);
@@ -218,9 +218,13 @@ fn of_system(system: &System, place: &Place, reads: &Reads) -> Value {
         .has("netmask", optional(network.map(|n| n.netmask())))
         .has("router", optional(subnet.and_then(|s| s.router)))
         .has("dns", addresses(&dns))
-        .has("ntp", addresses(subnet.map_or(&[], |s| s.ntp.as_slice())))
+        .says(
+            "ntp",
+            addresses(subnet.map_or(&[], |s| s.ntp.as_slice())),
+            ["ntp"],
+        )
         .says("static", fixed, ["static_ip"])
-        .has("ssh_keys", keys)
+        .says("ssh_keys", keys, ["ssh_keys"])
         .has("tags", tags)
         .has("firmware", firmware(place.firmware))
         .has("interfaces", interfaces.collect::<Value>())

@@ -21,7 +21,7 @@ use crate::clients::raw::{ACK, Asker, DISCOVER, Message, REQUEST, Said};
 use crate::rack::can_run;
 use crate::rack::phantom::{Phantom, Transfer};
 use kinds::Boots;
-pub(crate) use kinds::needs;
+pub(crate) use kinds::{needs, takes_keys};
 use names::{Name, names};
 use shipped::Flagged;
 

@@ -26,8 +26,15 @@ pub(super) const KEYS: [&str; 6] = [
     "repository",
 ];
 
-/// What may be left unheeded besides keys of the intent: values of a system's interfaces.
-const OTHERS: [&str; 3] = ["static_ip", "interface.name", "interface.ip6"];
+/// What may be left unheeded besides keys of the intent: values of a system and its interfaces.
+/// Which disk is written is never left unheeded.
+const OTHERS: [&str; 5] = [
+    "static_ip",
+    "interface.static_ip",
+    "interface.name",
+    "interface.ip6",
+    "ssh_keys",
+];
 
 /// Whether this is a key of the intent, or one within.
 pub(super) fn is_key(key: &str) -> bool {

@@ -121,7 +121,7 @@ impl CompiledProfile {
             vars: &vars,
             wanted,
         };
-        let asked = intent::asked(&self.profile, system, wanted);
+        let asked = intent::asked(&self.profile, system, wanted, place.subnet.as_ref());
         // Nothing asked for, nothing to remember.
         let reads = match asked.is_empty() {
             true => Reads::default(),

@@ -20,8 +20,17 @@ pub(in crate::render) fn unheeded(
         }
         let name = &profile.name;
         let word = shown.replace(".*", "");
+        let locked = key == "storage.encrypt";
         problems.push(match ignored(profile, key) {
+            // Said of the subnet, not of the machine, and DHCP says it too.
+            _ if key == "ntp" => Diagnostic::warning(format!(
+                "the profile `{name}` does not write the subnet's `ntp` into the system"
+            )),
             true => Diagnostic::warning(format!("the profile `{name}` ignores `{word}`")),
+            false if locked => Diagnostic::error(format!(
+                "the profile `{name}` encrypts no disk, and `{word}` asks for it"
+            ))
+            .help("remove it or choose a profile that encrypts"),
             false => {
                 let help = format!(
                     "remove it or choose a profile that heeds it; `ignores = [\"{word}\"]` in profiles/{name}/profile.toml makes this a warning"
@@ -53,7 +62,11 @@ fn heeded(key: &str, read: &BTreeSet<String>) -> bool {
     }
 }
 
+/// Encryption that is asked for and not done is nobody's to ignore.
 fn ignored(profile: &Profile, key: &str) -> bool {
+    if key == "storage.encrypt" {
+        return false;
+    }
     profile.ignores.iter().any(|ignored| {
         let rest = key.strip_prefix(ignored.as_str());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv6Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
+use super::static_key;
 use crate::model::intent::{Fault, Intent};
 use crate::model::{MacAddr, System};
 
@@ -96,9 +97,66 @@ pub(super) fn bonds<'a>(intent: &'a Intent, nics: &[Nic<'a>]) -> Vec<Bonded<'a>>
     intent.network.bond.keys().map(of).collect()
 }
 
+/// Static addresses of which nobody knows the length of the prefix. `networks` are those of the site that
+/// hold addresses of the system, by address.
+pub(super) fn unknown_networks(
+    system: &System,
+    intent: &Intent,
+    ip: Option<Ipv4Addr>,
+    networks: &BTreeMap<Ipv4Addr, Ipv4Net>,
+) -> Vec<Fault> {
+    let nics = nics(system, intent, ip);
+    let fixed = nics.iter().filter(|nic| nic.address.fixed);
+    let unknown = fixed.filter_map(|nic| {
+        let ip = nic.address.ip?;
+        let outside = !networks.get(&ip).is_some_and(|n| n.contains(&ip));
+        outside.then(|| Fault {
+            key: static_key(nic.boots).to_string(),
+            message: format!("no subnet of the site holds {ip}, so that the length of its prefix is not known"),
+            help: format!(
+                "declare the network in farrier.toml, also with `dhcp.mode = \"off\"`: `[[subnet]]`, `network = \"{}\"`",
+                Ipv4Net::new_assert(ip, 24).trunc()
+            ),
+        })
+    });
+    unknown.collect()
+}
+
+/// Addresses that a bond does not take over: it has one, its booting member's or else its first one's.
+fn lost(system: &System, intent: &Intent) -> Vec<Fault> {
+    let nics = nics(system, intent, system.ip());
+    let mut faults = Vec::new();
+    for bond in bonds(intent, &nics) {
+        let name = bond.name;
+        for nic in nics.iter().filter(|n| n.bond == Some(name)) {
+            let six = nic.address.ip6.filter(|ip6| bond.address.ip6 != Some(*ip6));
+            let own = nic.address.ip.filter(|ip| {
+                nic.address.fixed && (bond.address.ip != Some(*ip) || !bond.address.fixed)
+            });
+            let lost = [
+                (static_key(nic.boots), own.map(|ip| ip.to_string())),
+                ("interface.ip6", six.map(|net| net.to_string())),
+            ];
+            for (key, address) in lost {
+                let Some(address) = address else { continue };
+                faults.push(Fault {
+                    key: key.to_string(),
+                    message: format!(
+                        "{} is in the bond `{name}`, which has another address than its {address}",
+                        nic.mac
+                    ),
+                    help: "a bond has the address of the member that boots, else of the first that has one: leave the others without"
+                        .to_string(),
+                });
+            }
+        }
+    }
+    faults
+}
+
 /// What of the network does not go together with the system's own interfaces.
 pub(super) fn faults(system: &System, intent: &Intent) -> Vec<Fault> {
-    let mut faults = Vec::new();
+    let mut faults = lost(system, intent);
     let mut fault = |key: String, message: String, help: &str| {
         let help = help.to_string();
         faults.push(Fault { key, message, help });

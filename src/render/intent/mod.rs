@@ -2,6 +2,7 @@
 //! read by no template of the profile is an error, found when the site is loaded.
 
 mod guard;
+mod keyboard;
 mod links;
 mod unsupported;
 mod values;
@@ -11,11 +12,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::model::intent::{Fault, Intent, Partial, Raid};
-use crate::model::{Diagnostic, DiskRule, Profile, System};
+use crate::model::{Diagnostic, DiskRule, Profile, Subnet, System};
 
 pub(super) use guard::unheeded;
 pub(super) use unsupported::{Unsupported, register};
-pub(super) use values::{Ground, Values, values};
+pub(super) use values::{Ground, Values, static_key, values};
 pub(super) use watch::{Reads, Table, reads_of};
 
 /// What a machine should be, and which of it somebody asked for.
@@ -89,13 +90,28 @@ pub(super) fn asked<'a>(
     profile: &Profile,
     system: &System,
     wanted: &'a Wanted,
+    subnet: Option<&Subnet>,
 ) -> Cow<'a, BTreeSet<String>> {
     if !profile.kind.installs() {
         return Cow::Owned(BTreeSet::new());
     }
     let interfaces = &system.interfaces;
+    let others = || interfaces.iter().skip(1);
+    // Who asks for a permit is told the disk by it; the others must name the very disk themselves.
+    let named = profile.kind.permitting_answer().is_some();
+    let rule = system.disk.as_ref().unwrap_or(&profile.disk);
+    let disk = |said: bool| named && said;
     let own = [
-        ("static_ip", interfaces.iter().any(|i| i.static_ip)),
+        ("static_ip", system.first().is_some_and(|i| i.static_ip)),
+        ("interface.static_ip", others().any(|i| i.static_ip)),
+        ("ssh_keys", !system.ssh_keys.is_empty()),
+        ("ntp", subnet.is_some_and(|s| !s.ntp.is_empty())),
+        ("disk.serial", disk(rule.serial.is_some())),
+        ("disk.wwn", disk(rule.wwn.is_some())),
+        ("disk.path", disk(rule.path.is_some())),
+        ("disk.model", disk(rule.model.is_some())),
+        ("disk.min_size", disk(rule.min_size.is_some())),
+        ("disk.max_size", disk(rule.max_size.is_some())),
         (
             "interface.name",
             interfaces.iter().any(|i| i.name.is_some()),

@@ -6,7 +6,8 @@ use std::net::Ipv4Addr;
 use ipnet::{Ipv4Net, Ipv6Net};
 use minijinja::Value;
 
-use super::links::{Address, Bonded, Nic, bonds, faults, nics};
+use super::keyboard::Keyboard;
+use super::links::{Address, Bonded, Nic, bonds, faults, nics, unknown_networks};
 use super::watch::{Reads, Table};
 use super::{Wanted, told};
 use crate::model::intent::{Intent, ROOT, Repository, Storage, User};
@@ -59,7 +60,15 @@ pub(in crate::render) fn values(
     reads: &Reads,
 ) -> Result<Values, Vec<Diagnostic>> {
     let intent = &ground.wanted.intent;
-    let wrong = faults(ground.system, intent);
+    let mut wrong = faults(ground.system, intent);
+    if ground.profile.kind.installs() {
+        wrong.extend(unknown_networks(
+            ground.system,
+            intent,
+            ground.ip,
+            ground.networks,
+        ));
+    }
     if !wrong.is_empty() {
         return Err(wrong.into_iter().map(told).collect());
     }
@@ -87,7 +96,34 @@ fn locale(intent: &Intent, reads: &Reads) -> Value {
     Table::new(reads)
         .says("language", locale.language.as_str(), ["locale.language"])
         .says("keyboard", locale.keyboard.as_str(), ["locale.keyboard"])
+        .has("keyboards", keyboards(&locale.keyboard, reads))
         .says("timezone", locale.timezone.as_str(), ["locale.timezone"])
+        .done()
+}
+
+/// The same keyboard in the words of those that name keyboards otherwise; none where they have no word.
+fn keyboards(keymap: &str, reads: &Reads) -> Value {
+    let optional = |text: Option<&str>| text.map_or(Value::from(()), Value::from);
+    let known = Keyboard::of(keymap);
+    let key = ["locale.keyboard"];
+    let xkb = known.map(|known| {
+        Table::new(reads)
+            .says("layout", known.layout, key)
+            .says("variant", known.variant, key)
+            .says("name", known.name(), key)
+            .done()
+    });
+    Table::new(reads)
+        .says("xkb", xkb.unwrap_or_else(|| Value::from(())), key)
+        .says(
+            "debian",
+            known
+                .and_then(|k| k.debian())
+                .map_or(Value::from(()), Value::from),
+            key,
+        )
+        .says("yast", optional(known.and_then(|k| k.yast)), key)
+        .says("proxmox", optional(known.and_then(|k| k.proxmox)), key)
         .done()
 }
 
@@ -161,33 +197,27 @@ fn volumes(storage: &Storage, reads: &Reads) -> Value {
 
 /// A disk rule, and within it that of the second disk.
 fn disk(rule: &DiskRule, second: Option<&DiskRule>, reads: &Reads) -> Value {
-    let other = rule_values(
-        second.unwrap_or(&DiskRule::default()),
-        &["storage.second"],
-        reads,
-    );
-    rule_values(rule, &[], reads)
+    let none = DiskRule::default();
+    let other = rule_values(second.unwrap_or(&none), |_| "storage.second", reads);
+    rule_values(rule, |key| key, reads)
         .has("second", other.done())
         .done()
 }
 
-fn rule_values(rule: &DiskRule, keys: &[&'static str], reads: &Reads) -> Table {
+fn rule_values(
+    rule: &DiskRule,
+    key: impl Fn(&'static str) -> &'static str,
+    reads: &Reads,
+) -> Table {
     let text = |value: &Option<String>| value.as_deref().map_or(Value::from(()), Value::from);
     let size = |value: Option<u64>| value.map_or(Value::from(()), Value::from);
-    let values = [
-        ("serial", text(&rule.serial)),
-        ("wwn", text(&rule.wwn)),
-        ("path", text(&rule.path)),
-        ("model", text(&rule.model)),
-        ("min_size", size(rule.min_size)),
-        ("max_size", size(rule.max_size)),
-    ];
-    values
-        .into_iter()
-        .fold(Table::new(reads), |table, (name, value)| match keys {
-            [key] => table.says(name, value, [*key]),
-            _ => table.has(name, value),
-        })
+    Table::new(reads)
+        .says("serial", text(&rule.serial), [key("disk.serial")])
+        .says("wwn", text(&rule.wwn), [key("disk.wwn")])
+        .says("path", text(&rule.path), [key("disk.path")])
+        .says("model", text(&rule.model), [key("disk.model")])
+        .says("min_size", size(rule.min_size), [key("disk.min_size")])
+        .says("max_size", size(rule.max_size), [key("disk.max_size")])
 }
 
 fn network(ground: &Ground<'_>, reads: &Reads) -> Value {
@@ -209,7 +239,7 @@ fn network(ground: &Ground<'_>, reads: &Reads) -> Value {
                     .map(|bond| format!("network.bond.{bond}.interfaces")),
             )
             .has("boots", nic.boots);
-        addressed(table, nic.address, ground).done()
+        addressed(table, nic.address, nic.boots, ground).done()
     };
     let booting = bonds.iter().find(|b| b.boots).map_or("", |b| b.name);
     let vlans = intent.network.vlan.iter().map(|(name, vlan)| {
@@ -279,10 +309,12 @@ fn bond(bonded: &Bonded<'_>, ground: &Ground<'_>, reads: &Reads) -> Value {
             [format!("network.bond.{name}.mode")],
         )
         .has("boots", bonded.boots);
-    addressed(table, bonded.address, ground).done()
+    addressed(table, bonded.address, bonded.boots, ground).done()
 }
 
-fn addressed(table: Table, address: Address, ground: &Ground<'_>) -> Table {
+fn addressed(table: Table, address: Address, boots: bool, ground: &Ground<'_>) -> Table {
+    // Whoever gives the first interface its address has not yet given the others theirs.
+    let fixed = static_key(boots);
     let network = address.ip.and_then(|ip| ground.networks.get(&ip));
     let none = || Value::from(());
     let ip6 = |net: Ipv6Net| Value::from(net.to_string());
@@ -301,9 +333,17 @@ fn addressed(table: Table, address: Address, ground: &Ground<'_>) -> Table {
             "netmask",
             network.map_or_else(none, |n| Value::from(n.netmask().to_string())),
         )
-        .says("static", address.fixed, ["static_ip"])
-        .says("dhcp", address.dhcp, ["static_ip"])
+        .says("static", address.fixed, [fixed])
+        .says("dhcp", address.dhcp, [fixed])
         .says("ip6", address.ip6.map_or_else(none, ip6), ["interface.ip6"])
+}
+
+/// The key that says that an address is set without DHCP: of the interface that boots, or of another.
+pub(in crate::render) fn static_key(boots: bool) -> &'static str {
+    match boots {
+        true => "static_ip",
+        false => "interface.static_ip",
+    }
 }
 
 fn users(intent: &Intent, system: &System, reads: &Reads) -> Value {
@@ -322,6 +362,13 @@ fn users(intent: &Intent, system: &System, reads: &Reads) -> Value {
         .collect()
 }
 
+/// What the keys of an account answer; root has the system's own too.
+fn keys_of(name: &str) -> Vec<String> {
+    let mut all = vec![format!("users.{name}.ssh_keys")];
+    all.extend((name == ROOT).then(|| "ssh_keys".to_string()));
+    all
+}
+
 fn user(name: &str, said: &User, reads: &Reads) -> Value {
     let key = |of: &str| format!("users.{name}.{of}");
     let texts = |all: &[String]| {
@@ -332,7 +379,7 @@ fn user(name: &str, said: &User, reads: &Reads) -> Value {
     Table::new(reads)
         .says("name", name, [format!("users.{name}")])
         .says("groups", texts(&said.groups), [key("groups")])
-        .says("ssh_keys", texts(&said.ssh_keys), [key("ssh_keys")])
+        .says("ssh_keys", texts(&said.ssh_keys), keys_of(name))
         .says(
             "password",
             said.password

@@ -30,7 +30,7 @@ const HASH: &str = "$6$rounds=5000$saltsaltsalt$Q3f5Yb0Wq7hPzV1xJkLmN2oRtUvWyZaB
 
 /// What a system of this profile has to say, in lines of its entry.
 pub(crate) fn needs(profile: &str) -> String {
-    let root = format!("users = {{ root = {{ password = \"{HASH}\" }} }}\n");
+    let root = format!("users.root.password = \"{HASH}\"\n");
     match profile {
         "proxmox-ve" => format!("disk = {{ serial = \"S3EVNX0K\" }}\n{root}"),
         "esxi" => root,
@@ -38,6 +38,11 @@ pub(crate) fn needs(profile: &str) -> String {
         "openbsd" => "disk = { path = \"/dev/sd0\" }\n".to_string(),
         _ => String::new(),
     }
+}
+
+/// Whether its installer takes keys for ssh: the others are refused to a system that has any.
+pub(crate) fn takes_keys(profile: &str) -> bool {
+    !matches!(profile, "talos" | "smartos")
 }
 
 /// Whether anything of it ever reports.

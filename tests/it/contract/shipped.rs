@@ -10,7 +10,7 @@ use farrier::cli::demo::rack::{Rack, RackError, Server};
 use farrier::model::MacAddr;
 use toml_edit::{DocumentMut, Item, Table, value};
 
-use super::kinds::{Boots, boots, needs};
+use super::kinds::{Boots, boots, needs, takes_keys};
 use super::{FIRMWARE, Firmware, mac};
 use crate::rack::site;
 
@@ -52,8 +52,9 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
             let (name, mac) = (named(profile, firmware), mac(p, f));
             text.push_str(&format!(
                 "[system.{name}]\nmac = \"{mac}\"\nprofile = \"{profile}\"\nsecure_boot = {}\n\
-                 ssh_keys = [\"ssh-ed25519 {KEY} contract\"]\n{}",
+                 {}{}",
                 firmware.secure_boot,
+                keys(profile),
                 needs(profile)
             ));
             all.push(Flagged {
@@ -96,6 +97,14 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
 
 const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIBdBWkqjK5v3nRr0ZtQJmGfQ3m0kYwqL0c6n3uT1hV2x";
 
+/// A key for ssh, if the profile takes any.
+fn keys(profile: &str) -> String {
+    match takes_keys(profile) {
+        true => format!("ssh_keys = [\"ssh-ed25519 {KEY} contract\"]\n"),
+        false => String::new(),
+    }
+}
+
 /// A server of the repository's own example whose distros `imported` are taken off media, each with these
 /// words for `farrier distro import`, and a machine of each firmware, flagged.
 pub(super) fn serve_imported(
@@ -119,7 +128,8 @@ pub(super) fn serve_imported(
             let secure = firmware.secure_boot;
             text.push_str(&format!(
                 "[system.{name}]\nmac = \"{mac}\"\nprofile = \"{profile}\"\nsecure_boot = {secure}\n\
-                 ssh_keys = [\"ssh-ed25519 {KEY} contract\"]\n{lines}",
+                 {}{lines}",
+                keys(profile),
             ));
             all.push(Flagged {
                 name,

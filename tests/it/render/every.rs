@@ -4,6 +4,7 @@
 mod goldens;
 mod hostile;
 mod judges;
+mod matrix;
 mod wim;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use farrier::model::{
 use farrier::render::{CompiledProfile, Place};
 
 use super::site::{declared, ground, own, run};
-use crate::contract::needs;
+use crate::contract::{needs, takes_keys};
 
 /// A profile that machines boot, ready for any number of them.
 struct Ready {
@@ -86,10 +87,19 @@ fn index(distro: &Distro) -> ArtefactIndex {
 fn machine(profile: &str, lines: &str) -> System {
     let text = format!(
         "[system.web01]\nprofile = \"{profile}\"\nmac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n\
-         ssh_keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp3 ops@example\"]\n{}{lines}",
+         {}{}{lines}",
+        keys(profile),
         needs(profile)
     );
     declared(&text).remove(0)
+}
+
+/// A key for ssh, if the profile takes any.
+fn keys(profile: &str) -> &'static str {
+    match takes_keys(profile) {
+        true => "ssh_keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp3 ops@example\"]\n",
+        false => "",
+    }
 }
 
 impl Ready {

@@ -149,8 +149,15 @@ fn every_document_the_command_line_and_the_steps_count() {
 #[test]
 fn a_profile_may_ignore_what_it_names() {
     let mut profile = reading("{{ storage.raid }}\n");
-    profile.ignores = ["locale", "storage.swap"].map(str::to_string).into();
-    let lines = "locale.timezone = \"Etc/GMT\"\nstorage = { swap = \"2GiB\", raid = \"raid1\" }";
+    profile.ignores = ["locale", "storage", "ssh_keys"].map(str::to_string).into();
+    let lines = "locale.timezone = \"Etc/GMT\"\nstorage = { swap = \"2GiB\", raid = \"raid1\" }\nssh_keys = []";
+    // encryption that is asked for and not done is nobody's to ignore
+    let locked = format!(
+        "{}\nstorage.encrypt = \"tpm2\"",
+        lines.replace("storage = { swap = \"2GiB\", raid = \"raid1\" }\n", "")
+    );
+    let refused = told(of(&profile, &declared_as("web01", &locked)));
+    assert!(refused[0].contains("encrypts no disk"), "{refused:?}");
     let rendered = of(&profile, &declared_as("web01", lines)).expect("rendered");
     let warned: Vec<&str> = rendered
         .warnings
@@ -237,6 +244,93 @@ fn what_does_not_fit_the_machine_is_refused() {
     ] {
         let told = told(of(&profile, &declared_as("web01", lines)));
         assert!(told.iter().any(|t| t.contains(said)), "{lines}: {told:?}");
+    }
+}
+
+#[test]
+fn a_static_address_needs_the_network_it_lies_in() {
+    let profile =
+        reading("{% for i in network.interfaces %}{{ i.static }}{{ i.ip or \"-\" }}{% endfor %}\n");
+    let two = "[[system.web01.interface]]\nmac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n\
+               [[system.web01.interface]]\nmac = \"52:54:00:00:00:02\"\nip = \"10.77.0.12\"\nstatic_ip = true\n";
+    let mut nowhere = place();
+    nowhere.subnet = None;
+    for (lines, ip, key) in [
+        ("static_ip = true", "10.77.0.11", "static_ip"),
+        (two, "10.77.0.12", "interface.static_ip"),
+    ] {
+        let asked = declared_as("web01", lines);
+        let problems = render(&asked, &profile, &distro(), &nowhere).expect_err("no prefix");
+        assert_eq!(problems[0].about.as_deref(), Some(key));
+        assert!(
+            problems[0]
+                .message
+                .contains(&format!("no subnet of the site holds {ip}")),
+            "{problems:?}"
+        );
+    }
+    assert!(of(&profile, &declared_as("web01", "static_ip = true")).is_ok());
+    // by DHCP nobody needs to know
+    assert!(render(&declared_as("web01", ""), &profile, &distro(), &nowhere).is_ok());
+}
+
+#[test]
+fn the_first_interfaces_address_is_not_the_others() {
+    let asked = declared_as(
+        "web01",
+        "[[system.web01.interface]]\nmac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\nstatic_ip = true\n\
+         [[system.web01.interface]]\nmac = \"52:54:00:00:00:02\"\nip = \"10.77.0.12\"\nstatic_ip = true\n",
+    );
+    let mut at = place();
+    let network = at.subnet.as_ref().expect("a subnet").network;
+    at.networks
+        .insert("10.77.0.12".parse().expect("an address"), network);
+    let first = reading("{{ system.static }}{{ system.ip }}\n");
+    let problems = render(&asked, &first, &distro(), &at).expect_err("the second's is not read");
+    let keys: Vec<&str> = problems.iter().filter_map(|p| p.about.as_deref()).collect();
+    assert_eq!(keys, ["interface.static_ip"]);
+    let all = reading("{% for i in network.interfaces %}{{ i.static }}{{ i.ip }}{% endfor %}\n");
+    assert!(render(&asked, &all, &distro(), &at).is_ok());
+}
+
+#[test]
+fn a_bond_loses_no_members_address() {
+    let profile = reading(
+        "{% for b in network.bonds %}{{ b.name }}{{ b.interfaces | join(\" \") }}{{ b.static }}{{ b.ip6 or \"\" }}{% endfor %}{% for i in network.interfaces %}{{ i.static }}{% endfor %}\n",
+    );
+    let bond = "[system.web01.network.bond.b0]\ninterfaces = [\"52:54:00:00:00:01\", \"52:54:00:00:00:02\"]\n";
+    for (first, second, key) in [
+        (
+            "",
+            "ip = \"10.77.0.12\"\nstatic_ip = true\n",
+            Some("interface.static_ip"),
+        ),
+        (
+            "static_ip = true\n",
+            "ip = \"10.77.0.12\"\nstatic_ip = true\n",
+            Some("interface.static_ip"),
+        ),
+        (
+            "ip6 = \"2001:db8::1/64\"\n",
+            "ip6 = \"2001:db8::2/64\"\n",
+            Some("interface.ip6"),
+        ),
+        ("static_ip = true\n", "ip6 = \"2001:db8::2/64\"\n", None),
+        ("static_ip = true\n", "ip = \"10.77.0.12\"\n", None),
+    ] {
+        let lines = format!(
+            "[[system.web01.interface]]\nmac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n{first}\
+             [[system.web01.interface]]\nmac = \"52:54:00:00:00:02\"\n{second}{bond}"
+        );
+        let mut at = place();
+        let network = at.subnet.as_ref().expect("a subnet").network;
+        at.networks
+            .insert("10.77.0.12".parse().expect("an address"), network);
+        let found = render(&declared_as("web01", &lines), &profile, &distro(), &at);
+        let problems = found.err().unwrap_or_default();
+        let about = problems.first().and_then(|p| p.about.as_deref());
+        assert_eq!(about, key, "{first}{second}: {problems:?}");
+        assert!(key.is_none() || problems[0].message.contains("in the bond `b0`"));
     }
 }
 

@@ -4,13 +4,13 @@
 mod nix;
 mod scripts;
 
-use farrier::model::System;
+use farrier::model::{Firmware, System};
 use farrier::render::Rendered;
 
 use super::debian::text;
 use super::site::{
-    declared_as, must_have_what_is_fetched, must_keep_the_secret, must_refuse, rendered_for_either,
-    rich, system,
+    declared_as, must_have_what_is_fetched, must_keep_the_secret, must_refuse, rich, system,
+    try_render,
 };
 
 /// What a system may ask for, and this profile can give.
@@ -46,21 +46,30 @@ fn machines() -> [(&'static str, System); 5] {
             "flake",
             declared_as(
                 "web03",
-                "vars = { flake = \"git+https://git.example/systems#web03\", boot_order = \"disk\" }",
+                "ssh_keys = []\nvars = { flake = \"git+https://git.example/systems#web03\", boot_order = \"disk\" }",
             ),
         ),
         (
             "system",
             declared_as(
                 "web04",
-                "storage = { filesystem = \"xfs\", swap = \"0\" }\nvars = { system = \"/nix/store/abc-nixos-system-web04\" }",
+                "ssh_keys = []\nstorage = { filesystem = \"xfs\", swap = \"0\" }\nvars = { system = \"/nix/store/abc-nixos-system-web04\" }",
             ),
         ),
     ]
 }
 
 fn rendered(system: &System) -> Rendered {
-    rendered_for_either("nixos", system)
+    let made = try_render("nixos", system, Firmware::BIOS).unwrap_or_else(|told| panic!("{told}"));
+    // which firmware it is, the machine says itself
+    assert_eq!(
+        try_render("nixos", system, Firmware::UEFI),
+        Ok(made.clone())
+    );
+    // what a flake says of the clock is not seen here
+    let of_clock = |w: &farrier::model::Diagnostic| w.about.as_deref() == Some("ntp");
+    assert!(made.warnings.iter().all(of_clock), "{:?}", made.warnings);
+    made
 }
 
 #[test]

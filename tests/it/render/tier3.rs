@@ -7,6 +7,7 @@ use farrier::model::{Profile, System};
 use farrier::render::{CompiledProfile, Rendered, render};
 
 use super::site::{declared, distro_of, place, run, shipped};
+use crate::contract::takes_keys;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp3 ops@example";
 const HASH: &str = "$6$rounds=5000$saltsaltsalt$Q3f5Yb0Wq7hPzV1xJkLmN2oRtUvWyZaBcDeFgHiJ";
@@ -35,10 +36,19 @@ const PROFILES: [(&str, &str); 8] = [
 pub(super) fn machine(profile: &str, lines: &str) -> System {
     let text = format!(
         "[system.web01]\nprofile = \"{profile}\"\nmac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n\
-         ssh_keys = [\"{KEY}\"]\n{}",
+         {}{}",
+        keys(profile),
         lines.replace("HASH", HASH)
     );
     declared(&text).remove(0)
+}
+
+/// A key for ssh, if the profile takes any.
+fn keys(profile: &str) -> String {
+    match takes_keys(profile) {
+        true => format!("ssh_keys = [\"{KEY}\"]\n"),
+        false => String::new(),
+    }
 }
 
 fn rendered(profile: &Profile, system: &System) -> Result<Rendered, String> {

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use farrier::model::{Firmware, System};
 use serde_json::{Value, json};
 
-use super::{Ready, Sent, all, fed, ground, needs, run, steps, unpacked};
+use super::{Ready, Sent, all, fed, ground, keys, needs, run, steps, unpacked};
 use crate::render::site::{attempt, settings};
 
 /// Stands where a value will; good for everything that may be a word.
@@ -64,6 +64,7 @@ fn said() -> Vec<(&'static str, String, &'static str)> {
         one("network.bond.mode", "network.bond.b0 = { interfaces = [\"52:54:00:00:00:01\"], mode = VALUE }".into(), "@"),
         one("network.vlan.NAME", "network.vlan.VALUE = { id = 2 }".into(), "@"),
         one("network.vlan.link", "network.bond.b0 = { interfaces = [\"52:54:00:00:00:01\"] }\nnetwork.vlan.v2 = { id = 2, link = VALUE }".into(), "@"),
+        one("interface.name", "[[system.web01.interface]]\nmac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\nname = VALUE".into(), "@"),
         one("users.NAME", "users.VALUE = {}".into(), "@"),
         one("users.groups", "users.bob.groups = [VALUE]".into(), "@"),
         one("users.ssh_keys", "users.bob.ssh_keys = [VALUE]".into(), key),
@@ -95,11 +96,13 @@ fn loaded(profile: &str, lines: &str, value: &str) -> Option<System> {
         .map(|l| format!("{l}\n"))
         .collect();
     if !lines.starts_with("ssh_keys") {
-        needed.push_str("ssh_keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOp3 ops@example\"]\n");
+        needed.push_str(keys(profile));
     }
-    let text = format!(
-        "[system.web01]\nprofile = \"fai\"\nmac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n{needed}{lines}\n"
-    );
+    let interface = match lines.contains(".interface]]") {
+        true => "",
+        false => "mac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n",
+    };
+    let text = format!("[system.web01]\nprofile = \"fai\"\n{interface}{needed}{lines}\n");
     // what the load says of it does not depend on the profile
     static KNOWN: Mutex<BTreeMap<String, Option<System>>> = Mutex::new(BTreeMap::new());
     let known = KNOWN.lock().expect("sound").get(&text).cloned();

@@ -169,13 +169,14 @@ fn the_configuration_says_what_was_declared() {
             "10-nic-525400000001": { "matchConfig": { "PermanentMACAddress": "52:54:00:00:00:01" }, "networkConfig": { "Bond": "bond0" } },
             "10-nic-525400000002": { "matchConfig": { "PermanentMACAddress": "52:54:00:00:00:02" }, "networkConfig": { "Bond": "bond0" } },
             "10-nic-525400000003": { "matchConfig": { "PermanentMACAddress": "52:54:00:00:00:03" },
-                "networkConfig": { "DHCP": "ipv4", "IPv6AcceptRA": false }, "address": [] },
+                "networkConfig": { "DHCP": "ipv4", "IPv6AcceptRA": false }, "dhcpV4Config": { "UseGateway": false }, "address": [] },
             "10-bond0": { "matchConfig": { "Name": "bond0" }, "networkConfig": { "DHCP": "no", "IPv6AcceptRA": true },
                 "address": ["10.77.0.11/24", "2001:db8::11/64"], "gateway": ["10.77.0.1"], "dns": ["10.77.0.1"],
                 "domains": ["lab.example"], "vlan": ["vlan20", "vlan30"] },
             "10-vlan20": { "matchConfig": { "Name": "vlan20" }, "networkConfig": { "DHCP": "no", "IPv6AcceptRA": false },
                 "address": ["10.20.0.5/24"], "extraConfig": "[Route]\nGateway=10.20.0.1\nMetric=1020\n" },
-            "10-vlan30": { "matchConfig": { "Name": "vlan30" }, "networkConfig": { "DHCP": "ipv4", "IPv6AcceptRA": false } },
+            "10-vlan30": { "matchConfig": { "Name": "vlan30" }, "networkConfig": { "DHCP": "ipv4", "IPv6AcceptRA": false },
+                "dhcpV4Config": { "UseGateway": false } },
         })
     );
     let users = of("/users/users");
@@ -199,7 +200,10 @@ fn the_configuration_says_what_was_declared() {
         json!(["alice", "app"])
     );
     // another place it comes from says all of it
-    let flake = rendered(&declared_as("web01", "vars = { flake = \"x#y\" }"));
+    let flake = rendered(&declared_as(
+        "web01",
+        "ssh_keys = []\nvars = { flake = \"x#y\" }",
+    ));
     let seen = evaluated(text(&flake, "configuration.nix"));
     assert_eq!(seen, Some(json!({ "imports": [] })));
 }

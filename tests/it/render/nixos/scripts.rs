@@ -338,11 +338,11 @@ fn what_is_installed_and_from_where() {
             "--root\n/mnt\n--no-root-password\n--option\nsubstituters\nhttp://a.example http://b.example\n--option\nextra-trusted-public-keys\nk:A=\n",
         ),
         (
-            "vars = { flake = \"git+https://git.example/x#$(id)\" }",
+            "ssh_keys = []\nvars = { flake = \"git+https://git.example/x#$(id)\" }",
             "--root\n/mnt\n--no-root-password\n--flake\ngit+https://git.example/x#$(id)\n",
         ),
         (
-            "vars = { system = \"/nix/store/abc\" }",
+            "ssh_keys = []\nvars = { system = \"/nix/store/abc\" }",
             "--root\n/mnt\n--no-root-password\n--system\n/nix/store/abc\n--no-channel-copy\n",
         ),
     ] {
