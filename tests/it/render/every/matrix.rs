@@ -304,13 +304,8 @@ fn lines(text: &str) -> String {
 fn machine(profile: &str, said: &str) -> System {
     let said = lines(said);
     let first = |line: &str| {
-        let key = line
-            .split(['=', '.'])
-            .next()
-            .unwrap_or("")
-            .trim()
-            .to_string();
-        key
+        let key = line.split(['=', '.']).next().unwrap_or("");
+        key.trim().to_string()
     };
     let own: BTreeSet<String> = said.lines().map(first).collect();
     let needed = needs(profile);
@@ -326,8 +321,9 @@ fn machine(profile: &str, said: &str) -> System {
     }
     for line in needed.lines().chain(keys(profile).lines()) {
         // a password of root's is said beside other accounts
-        let clash = own.contains(&first(line))
-            && !(line.starts_with("users.root.password") && !said.contains("users.root.password"));
+        let beside =
+            line.starts_with("users.root.password") && !said.contains("users.root.password");
+        let clash = own.contains(&first(line)) && !beside;
         if !clash {
             text.push_str(line);
             text.push('\n');
