@@ -227,6 +227,7 @@ mod tests {
     /// The layouts and variants are those of systemd's own table, where it has the keymap and this host
     /// has the table.
     #[test]
+    #[expect(clippy::print_stderr, reason = "a test that cannot run says so")]
     fn systemd_says_the_same() {
         let Ok(table) = std::fs::read_to_string("/usr/share/systemd/kbd-model-map") else {
             eprintln!(
