@@ -9,7 +9,7 @@ use farrier::render::Rendered;
 
 use super::{Ready, all, ground, keys};
 use crate::contract::needs;
-use crate::render::site::declared;
+use crate::render::site::attempt;
 
 /// `storage.second` is not here: which disk is the other one, a machine is told with its permit, and whoever
 /// heeds `storage.raid` asks for that. Neither is `disk` where a permit is asked for.
@@ -304,8 +304,11 @@ fn lines(text: &str) -> String {
 fn machine(profile: &str, said: &str) -> System {
     let said = lines(said);
     let first = |line: &str| {
-        let key = line.split(['=', '.']).next().unwrap_or("");
-        key.trim().to_string()
+        line.split(['=', '.'])
+            .next()
+            .unwrap_or("")
+            .trim()
+            .to_string()
     };
     let own: BTreeSet<String> = said.lines().map(first).collect();
     let needed = needs(profile);
@@ -315,15 +318,17 @@ fn machine(profile: &str, said: &str) -> System {
         }
         _ => "",
     };
-    let mut text = format!("[system.web01]\nprofile = \"{profile}\"\n{talos}");
+    let mut text = format!("[system.web01]\nprofile = \"fai\"\n{talos}");
     if !said.contains(".interface]]") {
         text.push_str("mac = \"52:54:00:00:00:01\"\nip = \"10.77.0.11\"\n");
     }
     for line in needed.lines().chain(keys(profile).lines()) {
         // a password of root's is said beside other accounts
-        let beside =
-            line.starts_with("users.root.password") && !said.contains("users.root.password");
-        let clash = own.contains(&first(line)) && !beside;
+        let password = line.starts_with("users.root.password");
+        let clash = match password {
+            true => said.contains("users.root.password"),
+            false => own.contains(&first(line)),
+        };
         if !clash {
             text.push_str(line);
             text.push('\n');
@@ -331,7 +336,10 @@ fn machine(profile: &str, said: &str) -> System {
     }
     text.push_str(&said);
     text.push('\n');
-    declared(&text).remove(0)
+    // what the load says of it does not depend on the profile
+    let mut found = attempt(&text).unwrap_or_else(|| panic!("refused:\n{text}"));
+    found.profile = profile.parse().expect("a name");
+    found
 }
 
 fn sent(ready: &Ready, said: &str, ntp: bool) -> Result<Rendered, Vec<Diagnostic>> {

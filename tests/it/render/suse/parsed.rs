@@ -367,6 +367,6 @@ fn yast(case: &str, uefi: bool, read: &Value) {
         );
         assert_eq!(of("vlan20")["etherdevice"], "bond0");
         assert_eq!(of("vlan20")["ipaddr"], "10.20.0.5");
-        assert_eq!(read["keyboard"]["keymap"], "de");
+        assert_eq!(read["keyboard"]["keymap"], "german-deadkey");
     }
 }
