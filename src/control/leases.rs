@@ -54,6 +54,11 @@ impl Desk {
         self.table().holder(ip, now)
     }
 
+    /// Who held an address last, if nobody else was given or offered it since.
+    pub fn last_holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
+        self.table().last_holder(ip)
+    }
+
     /// What is known of a reserved address, if it was asked for since the start.
     pub fn reserved(&self, ip: Ipv4Addr) -> Option<Reserved> {
         self.table().reserved(ip)

@@ -67,7 +67,7 @@ use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
     Action, ArtefactIndex, Build, BuildKey, Decision, DhcpMode, Digest, Document, Door, Event,
-    Facts, Firmware, MacAddr, Name, Record, Site, Timestamp,
+    Facts, Firmware, MacAddr, Name, Phase, Record, Site, Timestamp,
 };
 use crate::net;
 use crate::store::{Bundles, Store};
@@ -197,7 +197,8 @@ impl Control {
         (!document.secret).then(|| document.clone())
     }
 
-    /// Which hardware address holds this IP address now: by reservation, else by lease.
+    /// Which hardware address holds this IP address now: by reservation, else by lease. A lease that
+    /// has ended is good for a machine whose build is under way, until the address is offered to another.
     ///
     /// Where another server hands out the addresses: the neighbour that answers there, if it is on
     /// one of this host's own networks; else by declaration, else by the build that is bound to it.
@@ -220,7 +221,12 @@ impl Control {
                 .map(|i| i.mac);
         }
         if !foreign {
-            return None;
+            // An installer that does not renew its lease, as Debian's, keeps what nobody else was given.
+            let mac = self.leases.last_holder(ip)?;
+            let system = site.by_mac.get(&mac)?;
+            let build = snapshot.machines.get(&system.name)?.current()?;
+            let under_way = build.phase.is_active() && build.phase != Phase::Armed;
+            return under_way.then_some(mac);
         }
         let system = site.systems.get(snapshot.bound_to(ip)?)?;
         system.first().map(|i| i.mac)

@@ -347,6 +347,44 @@ async fn a_deadline_ends_a_phase_without_anyone_asking() {
 }
 
 #[tokio::test]
+async fn an_address_outlives_its_lease_while_a_build_is_under_way() {
+    let bench = Bench::new();
+    let control = bench.open().await;
+    let now = Timestamp::from_second(bench.seconds.load(Ordering::Relaxed)).expect("a time");
+    let ip = Ipv4Addr::new(10, 77, 0, 100);
+    let lease = crate::model::Lease {
+        ip,
+        mac: mac(),
+        state: crate::model::LeaseState::Bound,
+        granted: now,
+        expires: now + std::time::Duration::from_secs(60),
+        hostname: None,
+    };
+    *control.leases().table() = crate::dhcp::LeaseTable::load([lease]);
+    assert_eq!(control.holder(ip), Some(mac()));
+    bench.flag(&control).await.expect("flagged");
+    bench.seconds.fetch_add(61, Ordering::Relaxed);
+    assert_eq!(control.holder(ip), None, "not before it boots");
+    control
+        .tell(event(1, EventKind::ScriptServed))
+        .await
+        .expect("served");
+    assert_eq!(control.holder(ip), Some(mac()), "its installer has it");
+    let started = EventKind::InstallerStarted {
+        detail: String::new(),
+    };
+    control.tell(event(1, started)).await.expect("told");
+    assert_eq!(control.holder(ip), Some(mac()));
+    let failed = EventKind::InstallerFailed {
+        stage: crate::model::Stage::clean("setup"),
+        detail: "it was enough".into(),
+    };
+    control.tell(event(1, failed)).await.expect("told");
+    assert_eq!(phase(&control), Phase::Failed);
+    assert_eq!(control.holder(ip), None, "and nobody once it is over");
+}
+
+#[tokio::test]
 async fn events_are_numbered_without_gaps_over_a_restart() {
     let bench = Bench::new();
     let control = bench.open().await;

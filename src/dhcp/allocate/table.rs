@@ -338,6 +338,15 @@ impl LeaseTable {
             .map(|l| l.mac)
     }
 
+    /// Who held a dynamic address last, however long ago, if it was not given back, and nobody else was
+    /// offered it since.
+    pub fn last_holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
+        let lease = self.leases.get(&ip)?;
+        let bound = lease.state == LeaseState::Bound;
+        let offered = self.holds.get(&ip).is_some_and(|h| h.mac != lease.mac);
+        (bound && !offered).then_some(lease.mac)
+    }
+
     /// The acknowledged dynamic addresses of one client, the latest first.
     pub fn addresses(&self, mac: MacAddr) -> Vec<Ipv4Addr> {
         let mut held: Vec<&Lease> = self
