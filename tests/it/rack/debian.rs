@@ -1,7 +1,6 @@
 //! Debian 13 by its own installer, the whole way: blank disk to ready, and its own disk at a power
 //! cycle. What the mirror at hand lacks of the installer is made of the packages it has (`archive`).
 
-use std::fs;
 use std::time::Instant;
 
 use farrier::cli::demo::rack::tools::Need;
@@ -60,7 +59,6 @@ struct Case {
     system: &'static str,
     /// More tables of the system's.
     tables: &'static str,
-    disks: u32,
     /// What the installed system is to find in itself.
     looks: &'static str,
     tang: bool,
@@ -73,7 +71,6 @@ fn plain_on_bios() -> Result<(), RackError> {
         firmware: Firmware::Bios,
         system: "packages = [\"tree\"]\n",
         tables: "[system.deb01.locale]\ntimezone = \"Europe/Paris\"\n[system.deb01.storage]\nswap = \"256MiB\"\n",
-        disks: 1,
         looks: r#"
 [ "$(lsblk -nro TYPE "$(findmnt -nro SOURCE /)")" = part ]
 [ "$(readlink -f /etc/localtime)" = /usr/share/zoneinfo/Europe/Paris ]
@@ -100,7 +97,6 @@ groups   = ["adm"]
 ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJkqkVZ0h1Zc9Q1m2b6zqk0y5yqz3o2o0w0Xo6g1s0aB alice"]
 sudo     = true
 "#,
-        disks: 1,
         looks: r#"
 [ -d /sys/firmware/efi ]
 [ "$(lsblk -nro TYPE "$(findmnt -nro SOURCE /)")" = lvm ]
@@ -122,7 +118,6 @@ fn encrypted_on_bios() -> Result<(), RackError> {
         firmware: Firmware::Bios,
         system: "",
         tables: "[system.deb01.storage]\nlayout = \"lvm\"\nswap = \"256MiB\"\nencrypt = \"tang\"\n",
-        disks: 1,
         looks: r#"
 lsblk -nrso TYPE "$(findmnt -nro SOURCE /)" | grep -qx crypt
 device=$(blkid -t TYPE=crypto_LUKS -o device)
@@ -147,10 +142,7 @@ fn lives(case: &Case) -> Result<(), RackError> {
     let rack = Rack::new()?;
     let archive = Archive::make(rack.dir(), "trixie", "debian-installer-13-netboot-amd64")?;
     let tang = case.tang.then(|| Tang::new(&rack)).transpose()?;
-    let mut machine = rack.machine(NAME).firmware(case.firmware);
-    for number in 1..=case.disks {
-        machine = machine.disk(8, &format!("DEB{number}"));
-    }
+    let machine = rack.machine(NAME).firmware(case.firmware).disk(8, "DEB1");
     let server = served(&rack, case, &machine, &archive, tang.as_ref())?;
     builds(case, &server, &machine)?;
 
@@ -177,13 +169,7 @@ fn served(
     tang: Option<&Tang>,
 ) -> Result<Server, RackError> {
     let settings = site::example(rack)?;
-    let put = |name: &str, text: &str| {
-        let path = settings.site.join(name);
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(RackError::file(dir))?;
-        }
-        fs::write(&path, text).map_err(RackError::file(&path))
-    };
+    let put = |name: &str, text: &str| site::put(&settings, name, text);
     outside::behind(&settings, archive.socket())?;
     let mut distro = String::from(
         "kernel = \"linux\"\ninitrds = [\"initrd.gz\", \"key.cpio\"]\nmirror = \"debian\"\n",

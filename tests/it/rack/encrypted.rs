@@ -162,13 +162,7 @@ fn lives(case: &Case) -> Result<(), RackError> {
 
 fn served(rack: &Rack, case: &Case, machine: &Machine, tang: &Tang) -> Result<Server, RackError> {
     let settings = site::example(rack)?;
-    let put = |name: &str, text: &str| {
-        let path = settings.site.join(name);
-        if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(RackError::file(dir))?;
-        }
-        fs::write(&path, text).map_err(RackError::file(&path))
-    };
+    let put = |name: &str, text: &str| site::put(&settings, name, text);
     outside::mirrored(rack, &settings)?;
     put("profiles/locked/profile.toml", PROFILE)?;
     put("profiles/locked/config/hooks/configure.LOOK", CANARY)?;

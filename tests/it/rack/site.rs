@@ -131,6 +131,15 @@ fn copy(from: &Path, to: &Path) -> Result<(), RackError> {
     Ok(())
 }
 
+/// Writes a file of a site.
+pub(crate) fn put(settings: &ServerSettings, name: &str, text: &str) -> Result<(), RackError> {
+    let path = settings.site.join(name);
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(RackError::file(dir))?;
+    }
+    fs::write(&path, text).map_err(RackError::file(&path))
+}
+
 /// The program under test, on this site.
 pub(crate) fn settings(rack: &Rack, site: &Path) -> ServerSettings {
     ServerSettings {
