@@ -13,7 +13,7 @@ OUT gets `dists/` and `pool/` for a server that looks there before it asks the m
 `initrd.gz`, and `key.cpio`, a second initial RAM disk that makes the installer believe the index.
 """
 
-import concurrent.futures, gzip, hashlib, lzma, os, re, shutil, subprocess, sys, tempfile, urllib.request
+import concurrent.futures, gzip, hashlib, lzma, os, re, shutil, subprocess, sys, tempfile, time, urllib.request
 
 mirror, suite, images, out = sys.argv[1:]
 work = tempfile.mkdtemp(dir=out)
@@ -34,17 +34,29 @@ MADE = {
 }
 
 
+def asked(request, seconds):
+    """Its body. One of some hundred questions may find no name server or no line; none is lost by that."""
+    for wait in (1, 2, 4, 8, None):
+        try:
+            with urllib.request.urlopen(request, timeout=seconds) as answer:
+                return answer.read()
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            if wait is None:
+                raise
+            time.sleep(wait)
+
+
 def fetched(path):
-    with urllib.request.urlopen(f"{mirror}/{path}", timeout=120) as answer:
-        return answer.read()
+    return asked(f"{mirror}/{path}", 120)
 
 
 def there(stanza):
     """Whether the mirror has it."""
-    ask = urllib.request.Request(f"{mirror}/{stanza['Filename']}", method="HEAD")
     try:
-        with urllib.request.urlopen(ask, timeout=60):
-            return True
+        asked(urllib.request.Request(f"{mirror}/{stanza['Filename']}", method="HEAD"), 60)
+        return True
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
