@@ -37,6 +37,8 @@ pub enum HttpPath {
         /// First twelve digits of its digest.
         digest: String,
     },
+    /// `/zeros/3`: as many zero bytes, one to three, to lay between two initrds.
+    Zeros(u8),
     /// `/t/DIGEST/DISTRO/NAME/PATH`: a file on an installation medium, which is an artefact. The path
     /// is compared with those on the medium and with nothing else.
     Tree {
@@ -195,6 +197,11 @@ impl Urls {
         format!("{}/{}", self.base(), artefact_path(&file.id, &file.digest))
     }
 
+    /// What is laid between two initrds: one to three zero bytes.
+    pub fn zeros(&self, count: u8) -> String {
+        format!("{}/zeros/{count}", self.base())
+    }
+
     /// The same, ending in a path that its reader looks at.
     pub fn artefact_at(&self, file: &PlannedFile, path: Option<&str>) -> String {
         match path {
@@ -341,6 +348,9 @@ pub fn parse_http(path: &str) -> Option<HttpPath> {
             Some(HttpPath::Artefact { id, digest })
         }
         ["loader", name] => Some(HttpPath::Loader((*name).into())),
+        ["zeros", "1"] => Some(HttpPath::Zeros(1)),
+        ["zeros", "2"] => Some(HttpPath::Zeros(2)),
+        ["zeros", "3"] => Some(HttpPath::Zeros(3)),
         ["a", digest, distro, name, ..] => Some(HttpPath::Artefact {
             id: ArtefactRef {
                 distro: (*distro).into(),

@@ -42,6 +42,11 @@ fn what_is_minted_is_parsed() {
             Some(TftpName::Loader(loader.to_string()))
         );
     }
+    for count in 1..=3 {
+        let zeros = parse_http(&path(urls.zeros(count)));
+        assert_eq!(zeros, Some(HttpPath::Zeros(count)));
+    }
+    assert_eq!(parse_http("/zeros/4"), None);
     let deep = urls.artefact_at(&file, Some("platform/i86pc/kernel/amd64/unix"));
     assert!(
         matches!(parse_http(&path(deep)), Some(HttpPath::Artefact { id, .. }) if id == file.id)

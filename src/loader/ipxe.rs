@@ -76,8 +76,9 @@ fn boot(
     let named = plan.cmdline.split(' ').any(|w| w.starts_with("initrd="));
     if way.start == Start::Linux && !named {
         // An EFI stub without LoadFile2 (before Linux 5.8) finds its initrd by this word only.
-        for initrd in &plan.initrds {
+        for (n, initrd) in plan.initrds.iter().enumerate() {
             words.push(format!("initrd={}", name(initrd)?));
+            words.extend(gap(plan, n).map(|_| format!("initrd={}", gap_name(n))));
         }
         for module in &way.modules {
             words.push(format!("initrd={}", text::path(&module.name, LOADER)?));
@@ -104,12 +105,12 @@ fn boot(
         if words.is_empty() { "" } else { " " },
         words.join(" ")
     ));
-    for initrd in &plan.initrds {
-        out.push_str(&format!(
-            "initrd --name {} {} || goto failed\n",
-            name(initrd)?,
-            url(initrd)?
-        ));
+    for (n, initrd) in plan.initrds.iter().enumerate() {
+        let mut loads = vec![(name(initrd)?, url(initrd)?)];
+        loads.extend(gap(plan, n).map(|zeros| (gap_name(n), urls.zeros(zeros))));
+        for (name, url) in loads {
+            out.push_str(&format!("initrd --name {name} {url} || goto failed\n"));
+        }
     }
     for module in &way.modules {
         out.push_str(&line_of(module, way.start, urls)?);
@@ -133,6 +134,20 @@ sleep 3
 {OWN_DISK}"
     ));
     Ok(out)
+}
+
+/// The zero bytes that must follow an initrd so that the next is not lost. Linux takes an archive for one
+/// only where its offset is a multiple of four (`init/initramfs.c`), and between two archives it skips zeros.
+/// iPXE fills up to there, but an EFI stub that reads them one by one (`initrd=`, for want of LoadFile2:
+/// iPXE before 2021, Linux before 5.8) lays them end to end. Seen with Debian 13 and iPXE of 2019.
+fn gap(plan: &BootPlan, n: usize) -> Option<u8> {
+    let last = n + 1 == plan.initrds.len() && plan.way.modules.is_empty();
+    let over = (plan.initrds[n].size % 4) as u8;
+    (plan.way.start == Start::Linux && !last && over != 0).then(|| 4 - over)
+}
+
+fn gap_name(n: usize) -> String {
+    format!("farrier-zeros-{n}")
 }
 
 /// The line that loads one module. For a multiboot kernel its arguments follow its URL; wimboot finds

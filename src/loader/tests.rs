@@ -161,6 +161,39 @@ fn a_bare_kernel_has_no_initrd() {
 }
 
 #[test]
+fn an_initrd_begins_where_linux_looks_for_it() {
+    let sized = |sizes: &[u64]| {
+        let names = ["a.gz", "b.img", "c.cpio"];
+        let mut decision = boots("", &names[..sizes.len()]);
+        let Action::Boot(plan) = &mut decision.action else {
+            unreachable!()
+        };
+        for (file, size) in plan.initrds.iter_mut().zip(sizes) {
+            file.size = *size;
+        }
+        ipxe::script(&decision, &urls(), mac()).text
+    };
+    // of the last nothing follows; a multiple of four needs nothing
+    for sizes in [&[5][..], &[8, 5], &[4, 512, 1]] {
+        assert!(!sized(sizes).contains("zeros"), "{sizes:?}");
+    }
+    let script = sized(&[6, 8, 7]);
+    let zeros = "initrd --name farrier-zeros-0 http://10.77.0.1/zeros/2 || goto failed";
+    let loads: Vec<&str> = script
+        .lines()
+        .filter(|l| l.starts_with("initrd "))
+        .collect();
+    assert_eq!(loads.len(), 4, "{script}");
+    assert_eq!(loads[1], zeros);
+    let words = "initrd=a.gz initrd=farrier-zeros-0 initrd=b.img initrd=c.cpio";
+    assert!(script.contains(words), "{script}");
+    for (size, missing) in [(1, 3), (2, 2), (3, 1)] {
+        let url = format!("/zeros/{missing} ");
+        assert!(sized(&[size, 8]).contains(&url), "{size}");
+    }
+}
+
+#[test]
 fn a_command_line_may_name_its_initrd_itself() {
     let script = ipxe::script(&boots("initrd=magic", &["a.gz"]), &urls(), mac());
     assert!(!script.text.contains("initrd=a.gz"), "{}", script.text);

@@ -1,4 +1,4 @@
-//! `/a/DIGEST/DISTRO/NAME`, `/pair/..` and `/loader/NAME`: boot artefacts.
+//! `/a/DIGEST/DISTRO/NAME`, `/pair/..`, `/zeros/N` and `/loader/NAME`: boot artefacts.
 
 use std::fs::File;
 use std::io;
@@ -37,6 +37,18 @@ pub(super) async fn loader(plane: &MachinePlane, asked: &Asked, name: &str) -> A
         Some(artefact) => send(plane, asked, artefact).await,
         None => Answer::remark(reply::not_found(), "it is not on this server"),
     }
+}
+
+/// What is laid between two initrds.
+pub(super) fn zeros(asked: &Asked, count: u8) -> Answer {
+    let served = Served {
+        source: Source::Memory(vec![0; usize::from(count)].into()),
+        size: u64::from(count),
+        etag: None,
+        content_type: content_type("").to_string(),
+        at_end: None,
+    };
+    served.reply(&asked.headers).into()
 }
 
 async fn send(plane: &MachinePlane, asked: &Asked, artefact: &Arc<Artefact>) -> Answer {

@@ -187,6 +187,7 @@ async fn dispatch(plane: &MachinePlane, asked: &Asked, path: HttpPath, body: Bod
         HttpPath::Grub(mac) => boot_script::grub(plane, asked, mac).await,
         HttpPath::Loader(name) => artefact::loader(plane, asked, &name).await,
         HttpPath::Artefact { id, digest } => artefact::artefact(plane, asked, &id, &digest).await,
+        HttpPath::Zeros(count) => artefact::zeros(asked, count),
         HttpPath::Tree { id, digest, path } => tree::tree(plane, asked, &id, &digest, &path).await,
         HttpPath::Document { token, name } => document::document(plane, asked, &token, &name).await,
         HttpPath::Report { token, verb, stage } => {
@@ -275,6 +276,7 @@ fn shown(path: &HttpPath) -> String {
         HttpPath::Grub(mac) => format!("/grub/grub.cfg-01-{}", mac.dashed()),
         HttpPath::Loader(name) => format!("/loader/{name}"),
         HttpPath::Artefact { id, digest } => format!("/a/{digest}/{}/{}", id.distro, id.name),
+        HttpPath::Zeros(count) => format!("/zeros/{count}"),
         HttpPath::Tree { id, digest, path } => {
             let path = printable(path, 160);
             format!("/t/{digest}/{}/{}/{path}", id.distro, id.name)
