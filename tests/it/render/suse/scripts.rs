@@ -136,3 +136,55 @@ fn the_last_script_finishes_the_system() {
         assert_eq!(reports(&server).pop().expect("a report"), "fail/configure");
     }
 }
+
+/// YaST's part is played here: its first finishing step, its hook before the disks are unmounted.
+#[test]
+fn yast_waits_with_its_last_step_until_farrier_is_through() {
+    const HOOK: &str = "var/lib/YaST2/hooks/installation/before_umount_finish_00_farrier";
+    for (has_hooks, was_there) in [(true, false), (true, true), (false, false)] {
+        let (server, made) = serving(&shipped("leap-15"), &system("web01"), |_, _, _| {
+            (200, "handoff=https://192.0.2.1/h/TOKEN\n".to_string())
+        });
+        let Some(machine) = Machine::new(&made, false) else {
+            return;
+        };
+        for file in ["target/usr/bin/curl", "target/etc/systemd/system/x"] {
+            machine.write(file, "");
+        }
+        machine.program("systemctl", "");
+        machine.program(
+            "chroot",
+            "case \"$*\" in *passwd*) echo root:x:0:0::/root:/bin/sh ;; esac",
+        );
+        machine.program("setsid", "exec \"$@\"");
+        let hooks = HOOK.rsplit_once('/').expect("a folder").0;
+        for (root, there) in [("installer", has_hooks), ("target", was_there)] {
+            if there {
+                machine.write(&format!("{root}/{hooks}/mine"), "");
+            }
+        }
+        let root = |name: &str| machine.path(name).display().to_string();
+        machine.write(
+            "farrier/yast.sh",
+            &format!(
+                ". ./farrier.env\n. ./report.sh\n\
+                 FARRIER_ROOT='{0}' sh ./finish.sh || exit 1\n\
+                 farrier_progress users\n\
+                 [ ! -e '{0}/{HOOK}' ] || FARRIER_ROOT='{1}' '{1}/{HOOK}'\n",
+                root("installer"),
+                root("target"),
+            ),
+        );
+        let out = machine.run("yast.sh");
+        assert!(out.status.success() && !machine.left(), "{out:?}");
+        let mut expected = vec!["progress/configure", "progress/handoff", "handoff", "end"];
+        // without hooks there is no later moment
+        let users = if has_hooks { 0 } else { expected.len() };
+        expected.insert(users, "progress/users");
+        assert_eq!(reports(&server), expected, "{out:?}");
+        // nothing of it stays in the installed system
+        assert!(!machine.path("target/var/lib/farrier-finish").exists());
+        assert!(!machine.path("target").join(HOOK).exists());
+        assert_eq!(machine.path("target").join(hooks).exists(), was_there);
+    }
+}
