@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use farrier::artefacts::{Outcome, Progress, Renew, Shelf, Step};
+use farrier::cli::demo::rack::tools;
 use farrier::model::{ArtefactSource, Distro, DistroWay};
+
+use crate::rack::can_run;
 
 fn distro() -> Distro {
     let built = || ArtefactSource::Built {
@@ -24,8 +27,11 @@ fn distro() -> Distro {
 }
 
 #[test]
-#[ignore = "takes minutes, root, and a mirror: run it with --ignored; FARRIER_STATE keeps the result"]
+/// `FARRIER_STATE` keeps the result.
 fn a_boot_tree_is_built_resumed_and_leaves_nothing_else_behind() {
+    if !can_run("FAI's boot tree", &[tools::FAI], true) {
+        return;
+    }
     let scratch = tempfile::tempdir().expect("a directory");
     let state = std::env::var_os("FARRIER_STATE").map_or(scratch.path().to_path_buf(), Into::into);
     let shelf = Shelf::open(&state);

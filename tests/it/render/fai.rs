@@ -311,6 +311,48 @@ fn a_whole_disk_configuration_can_be_given() {
 }
 
 #[test]
+fn release_updates_and_security_come_from_the_cache_and_nothing_else_does() {
+    const SOURCES: &str = "deb [signed-by=/k] http://mirror.example/debian bookworm main contrib\n\
+        deb [signed-by=/k] http://mirror.example/debian bookworm-updates main\n\
+        deb http://mirror.example/security bookworm-security main\n\
+        deb http://mirror.example/debian bookworm-backports main\n";
+    let space = space(&rendered("fai", &system("web01")));
+    let target = tempfile::tempdir().expect("a folder");
+    let etc = target.path().join("etc/apt");
+    std::fs::create_dir_all(&etc).expect("a folder");
+    std::fs::write(
+        target.path().join("etc/os-release"),
+        "VERSION_CODENAME=bookworm\n",
+    )
+    .expect("a file");
+    std::fs::write(etc.join("sources.list"), SOURCES).expect("a file");
+    let script = format!(
+        "set -e\nifclass() {{ :; }}\ntarget='{}'\n{}\n{}",
+        target.path().display(),
+        space["class/FARRIER.var"].1,
+        space["hooks/updatebase.FARRIER.sh"].1,
+    );
+    let (ok, _, err) = run("bash", &["-c", &script], "").expect("bash");
+    assert!(ok, "{err}");
+    let ours = "http://10.77.0.1/mirror/debian";
+    let expected = SOURCES
+        .replace(
+            "http://mirror.example/security",
+            &format!("{ours}-security"),
+        )
+        .replace(
+            "http://mirror.example/debian bookworm ",
+            &format!("{ours} bookworm "),
+        )
+        .replace(
+            "http://mirror.example/debian bookworm-u",
+            &format!("{ours} bookworm-u"),
+        );
+    let made = std::fs::read_to_string(etc.join("sources.list")).expect("a file");
+    assert_eq!(made, expected);
+}
+
+#[test]
 fn rescue_starts_sshd_and_reports() {
     let rendered = rendered("rescue", &system("web01"));
     let space = space(&rendered);
