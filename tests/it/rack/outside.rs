@@ -38,7 +38,11 @@ pub(crate) fn mirrored(rack: &Rack, settings: &ServerSettings) -> Result<(), Rac
 pub(crate) fn behind(settings: &ServerSettings, socket: &Path) -> Result<(), RackError> {
     let file = settings.site.join("farrier.toml");
     let text = fs::read_to_string(&file).map_err(RackError::file(&file))?;
-    let text = format!("{text}[mirror.debian]\nsocket = {socket:?}\n");
+    let mut text = format!("{text}[mirror.debian]\nsocket = {socket:?}\n");
+    // a boot tree that is built here knows the security archive that this host knows
+    if mirror().security {
+        text += &format!("[mirror.debian-security]\nsocket = {socket:?}\n");
+    }
     fs::write(&file, text).map_err(RackError::file(&file))
 }
 
@@ -51,6 +55,8 @@ pub(crate) struct Mirror {
     pub(crate) host: String,
     /// The path of `url`.
     pub(crate) path: String,
+    /// The security archive is on the same host.
+    pub(crate) security: bool,
 }
 
 /// As apt says it.
@@ -59,29 +65,36 @@ pub(crate) fn mirror() -> Mirror {
         .args([
             "indextargets",
             "--format",
-            "$(REPO_URI) $(ORIGIN)",
+            "$(REPO_URI) $(RELEASE) $(ORIGIN)",
             "Created-By: Packages",
         ])
         .output()
         .expect("apt");
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    let url = text
-        .lines()
-        .find_map(|l| l.strip_suffix(" Debian"))
-        .expect("a mirror of Debian")
-        .trim_end_matches('/');
+    let all = || {
+        let debian = text.lines().filter_map(|l| l.strip_suffix(" Debian"));
+        debian.filter_map(|l| l.split_once(' '))
+    };
+    let (url, _) = all().next().expect("a mirror of Debian");
+    let url = url.trim_end_matches('/');
+    let (host, path) = host_of(url);
+    Mirror {
+        url: url.to_string(),
+        path: format!("/{path}"),
+        security: all().any(|(url, suite)| suite.ends_with("-security") && host_of(url).0 == host),
+        host,
+    }
+}
+
+/// Host and port of a URL, and what follows the slash.
+fn host_of(url: &str) -> (String, &str) {
     let (port, rest) = match url.strip_prefix("http://") {
         Some(rest) => (80, rest),
         None => (443, url.trim_start_matches("https://")),
     };
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = match host.contains(':') {
-        true => host.to_string(),
-        false => format!("{host}:{port}"),
-    };
-    Mirror {
-        url: url.to_string(),
-        host,
-        path: format!("/{path}"),
+    match host.contains(':') {
+        true => (host.to_string(), path),
+        false => (format!("{host}:{port}"), path),
     }
 }
