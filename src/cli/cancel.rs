@@ -6,8 +6,8 @@ use super::agree::AgreeArguments;
 use super::printer::Column;
 use super::selection::SelectArguments;
 use super::{Exit, Session};
-use crate::model::Refusal;
 use crate::model::command::{CancelOutcome, CancelReport, CancelRequest};
+use crate::model::{Phase, Refusal};
 
 /// Call off flags and builds.
 ///
@@ -34,7 +34,11 @@ const COLUMNS: &[Column<CancelOutcome>] = &[
     Column::new("ONCE", |m| {
         m.once.map(|b| b.to_string()).unwrap_or_default()
     }),
-    Column::new("HALF WRITTEN", |m| m.disk.clone().unwrap_or_default()),
+    Column::new("ITS DISK", |m| {
+        let disk = m.disk.as_deref();
+        disk.map(|d| format!("{d}, {}", left_as(m.phase)))
+            .unwrap_or_default()
+    }),
     Column::new("REFUSED", |m| {
         m.refusal
             .as_ref()
@@ -75,6 +79,14 @@ impl Cancel {
         let report: CancelReport = session.client.post("/v1/cancel", &request).await?;
         print(session, &report);
         report.refusal().map_or(Ok(Exit::Done), Err)
+    }
+}
+
+/// What is on the disk of a build that is called off in this phase.
+fn left_as(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Installed | Phase::Configuring => "installed but not configured",
+        _ => "half written",
     }
 }
 

@@ -240,7 +240,7 @@ fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Re
          push = \"{}\"\nkey = \"/root/key\"\n",
         playbook.display()
     );
-    let sshd = "#!/bin/sh -e\nmkdir -p /run/sshd\n[ ! -e /etc/ssh/other ] || set -- -h /etc/ssh/other\n/usr/sbin/sshd \"$@\"\n";
+    let sshd = "#!/bin/sh -e\n[ ! -e /etc/ssh/silent ] || exit 0\nmkdir -p /run/sshd\n[ ! -e /etc/ssh/other ] || set -- -h /etc/ssh/other\n/usr/sbin/sshd \"$@\"\n";
     let server = served(
         &rack,
         "",
@@ -312,6 +312,23 @@ fn ansible_is_pushed_after_the_first_boot_and_only_to_the_machine_itself() -> Re
     })?;
     assert_eq!(server.phase("web01")?, Phase::Configuring);
     assert_eq!(machine.disk().read("/etc/played"), "");
+
+    // nothing answers there, until something does
+    server.must(&["cancel", "web01", "--yes"])?;
+    let mut unit = built(&rack, &server, &mut machine, 4, |system| {
+        authorised(system);
+        system.put("/etc/ssh/silent", 0o644, "");
+    })?;
+    assert_eq!(unit.wait(SLOW)?, 0, "{}", unit.tail());
+    server.wait_event("web01", "a try in vain", SLOW, None, |e| {
+        let said = e.kind == "progress" && e.detail.contains("Connection refused");
+        e.build == Some(4) && said
+    })?;
+    let sshd = "mkdir -p /run/sshd && exec /usr/sbin/sshd";
+    let started = machine.command("/bin/sh").args(["-c", sshd]).status();
+    assert!(started.is_ok_and(|s| s.success()));
+    server.wait_phase("web01", &[Phase::Ready], SLOW, None)?;
+    assert_eq!(machine.disk().read("/etc/played"), "web\n");
     Ok(())
 }
 
