@@ -14,15 +14,14 @@ farrier_post start start || echo "Farrier: the start could not be reported (HTTP
 # Its own session, so that it outlives this command; nothing of debconf's may reach it.
 sh ./watch.sh </dev/null >/tmp/farrier/watch.log 2>&1 3>&- &
 
-# After the logs were copied into the installed system, take this build's addresses out of them.
+# What is left to do to the installed system, and the report of the end, come when the installer is through
+# with it: after finish-install's other parts (microcode, the initial RAM disk, its logs at 94), before
+# the disks are unmounted at 95. preseed/late_command comes at 7.
 mkdir -p /usr/lib/finish-install.d
-cat >/usr/lib/finish-install.d/96farrier <<'END'
+cat >/usr/lib/finish-install.d/94z-farrier <<'END'
 #!/bin/sh
-. /tmp/farrier/farrier.env
-. /tmp/farrier/report.sh
-touch /tmp/farrier/stop
-farrier_scrub /target/var/log/installer/* /target/var/log/installer/cdebconf/*
+[ -e /tmp/farrier/late.log ] || sh /tmp/farrier/late.sh
 exit 0
 END
-chmod 0755 /usr/lib/finish-install.d/96farrier
+chmod 0755 /usr/lib/finish-install.d/94z-farrier
 exit 0

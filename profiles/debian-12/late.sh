@@ -1,6 +1,6 @@
 #!/bin/sh
-# preseed/late_command: the system is installed below /target. Whatever fails here is reported; the
-# dialog that a failed command would raise waits for ever.
+# The last of finish-install's parts that finds the system below /target (early.sh). Whatever fails here
+# is reported, and the machine restarted.
 cd /tmp/farrier || exit 1
 . ./farrier.env
 . ./report.sh
@@ -109,7 +109,8 @@ if [ "$code" != 0 ]; then
     farrier_fail configure both "late.sh ended with code $code"
     farrier_leave
 fi
-farrier_scrub "$target"/var/log/installer/*
+# these are copies: the addresses of this build are not left on the disk
+farrier_scrub "$target"/var/log/installer/* "$target"/var/log/installer/cdebconf/*
 farrier_tail "$log" >end
 farrier_post end end || echo "Farrier: the end could not be reported (HTTP status $farrier_status)"
 exit 0
