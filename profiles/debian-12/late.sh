@@ -8,6 +8,19 @@ cd /tmp/farrier || exit 1
 target=${FARRIER_TARGET:-/target}
 log=${FARRIER_LOG:-/var/log/syslog}
 
+# What the installed system's own programs ask the kernel (efibootmgr, cryptsetup, update-initramfs). The
+# installer has the like there only while one of its own commands runs (chroot-setup.sh).
+inside() {
+    mkdir -p "$target/proc" "$target/sys" "$target/run"
+    [ -e "$target/proc/cmdline" ] || mount -t proc proc "$target/proc"
+    [ -e "$target/sys/devices" ] || mount -t sysfs sysfs "$target/sys"
+    mount -o bind /run "$target/run"
+    variables=$target/sys/firmware/efi/efivars
+    if [ -d /sys/firmware/efi ] && ! grep -q " $variables " /proc/mounts; then
+        mount -t efivarfs efivarfs "$variables"
+    fi
+}
+
 # second_esp DISK: a mirror has an ESP on each disk; the second is made a copy, and is kept one.
 second_esp() {
     for part in "/sys/block/${1#/dev/}"/*/partition; do
@@ -35,6 +48,7 @@ second_esp() {
 finish() {
     set -e
     farrier_progress configure
+    inside
 
     # root comes in with these keys; its password stays locked
     farrier_get authorized_keys authorized_keys
@@ -86,8 +100,6 @@ finish() {
     fi
 
     if [ "$BOOT_ORDER" = network ] && [ -d /sys/firmware/efi ]; then
-        variables=$target/sys/firmware/efi/efivars
-        grep -q " $variables " /proc/mounts || mount -t efivarfs efivarfs "$variables"
         farrier_get boot-order.sh boot-order.sh
         . ./boot-order.sh
         farrier_network_first chroot "$target" efibootmgr
@@ -102,6 +114,9 @@ finish() {
 # in a shell of its own, where set -e holds: a list with || would switch it off
 (finish) >late.log 2>&1
 code=$?
+for at in sys/firmware/efi/efivars run sys proc; do
+    umount "$target/$at" 2>/dev/null
+done
 logger -t farrier -f late.log 2>/dev/null || cat late.log
 touch stop
 if [ "$code" != 0 ]; then

@@ -91,7 +91,9 @@ impl Installer {
     }
 
     fn run(&self, command: &str) -> Output {
-        Command::new("chroot")
+        // what it mounts is gone with it
+        Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "chroot"])
             .arg(self.root.path())
             .args(["/bin/sh", "-c", command])
             .env_clear()
