@@ -71,18 +71,12 @@ fn boot(
         });
     }
     let name = |file: &PlannedFile| text::path(&file.id.name, LOADER);
-    let url = |file: &PlannedFile| text::path(&urls.artefact(file), LOADER);
-    let mut words = Vec::new();
+    let (names, loads) = rest(plan, urls)?;
     let named = plan.cmdline.split(' ').any(|w| w.starts_with("initrd="));
+    let mut words = Vec::new();
     if way.start == Start::Linux && !named {
         // An EFI stub without LoadFile2 (before Linux 5.8) finds its initrd by this word only.
-        for (n, initrd) in plan.initrds.iter().enumerate() {
-            words.push(format!("initrd={}", name(initrd)?));
-            words.extend(gap(plan, n).map(|_| format!("initrd={}", gap_name(n))));
-        }
-        for module in &way.modules {
-            words.push(format!("initrd={}", text::path(&module.name, LOADER)?));
-        }
+        words.extend(names.iter().map(|name| format!("initrd={name}")));
     }
     words.extend(cmdline(&plan.cmdline)?);
     let mut out = format!(
@@ -105,16 +99,7 @@ fn boot(
         if words.is_empty() { "" } else { " " },
         words.join(" ")
     ));
-    for (n, initrd) in plan.initrds.iter().enumerate() {
-        let mut loads = vec![(name(initrd)?, url(initrd)?)];
-        loads.extend(gap(plan, n).map(|zeros| (gap_name(n), urls.zeros(zeros))));
-        for (name, url) in loads {
-            out.push_str(&format!("initrd --name {name} {url} || goto failed\n"));
-        }
-    }
-    for module in &way.modules {
-        out.push_str(&line_of(module, way.start, urls)?);
-    }
+    out.push_str(&loads);
     let again = urls.ipxe(mac);
     let system = &plan.build.system;
     out.push_str(&format!(
@@ -136,18 +121,47 @@ sleep 3
     Ok(out)
 }
 
-/// The zero bytes that must follow an initrd so that the next is not lost. Linux takes an archive for one
-/// only where its offset is a multiple of four (`init/initramfs.c`), and between two archives it skips zeros.
-/// iPXE fills up to there, but an EFI stub that reads them one by one (`initrd=`, for want of LoadFile2:
-/// iPXE before 2021, Linux before 5.8) lays them end to end. Seen with Debian 13 and iPXE of 2019.
-fn gap(plan: &BootPlan, n: usize) -> Option<u8> {
-    let last = n + 1 == plan.initrds.len() && plan.way.modules.is_empty();
-    let over = (plan.initrds[n].size % 4) as u8;
-    (plan.way.start == Start::Linux && !last && over != 0).then(|| 4 - over)
+/// What is loaded after the kernel: iPXE's names, and the lines.
+fn rest(plan: &BootPlan, urls: &Urls) -> Result<(Vec<String>, String), Unwritable> {
+    let start = plan.way.start;
+    let count = plan.initrds.len() + plan.way.modules.len();
+    let (mut names, mut lines) = (Vec::new(), String::new());
+    let initrds = plan.initrds.iter().map(|file| {
+        let name = text::path(&file.id.name, LOADER)?;
+        let url = text::path(&urls.artefact(file), LOADER)?;
+        let line = format!("initrd --name {name} {url} || goto failed\n");
+        Ok((name, Some(file.size), line))
+    });
+    let modules = plan.way.modules.iter().map(|module| {
+        let size = match &module.content {
+            Content::File(file) => Some(file.size),
+            Content::Document { .. } => None,
+        };
+        let name = text::path(&module.name, LOADER)?;
+        Ok((name, size, line_of(module, start, urls)?))
+    });
+    for (n, one) in initrds.chain(modules).enumerate() {
+        let (name, size, line) = one?;
+        names.push(name);
+        lines.push_str(&line);
+        let missing = size.map_or(0, missing);
+        if start == Start::Linux && n + 1 < count && missing > 0 {
+            let name = format!("farrier-zeros-{n}");
+            let url = urls.zeros(missing);
+            lines.push_str(&format!("initrd --name {name} {url} || goto failed\n"));
+            names.push(name);
+        }
+    }
+    Ok((names, lines))
 }
 
-fn gap_name(n: usize) -> String {
-    format!("farrier-zeros-{n}")
+/// The zero bytes that must follow an initrd of this size so that the next is not lost. Linux takes an archive
+/// for one only where its offset is a multiple of four (`init/initramfs.c`), and between two archives it
+/// skips zeros. iPXE fills up to there, but an EFI stub that reads them one by one (`initrd=`, for want of
+/// LoadFile2: iPXE before 2021, Linux before 5.8) lays them end to end. Seen with Debian 13 and iPXE of 2019.
+/// Documents are archives of files, whose sizes are multiples of four already.
+fn missing(size: u64) -> u8 {
+    (size.wrapping_neg() % 4) as u8
 }
 
 /// The line that loads one module. For a multiboot kernel its arguments follow its URL; wimboot finds

@@ -1,8 +1,8 @@
 use super::*;
 use crate::boot::paths::Urls;
 use crate::model::{
-    ArtefactRef, BuildKey, Digest, Firmware, LoaderKind, MacAddr, PlannedFile, ProfileKind, Way,
-    Why,
+    ArtefactRef, BuildKey, Content, Digest, Firmware, LoaderKind, MacAddr, Module, PlannedFile,
+    ProfileKind, Way, Why,
 };
 
 fn urls() -> Urls {
@@ -191,6 +191,22 @@ fn an_initrd_begins_where_linux_looks_for_it() {
         let url = format!("/zeros/{missing} ");
         assert!(sized(&[size, 8]).contains(&url), "{size}");
     }
+    // an artefact among the modules is an initrd like the others
+    let mut decision = boots("", &["a.gz"]);
+    let Action::Boot(plan) = &mut decision.action else {
+        unreachable!()
+    };
+    for name in ["b.xz", "c.xz"] {
+        plan.way.modules.push(Module {
+            content: Content::File(file(name)),
+            name: name.into(),
+            arguments: String::new(),
+            path: None,
+        });
+    }
+    let script = ipxe::script(&decision, &urls(), mac()).text;
+    let words = "initrd=a.gz initrd=farrier-zeros-0 initrd=b.xz initrd=farrier-zeros-1 initrd=c.xz";
+    assert!(script.contains(words), "{script}");
 }
 
 #[test]
