@@ -41,7 +41,10 @@ pub(super) fn serve(rack: &Rack) -> Result<(Server, Vec<Flagged>), RackError> {
     let pool = "10.77.0.20-10.77.0.250";
     let text = read(&config)?.replace("10.77.0.100-10.77.0.199", pool);
     assert!(text.contains(pool), "{text}");
-    let text = text + &format!("[mirror.debian]\nupstream = \"{upstream}\"\n");
+    let mut text = text;
+    for name in ["debian", "debian-security"] {
+        text += &format!("[mirror.{name}]\nupstream = \"{upstream}\"\n");
+    }
     write(&config, &text)?;
     let profiles = profiles(&root)?;
     assert!(profiles.len() >= 4, "{profiles:?}");

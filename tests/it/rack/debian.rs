@@ -214,7 +214,16 @@ fn builds(case: &Case<'_>, server: &Server, machine: &Machine) -> Result<(), Rac
     server.must(&["rebuild", NAME, "--yes"])?;
     let began = Instant::now();
     let (mut power, starts) = to_its_end(server, machine, |_| ())?;
-    let evidence = || server.evidence(NAME, Some(&power));
+    let evidence = || {
+        let logs = server.must(&["logs", NAME]).unwrap_or_default();
+        let from = logs.lines().count().saturating_sub(60);
+        let last: Vec<&str> = logs.lines().skip(from).collect();
+        format!(
+            "{}\n{}",
+            server.evidence(NAME, Some(&power)),
+            last.join("\n")
+        )
+    };
     assert_eq!(server.phase(NAME)?, Phase::Ready, "{}", evidence());
     assert_eq!(starts, 2, "installed, then started from its disk");
     in_order(server, NAME, 1, STORY);
