@@ -50,7 +50,7 @@ agent   = "steps"
 steps   = "steps"
 timeout = "10m"
 [deadline]
-install = "70m"
+install = "110m"
 [vars]
 security = ""
 "#;
