@@ -55,5 +55,6 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
     [ ! -s "$target$meet/pid" ] || exit 0
     sleep 1
 done
+rm -f "$root$hook" "$target$hook"
 rm -rf "$target$meet"
 exec sh ./post.sh

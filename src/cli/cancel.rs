@@ -86,6 +86,8 @@ impl Cancel {
 fn left_as(phase: Phase) -> &'static str {
     match phase {
         Phase::Installed | Phase::Configuring => "installed but not configured",
+        // it may have ended before or after the installer did
+        Phase::Failed | Phase::Stalled | Phase::Held => "perhaps half written",
         _ => "half written",
     }
 }

@@ -158,7 +158,7 @@ fn rest(plan: &BootPlan, urls: &Urls) -> Result<(Vec<String>, String), Unwritabl
 /// The zero bytes that must follow an initrd of this size so that the next is not lost. Linux takes an archive
 /// for one only where its offset is a multiple of four (`init/initramfs.c`), and between two archives it
 /// skips zeros. iPXE fills up to there, but an EFI stub that reads them one by one (`initrd=`, for want of
-/// LoadFile2: iPXE before 2021, Linux before 5.8) lays them end to end. Seen with Debian 13 and iPXE of 2019.
+/// LoadFile2 in either) lays them end to end. Seen with Debian 13's kernel and Debian 12's iPXE, of 2019.
 /// Documents are archives of files, whose sizes are multiples of four already.
 fn missing(size: u64) -> u8 {
     (size.wrapping_neg() % 4) as u8

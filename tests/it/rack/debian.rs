@@ -39,7 +39,7 @@ const STORY: &[&str] = &[
     "agent-reported",
 ];
 
-/// What a system leaves out that only has to show its disks: half of an installation's time.
+/// What a system leaves out that only has to show its disks.
 const BARE: &str = "vars = { tasks = [], updates = \"none\" }\n";
 
 /// What is added to the profile: the machine looks at itself, and is ready only if it likes what it sees.
