@@ -90,6 +90,8 @@ pub(super) fn check(format: Format, secret: bool, text: &str, findings: &mut Fin
     let mut carriage_return = false;
     for (at, byte) in text.bytes().enumerate() {
         match byte {
+            // what is sent has them, whatever the file had
+            b'\r' if format == Format::Batch && text[at..].starts_with("\r\n") => {}
             b'\r' if !carriage_return => {
                 carriage_return = true;
                 findings.error(

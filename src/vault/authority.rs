@@ -146,10 +146,13 @@ impl Authority {
         let key = KeyPair::generate().map_err(|e| certificate(&e))?;
         let mut params = CertificateParams::default();
         params.distinguished_name = name("Farrier hand-off");
-        params.subject_alt_names = addresses
-            .iter()
-            .map(|ip| SanType::IpAddress(IpAddr::V4(*ip)))
-            .collect();
+        // as names too: with an authority of its own, the curl that Windows ships looked at no addresses for
+        // years (curl's issue 15149)
+        for ip in addresses {
+            let text = ip.to_string().try_into().map_err(|e| certificate(&e))?;
+            let names = [SanType::IpAddress(IpAddr::V4(*ip)), SanType::DnsName(text)];
+            params.subject_alt_names.extend(names);
+        }
         params.not_before = date_time_ymd(1970, 1, 1);
         let year = now.to_zoned(jiff::tz::TimeZone::UTC).year();
         let ends = year.max(NOT_BEFORE_YEAR) + SERVER_YEARS;

@@ -29,3 +29,4 @@ mod site;
 mod speed;
 mod suse;
 pub(crate) mod tier3;
+mod windows;

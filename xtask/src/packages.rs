@@ -34,7 +34,9 @@ pub(crate) const TESTS: &[&str] = &[
     "dosfstools",
     "mtools",
     "cpio",
-    "gnupg", // an index of packages is signed
+    "wine64",                     // runs the scripts of the Windows profile
+    "gcc-mingw-w64-x86-64-win32", // makes what stands for the programs that Wine has not
+    "gnupg",                      // an index of packages is signed
     "zstd",
     "xz-utils",
     // clients on the wire

@@ -19,7 +19,7 @@ use crate::model::{
 };
 
 use super::engine::Engine;
-use super::formats::fold_cmdline;
+use super::formats::{batch_ended, fold_cmdline};
 use super::handoff::{self, Step, agents};
 use super::intent::{self, Reads, Wanted, unheeded, wanted};
 use super::lint::{self, Findings};
@@ -268,7 +268,10 @@ impl CompiledProfile {
                 lint::check(piece.format, secret, &text, &mut findings);
                 piece.format.lint(&text, &mut findings);
                 problems.extend(findings.into_diagnostics(&text));
-                Some(Cow::Owned(text.into_bytes()))
+                Some(Cow::Owned(match piece.format {
+                    Format::Batch => batch_ended(&text).into_owned().into_bytes(),
+                    _ => text.into_bytes(),
+                }))
             }
             Err(error) => {
                 problems.push(self.diagnose(&error, &piece.file, Some(context)));

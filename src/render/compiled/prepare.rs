@@ -8,6 +8,7 @@ use crate::model::{Answer, Diagnostic, Handoff, Profile};
 
 use super::super::Format;
 use super::super::engine::{Engine, Files};
+use super::super::formats::batch_ended;
 use super::super::handoff::agents::is_taken;
 use super::super::intent::wanted;
 use super::super::lint::{self, Findings};
@@ -157,7 +158,10 @@ impl CompiledProfile {
             problems.push(self.about(&file, "a template must be text in UTF-8"));
             return None;
         }
-        let fixed = (!template || text.is_some_and(scan::is_static)).then(|| Arc::clone(bytes));
+        let fixed = (!template || text.is_some_and(scan::is_static)).then(|| match text {
+            Some(text) if format == Format::Batch => Arc::from(batch_ended(text).as_bytes()),
+            _ => Arc::clone(bytes),
+        });
         if let (Some(_), Some(text)) = (&fixed, text) {
             let shown = self.file_of(&file).0;
             let mut findings = Findings::new(&shown, None);

@@ -6,6 +6,7 @@
 //! line, boot scripts), a value that is not plain is refused and the sentence says which filter to
 //! use.
 
+mod batch;
 mod boot;
 mod cmdline;
 mod json;
@@ -24,6 +25,7 @@ use crate::model::ProfileKind;
 
 use super::lint::Findings;
 
+pub(super) use batch::ended as batch_ended;
 pub(super) use cmdline::fold as fold_cmdline;
 pub(super) use json::quoted as json_quoted;
 pub(super) use nix::{Lexer as NixLexer, Stands as NixStands, quoted as nix_quoted};
@@ -57,6 +59,8 @@ pub enum Format {
     Grub,
     /// A kernel command line.
     Cmdline,
+    /// A command script of Windows, or what its console programs read.
+    Batch,
     /// Any other text of lines.
     Plain,
 }
@@ -94,7 +98,7 @@ impl std::error::Error for Refused {}
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 12] = [
+    pub const ALL: [Format; 13] = [
         Format::Shell,
         Format::Preseed,
         Format::Kickstart,
@@ -106,6 +110,7 @@ impl Format {
         Format::Ipxe,
         Format::Grub,
         Format::Cmdline,
+        Format::Batch,
         Format::Plain,
     ];
 
@@ -123,6 +128,7 @@ impl Format {
             Format::Ipxe => "ipxe",
             Format::Grub => "grub",
             Format::Cmdline => "cmdline",
+            Format::Batch => "batch",
             Format::Plain => "plain",
         }
     }
@@ -155,6 +161,7 @@ impl Format {
             (_, "toml") => Format::Toml,
             (_, "nix") => Format::Nix,
             (_, "ipxe") => Format::Ipxe,
+            (_, "cmd" | "bat") => Format::Batch,
             _ if shebang_is_shell(text) => Format::Shell,
             _ => Format::Plain,
         })
@@ -180,6 +187,7 @@ impl Format {
             Format::Kickstart => return kickstart::escape(value, out),
             Format::Ipxe | Format::Grub => return boot::escape(self, value, out),
             Format::Cmdline => return cmdline::escape(value, out),
+            Format::Batch => return batch::escape(value, out),
             Format::Plain => return plain::escape(value, out),
             Format::Json | Format::Yaml => json_quoted(value),
             Format::Xml => xml_escaped(value)?,
@@ -208,6 +216,7 @@ impl Format {
             Format::Ipxe => boot::lint_ipxe(text, findings),
             Format::Grub => boot::lint_grub(text, findings),
             Format::Cmdline => cmdline::lint(text, findings),
+            Format::Batch => batch::lint(text, findings),
             Format::Plain => {}
         }
     }
@@ -283,6 +292,7 @@ mod tests {
             ("configuration.nix.j2", "", Format::Nix),
             ("grub.cfg", "", Format::Grub),
             ("ks.cfg", "", Format::Kickstart),
+            ("start.cmd.j2", "", Format::Batch),
             ("motd", "", Format::Plain),
             ("motd", "{#- format: shell -#}\nx", Format::Shell),
         ] {
