@@ -267,11 +267,8 @@ fn answer(
     calls.lock().expect("unpoisoned").push(call.clone());
     let (failing, cut) = {
         let plan = plan.lock().expect("unpoisoned");
-        let of = |name: &&str| **name == call.program;
-        (
-            plan.failing.iter().any(|n| of(n)),
-            plan.cut_at.iter().any(|n| of(n)),
-        )
+        let name = call.program.as_str();
+        (plan.failing.contains(&name), plan.cut_at == Some(name))
     };
     if cut {
         // it waits for its answer until it is ended
