@@ -50,6 +50,7 @@ pub(crate) const TESTS: &[&str] = &[
     "curl",
     "wget",
     "busybox",
+    "mksh",           // its lksh is the nearest to OpenBSD's sh
     "netcat-openbsd", // FreeBSD's installer reports by it
     "openssl",
     "openssh-client",

@@ -6,7 +6,7 @@ use farrier::cli::demo::rack::{Machine, Patience, Power, RackError, Server};
 use farrier::model::view::EventView;
 
 /// An installation by FAI takes four minutes on two idle cores, one by Debian's installer longer.
-pub(crate) const BUILD: Patience = Patience::seconds(75 * 60);
+pub(crate) const BUILD: Patience = Patience::seconds(115 * 60);
 /// From power-on, past the network, to the prompt of the disk's own system.
 pub(crate) const DISK: Patience = Patience::seconds(900);
 

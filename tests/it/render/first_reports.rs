@@ -130,6 +130,8 @@ impl Installed {
         let command = match (self.kind, first) {
             ("esxi", true) => "python script",
             ("esxi", false) => "sh local.sh",
+            // the nearest to OpenBSD's own sh: another descendant of pdksh
+            ("openbsd", _) => "lksh script",
             _ => "sh script",
         };
         // a pipe's other end is closed when the last of its background is over
@@ -204,7 +206,7 @@ fn asked(server: &Server) -> Vec<String> {
 }
 
 fn can_run() -> bool {
-    ["openssl", "python3"]
+    ["openssl", "python3", "lksh"]
         .iter()
         .all(|tool| run(tool, &["version"], "").is_some())
 }
