@@ -171,9 +171,10 @@ fn tools(which: &str) -> Option<String> {
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tools-{which}"));
     if !folder.exists() {
-        std::fs::create_dir_all(&folder).expect("a folder");
+        // by its name only when it is whole: whoever is cut off leaves another's run nothing to trip over
+        let made = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let link = |from: &str, to: &str| {
-            let _ = std::os::unix::fs::symlink(from, folder.join(to));
+            let _ = std::os::unix::fs::symlink(from, made.path().join(to));
         };
         if which == "busybox" {
             let (_, applets, _) = run("busybox", &["--list"], "")?;
@@ -194,6 +195,8 @@ fn tools(which: &str) -> Option<String> {
                 }
             }
         }
+        // another test's may be there by now, and is as good
+        let _ = std::fs::rename(made.path(), &folder);
     }
     (which == "busybox" || run("wget", &["--version"], "").is_some())
         .then(|| folder.display().to_string())
