@@ -1,15 +1,16 @@
 //! Command scripts of Windows (`.cmd`, `.bat`), and what its console programs read: lines that end with a
 //! carriage return and a line feed.
 //!
-//! cmd.exe looks for a label in blocks of 512 bytes, and in a script with bare line feeds it misses some
-//! of those near a block's end: whether `goto` works would depend on what stands before.
+//! Of scripts with bare line feeds it is said that cmd.exe misses some labels, depending on where in its
+//! buffer they fall: whether `goto` works would depend on what stands before. Not seen here, for Wine's does not.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::{Findings, Refused, put, shown};
 
-/// A value that means the same within quotes and without. `%` is doubled, as a script needs it.
+/// A value that means the same within quotes and without. `%` is doubled, as a script needs it; what is no
+/// script should print none.
 pub(super) fn escape(value: &str, out: &mut dyn Write) -> Result<(), Refused> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_@%+:./\\~-".contains(&b);
     if value.bytes().all(plain) {

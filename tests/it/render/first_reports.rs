@@ -8,11 +8,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Arc, OnceLock};
 
 use farrier::render::{Place, Rendered, render};
 
-use super::server::{Answer, Server};
+use super::server::Server;
 use super::site::{distro_of, run, shipped};
 use super::tier3::{machine, text};
 
@@ -175,34 +174,12 @@ fn served(
 ) -> (Server, Installed) {
     let folder = tempfile::tempdir().expect("a folder");
     let cut = folder.path().join("cut");
-    let port: Arc<OnceLock<u16>> = Arc::default();
-    let known = Arc::clone(&port);
-    let (server, rendered) = Server::of(
-        |place| {
-            port.set(place.server.port()).expect("set once");
-            rendered(kind, place)
-        },
-        move |path, _, before| -> Answer {
-            let verb = path.rsplit('/').next().unwrap_or("");
-            let body = match verb {
-                "handoff" => {
-                    let port = known.get().expect("set before anything is asked");
-                    format!("handoff=https://127.0.0.1:{port}/h/secret\n")
-                }
-                "bundle" => "#!/bin/sh\n".to_string(),
-                _ => String::new(),
-            };
-            (answer(verb, before, &cut), body)
-        },
+    let (server, rendered) = Server::handing_off(
+        |place| rendered(kind, place),
+        move |verb, before| answer(verb, before, &cut),
     );
     let installed = Installed::new(kind, folder, &server, &rendered);
     (server, installed)
-}
-
-/// The last word of each path asked, in order.
-fn asked(server: &Server) -> Vec<String> {
-    let verb = |path: String| path.rsplit('/').next().unwrap_or("").to_string();
-    server.paths().into_iter().map(verb).collect()
 }
 
 fn can_run() -> bool {
@@ -232,7 +209,7 @@ fn a_power_cut_loses_nothing_and_a_server_that_is_down_is_asked_without_end() {
             }
             _ => 200,
         });
-        let paths = |verb: &str| asked(&server).iter().filter(|v| *v == verb).count();
+        let paths = |verb: &str| server.asked().iter().filter(|v| *v == verb).count();
         let first = installed.boot(true);
         assert_eq!(
             (paths("handoff"), paths("bundle"), paths("result")),
@@ -279,7 +256,7 @@ fn what_is_refused_is_not_asked_again_and_leaves_nothing() {
                 false => 200,
             });
             let done = installed.boot(true);
-            let asked = asked(&server);
+            let asked = server.asked();
             assert_eq!(
                 asked.last().map(String::as_str),
                 Some(refusing),

@@ -106,6 +106,40 @@ impl Server {
         (server, rendered)
     }
 
+    /// The same for a first boot that runs no steps: a hand-off at this server, and an empty bundle.
+    /// `answer` gives the status; it is given the last word of the path and how often that was asked before.
+    pub(super) fn handing_off(
+        render: impl FnOnce(&Place) -> Rendered,
+        answer: impl Fn(&str, usize) -> u16 + Send + 'static,
+    ) -> (Server, Rendered) {
+        let port: Arc<OnceLock<u16>> = Arc::default();
+        let known = Arc::clone(&port);
+        Server::of(
+            |place| {
+                port.set(place.server.port()).expect("set once");
+                render(place)
+            },
+            move |path, _, before| {
+                let verb = path.rsplit('/').next().unwrap_or("");
+                let body = match verb {
+                    "handoff" => {
+                        let port = known.get().expect("set before anything is asked");
+                        format!("handoff=https://127.0.0.1:{port}/h/secret\n")
+                    }
+                    "bundle" => "#!/bin/sh\n".to_string(),
+                    _ => String::new(),
+                };
+                (answer(verb, before), body)
+            },
+        )
+    }
+
+    /// The last word of each path asked, in order.
+    pub(super) fn asked(&self) -> Vec<String> {
+        let verb = |path: String| path.rsplit('/').next().unwrap_or("").to_string();
+        self.paths().into_iter().map(verb).collect()
+    }
+
     /// The reports that came in, in order: what follows the token.
     pub(super) fn reports(&self) -> Vec<String> {
         let token = format!("/r/{}/", Scope::Report.placeholder());

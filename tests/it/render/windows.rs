@@ -6,8 +6,6 @@
 
 mod wine;
 
-use std::sync::{Arc, OnceLock};
-
 use farrier::lifecycle::disks;
 use farrier::render::{Place, Rendered, render};
 
@@ -180,31 +178,6 @@ fn windows_pe_writes_the_permitted_disk_and_no_other() {
     }
 }
 
-/// A server that answers everything by this; it is given the last word of the path and how often it was
-/// asked before.
-fn hands_off(answer: impl Fn(&str, usize) -> u16 + Send + 'static) -> (Server, Rendered) {
-    let port: Arc<OnceLock<u16>> = Arc::default();
-    let known = Arc::clone(&port);
-    Server::of(
-        |place| {
-            port.set(place.server.port()).expect("set once");
-            rendered(place)
-        },
-        move |path, _, before| {
-            let verb = path.rsplit('/').next().unwrap_or("");
-            let body = match verb {
-                "handoff" => format!(
-                    "handoff=https://127.0.0.1:{}/h/secret\n",
-                    known.get().expect("set")
-                ),
-                "bundle" => "#!/bin/sh\n".to_string(),
-                _ => String::new(),
-            };
-            (answer(verb, before), body)
-        },
-    )
-}
-
 /// Windows as setup leaves it.
 fn installed(wine: &Wine, server: &Server, sent: &Rendered) {
     wine.curl("c:/Farrier/curl.exe");
@@ -214,12 +187,6 @@ fn installed(wine: &Wine, server: &Server, sent: &Rendered) {
         "c:/windows/Setup/Scripts/SetupComplete.cmd",
         &sent.documents["SetupComplete.cmd"].bytes,
     );
-}
-
-/// The last word of each path asked, in order.
-fn asked(server: &Server) -> Vec<String> {
-    let verb = |path: String| path.rsplit('/').next().unwrap_or("").to_string();
-    server.paths().into_iter().map(verb).collect()
 }
 
 fn gone(wine: &Wine, called: &[String], said: &str) {
@@ -244,7 +211,7 @@ const TASK: &[&str] = &["C:\\Farrier\\first-boot.cmd", "task"];
 #[test]
 fn the_first_boot_of_windows_is_reported_whatever_happens_to_it() {
     let Some(wine) = Wine::new() else { return };
-    let (server, sent) = hands_off(|verb, before| match verb {
+    let (server, sent) = Server::handing_off(rendered, |verb, before| match verb {
         "handoff" if before < 2 => 0,
         "bundle" if before < 8 => 503,
         "result" if before == 0 => 0,
@@ -254,7 +221,7 @@ fn the_first_boot_of_windows_is_reported_whatever_happens_to_it() {
     let said = wine.script(&["C:\\windows\\Setup\\Scripts\\SetupComplete.cmd"]);
     let called = words(&wine.calls());
     assert_eq!(
-        asked(&server),
+        server.asked(),
         Vec::<String>::new(),
         "setup does not wait for it: {said}"
     );
@@ -268,19 +235,15 @@ fn the_first_boot_of_windows_is_reported_whatever_happens_to_it() {
         ]
     );
 
-    // the server is down, then there, and the power is cut as nothing answers the result
-    let boot = |plan: Plan| {
-        wine.plan(plan);
-        let said = wine.script(TASK);
-        let times = |verb: &str| asked(&server).iter().filter(|v| *v == verb).count();
-        (
-            words(&wine.calls()),
-            (times("handoff"), times("bundle"), times("result")),
-            said,
-        )
-    };
-    let (called, times, said) = boot(Plan::default());
-    assert_eq!(times, (3, 9, 2), "{said}");
+    // the server is down at first, and the first result is not answered
+    let said = wine.script(TASK);
+    let called = words(&wine.calls());
+    let times = |verb: &str| server.asked().iter().filter(|v| *v == verb).count();
+    assert_eq!(
+        (times("handoff"), times("bundle"), times("result")),
+        (3, 9, 2),
+        "{said}"
+    );
     let seconds: Vec<String> = called
         .iter()
         .filter_map(|c| c.strip_prefix("ping -n ").map(str::to_string))
@@ -298,12 +261,13 @@ fn the_first_boot_of_windows_is_reported_whatever_happens_to_it() {
         ["agent=none code=0 class=ok seconds=0"; 2]
     );
 
+    // the power is cut while something was not answered, and the next boot goes on from there
     for (cut_after, then) in [
         ("handoff", "bundle"),
         ("bundle", "result"),
         ("result", "result"),
     ] {
-        let (server, sent) = hands_off(move |verb, before| {
+        let (server, sent) = Server::handing_off(rendered, move |verb, before| {
             let down = match cut_after {
                 "handoff" => verb == "bundle" && before == 0,
                 "bundle" => verb == "result" && before == 0,
@@ -318,16 +282,16 @@ fn the_first_boot_of_windows_is_reported_whatever_happens_to_it() {
             ..Plan::default()
         });
         wine.script(TASK);
-        let before = asked(&server).len();
+        let before = server.asked().len();
         wine.plan(Plan::default());
         wine.calls();
         let said = wine.script(TASK);
         assert_eq!(
-            asked(&server)[before..].first().map(String::as_str),
+            server.asked()[before..].first().map(String::as_str),
             Some(then),
             "{cut_after}: {said}"
         );
-        let times = |verb: &str| asked(&server).iter().filter(|v| *v == verb).count();
+        let times = |verb: &str| server.asked().iter().filter(|v| *v == verb).count();
         assert_eq!(times("handoff"), 1, "{cut_after}");
         let keys = server.bodies("/h/secret/bundle");
         assert!(keys.iter().all(|k| k == &keys[0]), "{keys:?}");
@@ -339,11 +303,15 @@ fn the_first_boot_of_windows_is_reported_whatever_happens_to_it() {
 fn what_is_refused_to_windows_is_not_asked_again() {
     let Some(wine) = Wine::new() else { return };
     for (refusing, status) in [("handoff", 404), ("bundle", 410), ("result", 409)] {
-        let (server, sent) = hands_off(move |verb, _| if verb == refusing { status } else { 200 });
+        let (server, sent) =
+            Server::handing_off(
+                rendered,
+                move |verb, _| if verb == refusing { status } else { 200 },
+            );
         installed(&wine, &server, &sent);
         wine.script(&["C:\\windows\\Setup\\Scripts\\SetupComplete.cmd"]);
         let said = wine.script(TASK);
-        let asked = asked(&server);
+        let asked = server.asked();
         assert_eq!(asked.last().map(String::as_str), Some(refusing), "{said}");
         assert_eq!(asked.iter().filter(|v| *v == refusing).count(), 1, "{said}");
         gone(&wine, &words(&wine.calls()), &said);

@@ -58,7 +58,7 @@ fn off(prefix: &Path) {
 }
 
 /// Programs of Windows that Wine has, where the test's are wanted.
-pub(super) const STUBS: [&str; 6] = ["dism", "sc", "icacls", "net", "schtasks", "ping"];
+const STUBS: [&str; 6] = ["dism", "sc", "icacls", "net", "schtasks", "ping"];
 
 fn tool(name: &str) -> Option<PathBuf> {
     let at = Path::new("/usr/lib/wine").join(name);
