@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::way::way;
 use super::{Control, Snapshot};
 use crate::model::{
-    ArtefactIndex, ArtefactRef, Digest, Distro, Name, Pinned, PlannedFile, Profile, ProfileKind,
+    ArtefactIndex, ArtefactRef, Diagnostic, Digest, Distro, Firmware, Name, Pinned, PlannedFile, Profile, ProfileKind,
     Refusal, Site, Subnet, System,
 };
 
-use crate::render::{self, Place};
+use crate::render::{self, Place, Rendered};
 
 impl Control {
     /// Renders and collects everything that a build of this system with this profile needs.
@@ -34,7 +34,7 @@ impl Control {
             .map(|name| planned(snapshot, &distro.name, name))
             .collect::<Result<_, _>>()?;
         let place = self.place(site, system, distro, &snapshot.artefacts, epoch);
-        let rendered = render::render(system, profile, distro, &place).map_err(Refusal::files)?;
+        let (rendered, uefi) = made(system, profile, distro, &place).map_err(Refusal::files)?;
         if let Some(name) = rendered.secrets.iter().find(|name| !self.is_set(name)) {
             return Err(Refusal::refused(format!("the secret `{name}` is not set"))
                 .help(format!("farrier secret set {name}")));
@@ -66,6 +66,7 @@ impl Control {
             wipe: system.wipe,
             handoff: profile.kind.installs(),
             server: Some(place.server),
+            uefi,
             identity: rendered.identity,
             push: rendered.push,
             agent: rendered.agent.map(str::to_string),
@@ -146,6 +147,32 @@ impl Control {
             .or_else(|| interfaces().find_map(|i| self.leases.address_of(i.mac, now)))
             .or_else(|| self.bound(&system.name))
             .or_else(|| interfaces().find_map(|i| self.leases.last_of(i.mac)))
+    }
+}
+
+/// What is rendered, and whether it is for UEFI or for BIOS; none if it is the same for both. For a machine
+/// whose firmware was never seen it is made for each, and what differs is made to fit when it boots.
+fn made(
+    system: &System,
+    profile: &Profile,
+    distro: &Distro,
+    place: &Place,
+) -> Result<(Rendered, Option<bool>), Vec<Diagnostic>> {
+    let with = |firmware| {
+        let place = Place {
+            firmware,
+            ..place.clone()
+        };
+        render::render(system, profile, distro, &place)
+    };
+    if let Some(firmware) = place.firmware {
+        return Ok((with(Some(firmware))?, Some(firmware.is_uefi())));
+    }
+    match (with(Some(Firmware::UEFI)), with(Some(Firmware::BIOS))) {
+        (Ok(uefi), Ok(bios)) if uefi == bios => Ok((uefi, None)),
+        (Ok(uefi), _) => Ok((uefi, Some(true))),
+        (Err(_), Ok(bios)) => Ok((bios, Some(false))),
+        (Err(told), Err(_)) => Err(told),
     }
 }
 

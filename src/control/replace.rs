@@ -1,10 +1,12 @@
-//! A build whose machine boots in another place than its documents were made for.
+//! A build whose machine boots in another place, or by another firmware, than its documents were made
+//! for.
 //!
 //! A machine without a declared address may turn up in any subnet, and where it reaches this server
-//! is known only then. Its documents are made again for that place, of what the build pinned and of
-//! nothing else: the same revision of the files, the same artefacts.
+//! is known only then; so is the firmware of one that was flagged before it was ever switched on. Its
+//! documents are made again for that, of what the build pinned and of nothing else: the same revision
+//! of the files, the same artefacts.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -13,34 +15,70 @@ use super::pin::distro_of;
 use super::writer::Command;
 use super::{Control, TellError};
 use crate::inventory;
-use crate::model::{Build, BuildKey, Door, Pinned, Refusal, Site};
+use crate::model::{Build, BuildKey, Door, Firmware, Pinned, Refusal, Site};
 use crate::render;
 
+/// In what a machine differs from the one that its documents were made for.
+struct Unfit {
+    made_for: String,
+    here: String,
+}
+
+impl Unfit {
+    /// None if they fit, as far as that can be said.
+    fn find(
+        pinned: &Pinned,
+        here: Option<SocketAddrV4>,
+        firmware: Option<Firmware>,
+    ) -> Option<Self> {
+        let place = pinned.server.zip(here).filter(|(was, is)| was != is);
+        let kind = pinned.uefi.zip(firmware.map(|f| f.is_uefi()));
+        let kind = kind.filter(|(was, is)| was != is);
+        let told = |server: Option<SocketAddrV4>, uefi: Option<bool>| {
+            let server = server.map(|at| format!("reaches this server at {at}"));
+            let uefi = uefi.map(|uefi| format!("boots by {}", if uefi { "UEFI" } else { "BIOS" }));
+            let told: Vec<String> = server.into_iter().chain(uefi).collect();
+            told.join(" and ")
+        };
+        (place.is_some() || kind.is_some()).then(|| Unfit {
+            made_for: told(place.map(|p| p.0), kind.map(|k| k.0)),
+            here: told(place.map(|p| p.1), kind.map(|k| k.1)),
+        })
+    }
+}
+
 impl Control {
-    /// Makes what a build pinned fit the place of its machine, which is at this address and about to
-    /// be served its boot script. Says whether it was made again; then it is durable.
+    /// Makes what a build pinned fit its machine, which is at this address, has this firmware as far as
+    /// it said so, and is about to be served its boot script. Says whether it was made again; then it
+    /// is durable.
     ///
     /// # Errors
     /// Why it does not fit and cannot be made to, in a sentence: the machine must not boot it.
-    pub async fn settle(&self, at: Ipv4Addr, key: &BuildKey) -> Result<bool, String> {
+    pub async fn settle(
+        &self,
+        at: Ipv4Addr,
+        firmware: Option<Firmware>,
+        key: &BuildKey,
+    ) -> Result<bool, String> {
         let snapshot = self.snapshot();
         let Some(pinned) = snapshot.pinned.get(key) else {
             return Ok(false);
         };
-        let here = self.toward(&snapshot.site, Some(at));
-        let (Some(made_for), Some(here)) = (pinned.server, here) else {
-            return Ok(false);
-        };
         let build = snapshot.machines.get(&key.system);
-        let build = build.and_then(|m| m.with_epoch(key.epoch));
-        let Some(build) = build.filter(|_| made_for != here) else {
+        let Some(build) = build.and_then(|m| m.with_epoch(key.epoch)) else {
             return Ok(false);
         };
-        let anew = self.made_for(at, build, pinned).await.map_err(|refusal| {
+        let system = snapshot.site.systems.get(&key.system);
+        let firmware = firmware.or_else(|| self.firmware_of(system?));
+        let Some(unfit) = Unfit::find(pinned, self.toward(&snapshot.site, Some(at)), firmware)
+        else {
+            return Ok(false);
+        };
+        let anew = self.made_for(at, firmware, build, pinned).await;
+        let anew = anew.map_err(|refusal| {
             format!(
-                "its documents are for a machine that reaches this server at {made_for}, and cannot \
-                 be made again for {here}: {}",
-                refusal.message
+                "its documents are for a machine that {}, and cannot be made again for one that {}: {}",
+                unfit.made_for, unfit.here, refusal.message
             )
         })?;
         let (done, wait) = oneshot::channel();
@@ -56,22 +94,22 @@ impl Control {
             .map_err(|_| TellError::Stopped.to_string())?;
         wait.await.map_err(stopped)?.map_err(|e| e.to_string())?;
         let text = format!(
-            "it is at {at}: the documents of build {} are made again, with {here} in the place of \
-             {made_for}",
-            key.epoch
+            "it is at {at}: the documents of build {} were for a machine that {}, and are made again \
+             for one that {}",
+            key.epoch, unfit.made_for, unfit.here
         );
         tracing::info!(machine.name = %key.system, build.epoch = key.epoch, "{text}");
-        let system = snapshot.site.systems.get(&key.system);
         if let Some(interface) = system.and_then(|s| s.first()) {
             self.observe(interface.mac, Door::Http, text);
         }
         Ok(true)
     }
 
-    /// What a build pinned, with the documents of another place.
+    /// What a build pinned, with the documents of another place or firmware.
     async fn made_for(
         &self,
         at: Ipv4Addr,
+        firmware: Option<Firmware>,
         build: &Build,
         pinned: &Pinned,
     ) -> Result<Pinned, Refusal> {
@@ -95,13 +133,14 @@ impl Control {
         let distro = distro_of(site, profile)?;
         let artefacts = pinned.files().map(|f| (f.id.name.clone(), f.digest));
         // Where the machine is, the site in force says: the network may have been declared since.
-        let place = self.place_at(
+        let mut place = self.place_at(
             &live,
             system,
             Some(at),
             artefacts.collect(),
             build.key.epoch,
         );
+        place.firmware = firmware.or(place.firmware);
         let rendered = render::render(system, profile, distro, &place).map_err(Refusal::files)?;
         Ok(Pinned {
             cmdline: rendered.cmdline,
@@ -111,6 +150,7 @@ impl Control {
                 .map(|(n, d)| (n, Arc::new(d)))
                 .collect(),
             server: Some(place.server),
+            uefi: pinned.uefi.and(place.firmware).map(|f| f.is_uefi()),
             ..pinned.clone()
         })
     }

@@ -119,12 +119,16 @@ impl Control {
         Some(text)
     }
 
-    /// The firmware last seen of a system's interfaces.
+    /// The firmware last seen of a system's interfaces, else the one that its last build booted by.
     pub(super) fn firmware_of(&self, system: &System) -> Option<Firmware> {
-        system
-            .interfaces
-            .iter()
-            .find_map(|i| self.observed.firmware(i.mac))
+        let mut interfaces = system.interfaces.iter();
+        let seen = interfaces.find_map(|i| self.observed.firmware(i.mac));
+        seen.or_else(|| {
+            let snapshot = self.snapshot();
+            let machine = snapshot.machines.get(&system.name)?;
+            let builds = [&machine.once, &machine.build];
+            builds.into_iter().flatten().find_map(|b| b.firmware)
+        })
     }
 
     fn facts_of(

@@ -76,6 +76,7 @@ fn pinned(kind: ProfileKind, start: Start) -> Pinned {
         wipe: false,
         handoff: true,
         server: None,
+        uefi: None,
         identity: None,
         push: None,
         agent: None,

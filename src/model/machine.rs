@@ -89,6 +89,10 @@ pub struct Pinned {
     /// its own may boot in another subnet than they were made for.
     #[serde(default)]
     pub server: Option<SocketAddrV4>,
+    /// Its documents are for UEFI, or for BIOS; none if they are the same for both. A machine that was
+    /// flagged before it was ever seen may be of the other kind.
+    #[serde(default)]
+    pub uefi: Option<bool>,
     /// How it is started, where that is not Linux's usual way.
     #[serde(default)]
     pub way: Way,

@@ -31,6 +31,8 @@ pub(super) struct Config {
     name: String,
     why: String,
     to: Option<std::net::Ipv4Addr>,
+    /// What the request says of it: by TFTP, nothing.
+    firmware: Option<Firmware>,
     bytes: Bytes,
 }
 
@@ -96,6 +98,7 @@ fn config(
         name: name.to_string(),
         why,
         to: facts.ip,
+        firmware: facts.firmware,
         bytes: Bytes::from(bytes),
     })
 }
@@ -115,7 +118,7 @@ impl Config {
     pub(super) async fn served(mut self, waist: &dyn Waist) -> Option<Bytes> {
         // Made to fit the machine's place first, as a boot script is.
         if let Some(at) = self.to {
-            match waist.settle(at, &self.build).await {
+            match waist.settle(at, self.firmware, &self.build).await {
                 Ok(false) => {}
                 Ok(true) => {
                     let document = waist.document(&self.build, &self.name)?;

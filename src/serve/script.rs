@@ -166,7 +166,7 @@ impl Written {
         let (Action::Boot(plan), Some(at)) = (&self.decision.action, self.facts.ip) else {
             return Ok(None);
         };
-        let changed = waist.settle(at, &plan.build).await?;
+        let changed = waist.settle(at, self.facts.firmware, &plan.build).await?;
         Ok(changed.then(|| write(waist, &self.facts, &self.urls, self.language)))
     }
 

@@ -13,6 +13,7 @@ use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, TellReport, Told};
 use crate::model::{
     ArtefactIndex, Build, BuildKey, Decision, DhcpMode, Document, Door, Event, EventKind, Facts,
+    Firmware,
     MacAddr, Name, Site,
 };
 
@@ -38,7 +39,12 @@ pub trait Waist: Send + Sync + 'static {
     /// See [`Control::tell`].
     fn tell(&self, event: Event) -> Telling<'_>;
     /// See [`Control::settle`].
-    fn settle<'a>(&'a self, at: Ipv4Addr, build: &'a BuildKey) -> Settling<'a>;
+    fn settle<'a>(
+        &'a self,
+        at: Ipv4Addr,
+        firmware: Option<Firmware>,
+        build: &'a BuildKey,
+    ) -> Settling<'a>;
     /// See [`Control::note`].
     fn note(&self, event: Event);
     /// See [`Control::observe`].
@@ -149,8 +155,13 @@ impl Waist for Control {
         Box::pin(Control::tell(self, event))
     }
 
-    fn settle<'a>(&'a self, at: Ipv4Addr, build: &'a BuildKey) -> Settling<'a> {
-        Box::pin(Control::settle(self, at, build))
+    fn settle<'a>(
+        &'a self,
+        at: Ipv4Addr,
+        firmware: Option<Firmware>,
+        build: &'a BuildKey,
+    ) -> Settling<'a> {
+        Box::pin(Control::settle(self, at, firmware, build))
     }
 
     fn note(&self, event: Event) {

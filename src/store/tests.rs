@@ -89,6 +89,7 @@ fn pinned() -> Pinned {
         wipe: false,
         handoff: true,
         server: None,
+        uefi: None,
         way: Way::default(),
         identity: None,
         push: None,

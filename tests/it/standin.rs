@@ -13,7 +13,7 @@ use farrier::control::{Authorised, TellError, Told};
 use farrier::lifecycle::{scope_open, step};
 use farrier::model::{
     Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, DhcpMode, Digest,
-    DiskRule, Document, Door, Event, EventKind, Facts, Interface, MacAddr, Machine, Name, Nature,
+    DiskRule, Document, Door, Event, EventKind, Facts, Firmware, Interface, MacAddr, Machine, Name, Nature,
     Phase, Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp, Way,
 };
 use farrier::render::release;
@@ -142,6 +142,7 @@ impl Standin {
                 pool: Vec::new(),
                 lease: Duration::from_secs(3600),
                 server: None,
+                uefi: None,
             }],
             ..Site::default()
         };
@@ -222,6 +223,7 @@ impl Standin {
             wipe: false,
             handoff: true,
             server: None,
+            uefi: None,
             way: Way::default(),
             identity: None,
             push: None,
@@ -361,7 +363,12 @@ impl Waist for Standin {
         })
     }
 
-    fn settle<'a>(&'a self, _at: Ipv4Addr, _build: &'a BuildKey) -> Settling<'a> {
+    fn settle<'a>(
+        &'a self,
+        _at: Ipv4Addr,
+        _firmware: Option<Firmware>,
+        _build: &'a BuildKey,
+    ) -> Settling<'a> {
         Box::pin(async { Ok(false) })
     }
 

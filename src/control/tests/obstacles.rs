@@ -129,18 +129,19 @@ async fn documents_that_fit_stay_and_what_cannot_be_made_again_is_not_booted() {
     bench
         .flag_with(&control, |pinned| pinned.server = made_for([10, 77, 0, 1]))
         .await;
-    assert_eq!(control.settle(at, &key(1)).await, Ok(false));
+    assert_eq!(control.settle(at, None, &key(1)).await, Ok(false));
     bench
         .flag_with(&control, |pinned| pinned.server = made_for([10, 78, 0, 1]))
         .await;
     // its profile is nowhere: nothing can be rendered
     let why = control
-        .settle(at, &key(2))
+        .settle(at, None, &key(2))
         .await
         .expect_err("it does not fit");
     assert!(
         why.contains(
-            "reaches this server at 10.78.0.1:80, and cannot be made again for 10.77.0.1:80"
+            "reaches this server at 10.78.0.1:80, and cannot be made again for one that reaches \
+             this server at 10.77.0.1:80"
         ),
         "{why}"
     );
@@ -149,5 +150,5 @@ async fn documents_that_fit_stay_and_what_cannot_be_made_again_is_not_booted() {
     bench
         .flag_with(&control, |pinned| pinned.server = None)
         .await;
-    assert_eq!(control.settle(at, &key(3)).await, Ok(false));
+    assert_eq!(control.settle(at, None, &key(3)).await, Ok(false));
 }

@@ -66,7 +66,7 @@ fn its_documents_name_the_server_as_it_reaches_it() -> Result<(), RackError> {
     assert_eq!(cmdline(&desk)?.trim(), "quiet from=10.79.0.1");
     let why = desk.server.must(&["why", "web01"])?;
     assert!(
-        why.contains("are made again, with 10.79.0.1:80 in the place of 10.77.0.1:80"),
+        why.contains("reaches this server at 10.77.0.1:80, and are made again for one that reaches this server at 10.79.0.1:80"),
         "{why}"
     );
     // it is once made, and kept

@@ -4,6 +4,7 @@ mod beside;
 mod delivery;
 mod dhcp;
 mod elsewhere;
+mod firmware;
 mod hosts;
 mod http;
 mod obstacles;

@@ -1,0 +1,87 @@
+//! A machine that was flagged before anybody knew by which firmware it boots.
+
+use farrier::cli::demo::rack::{Patience, Rack, RackError, tools, until};
+
+use super::Desk;
+use super::raw::{Asker, DISCOVER, Message};
+use crate::rack::can_run;
+use crate::rack::phantom::Phantom;
+
+const NEEDS: [&[tools::Need]; 2] = [tools::NETWORK, tools::LOADERS];
+
+#[test]
+fn its_documents_are_for_the_one_it_boots_by() -> Result<(), RackError> {
+    if !can_run("unknown firmware", &NEEDS, false) {
+        return Ok(());
+    }
+    let rack = Rack::new()?;
+    let machine = Phantom::new(&rack, "client")?;
+    let declared = [("web01", machine.mac().to_string(), Some("10.77.0.10"))];
+    let mut desk = Desk::on(rack, &declared, "")?;
+    let profile = desk.server.site().join("profiles/rescue/profile.toml");
+    let text = std::fs::read_to_string(&profile).map_err(RackError::file(&profile))?;
+    let text = text.replace("quiet", "as={{ system.firmware }}");
+    std::fs::write(&profile, text).map_err(RackError::file(&profile))?;
+    let cmdline = |desk: &Desk, more: &[&str]| {
+        let words = [&["render", "web01", "cmdline"], more].concat();
+        desk.server.must(&words)
+    };
+    desk.server.must(&["distro", "fetch", "rescue"])?;
+    until(
+        "the edit",
+        Patience::seconds(20),
+        || desk.server.tail(),
+        || {
+            let next = desk
+                .server
+                .farrier(&["render", "web01", "cmdline", "--next"]);
+            Ok(next?.stdout.contains("as=unknown").then_some(()))
+        },
+    )?;
+
+    desk.flag("web01")?;
+    assert!(cmdline(&desk, &[])?.contains("as=uefi"), "until it is seen");
+    machine.host.address("10.77.0.10/24")?;
+    let asker = Asker::everyone(&machine.host)?;
+    let rom = Message::new(DISCOVER, machine.mac())
+        .option(60, "PXEClient:Arch:00000:UNDI:002001")
+        .option(93, [0, 0]);
+    asker.ask(&rom);
+    let url = format!(
+        "http://10.77.0.1/ipxe/{}?platform=pcbios&arch=i386",
+        machine.mac().dashed()
+    );
+    let script = || -> Result<String, RackError> {
+        Ok(machine.http(&url, None)?.must_be(200, &url)?.text())
+    };
+    assert!(script()?.contains("as=bios"));
+    assert!(cmdline(&desk, &[])?.contains("as=bios"));
+    let why = desk.server.must(&["why", "web01"])?;
+    assert!(
+        why.contains("boots by UEFI, and are made again for one that boots by BIOS"),
+        "{why}"
+    );
+    assert!(script()?.contains("as=bios"));
+    assert_eq!(
+        desk.server.log().matches("are made again").count(),
+        1,
+        "it is once made, and kept"
+    );
+
+    // what its last build booted by is known after a restart, before it is seen again
+    until(
+        "what was seen to be kept",
+        Patience::seconds(20),
+        || desk.server.tail(),
+        || {
+            let shown = desk.server.must(&["show", "web01", "-o", "json"])?;
+            Ok(shown.contains("x86-bios").then_some(()))
+        },
+    )?;
+    desk.server.kill();
+    desk.server.up()?;
+    desk.server.must(&["cancel", "web01", "--yes"])?;
+    desk.flag("web01")?;
+    assert!(cmdline(&desk, &[])?.contains("as=bios"));
+    Ok(())
+}
