@@ -5,6 +5,9 @@
     reason = "a test that cannot run says so, and what real machines did is worth reading"
 )]
 
+#[macro_use]
+mod skip;
+
 mod agents;
 mod architecture;
 mod artefacts;

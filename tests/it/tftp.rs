@@ -418,7 +418,7 @@ async fn clients_that_others_wrote() {
         let _absent_is_fine = std::fs::remove_file(&out);
         let run = Command::new(program).args(&arguments).output();
         let Ok(run) = run else {
-            eprintln!("SKIPPED: {program} is not installed");
+            crate::skipped!("{program} is not installed");
             continue;
         };
         let said = String::from_utf8_lossy(&run.stderr).into_owned();

@@ -69,6 +69,7 @@ pub(crate) const TESTS: &[&str] = &[
     "genisoimage",
     "udftools",
     // validators
+    "debian-installer-12-netboot-amd64", // the environment of Debian's installer, its debconf among it
     "shellcheck",
     "shfmt",    // the syntax of a script as a tree
     "wimtools", // what goes into Windows PE

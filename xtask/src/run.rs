@@ -1,10 +1,11 @@
 //! Runs the tests with nextest where it is installed, else with cargo's own runner.
 
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
-
-use crate::packages::run;
+use anyhow::{Context, Result, bail};
 
 /// Runs the tests; with `all` the long firmware runs too, whose result is written down.
 pub(crate) fn tests(all: bool, filter: &[String]) -> Result<()> {
@@ -22,15 +23,72 @@ pub(crate) fn tests(all: bool, filter: &[String]) -> Result<()> {
         command.env("FARRIER_TEST", "all");
     }
     let begun = std::time::Instant::now();
-    let outcome = run(&mut command);
+    // A check that cannot run passes for the runner, so that it is counted here.
+    let file = std::env::temp_dir().join(format!("farrier-skipped-{}", std::process::id()));
+    command.env("FARRIER_SKIPPED", &file);
+    let passed = run(&mut command, &file)?;
+    let skipped = skipped(&file);
+    let _ = std::fs::remove_file(&file);
     if all {
-        evidence(outcome.is_ok(), begun.elapsed().as_secs())?;
+        evidence(passed, begun.elapsed().as_secs(), &skipped)?;
     }
-    outcome
+    if !passed {
+        bail!("tests failed");
+    }
+    Ok(())
+}
+
+/// Runs the tests and says what of them could not run. The runner's summary is the last that is said,
+/// save on a terminal, where the runner draws what it is at.
+fn run(command: &mut Command, file: &Path) -> Result<bool> {
+    let shown = format!("{command:?}");
+    let started = || format!("{shown} could not be started");
+    if std::io::stderr().is_terminal() {
+        let status = command.status().with_context(started)?;
+        say(&skipped(file));
+        return Ok(status.success());
+    }
+    let mut child = command
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(started)?;
+    let lines = child.stderr.take().context("the runner's words")?;
+    let (mut last, mut over) = (Vec::new(), false);
+    for line in BufReader::new(lines).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        let rule = !line.is_empty() && line.trim().chars().all(|c| c == '\u{2500}');
+        over = over || line.trim_start().starts_with("Summary [");
+        if !rule && !over {
+            last.drain(..).for_each(|held: String| eprintln!("{held}"));
+            eprintln!("{line}");
+        } else {
+            last.push(line);
+        }
+    }
+    let status = child.wait()?;
+    say(&skipped(file));
+    last.iter().for_each(|line| eprintln!("{line}"));
+    Ok(status.success())
+}
+
+/// What could not run, and how often that was said.
+fn skipped(file: &Path) -> BTreeMap<String, usize> {
+    let mut all = BTreeMap::new();
+    for line in std::fs::read_to_string(file).unwrap_or_default().lines() {
+        *all.entry(line.trim_start_matches("SKIPPED ").to_string())
+            .or_default() += 1;
+    }
+    all
+}
+
+fn say(skipped: &BTreeMap<String, usize>) {
+    for (what, times) in skipped {
+        eprintln!("     SKIPPED {what} ({times})");
+    }
 }
 
 /// Writes the line of the last whole run into `docs/evidence.md`.
-fn evidence(passed: bool, seconds: u64) -> Result<()> {
+fn evidence(passed: bool, seconds: u64, skipped: &BTreeMap<String, usize>) -> Result<()> {
     let said = |args: &[&str]| -> String {
         let out = Command::new(args[0]).args(&args[1..]).output();
         out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_string())
@@ -42,7 +100,14 @@ fn evidence(passed: bool, seconds: u64) -> Result<()> {
     let path = "docs/evidence.md";
     let text = std::fs::read_to_string(path).context(path)?;
     const MARK: &str = "Last `cargo xtask test --all`:";
-    let line = format!("{MARK} {verdict}, {date}, commit {commit}, {seconds} s.");
+    let skipped: Vec<&str> = skipped.keys().map(String::as_str).collect();
+    let skipped = match skipped.is_empty() {
+        true => "nothing".to_string(),
+        false => skipped.join("; "),
+    };
+    let line = format!(
+        "{MARK} {verdict}, {date}, commit {commit}, {seconds} s. What could not run there: {skipped}."
+    );
     let lines: Vec<&str> = text
         .lines()
         .map(|l| {

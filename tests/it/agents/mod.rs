@@ -2,6 +2,7 @@
 //! installer, what it "installs" is a real system in a folder, and the first-boot unit runs in it.
 //! In `metal` the machine is one too: firmware, installer, disk, systemd.
 
+mod keyed;
 mod metal;
 mod others;
 mod puppet;

@@ -1,9 +1,9 @@
-//! Ansible, CFEngine and Salt for real: each enrolled, run once, broken once, its server down at
-//! first, a stranger's key refused.
+//! Ansible for real, pulled and pushed: run once, broken once, its server down at first. And what the
+//! agents' tests have in common.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use farrier::cli::demo::rack::{
@@ -11,15 +11,15 @@ use farrier::cli::demo::rack::{
 };
 use farrier::model::Phase;
 
-use super::root::{NEEDS, PYTHON, System, own_mounts};
+use super::root::{NEEDS, System, own_mounts};
 use super::target::{Target, story};
 use crate::rack::can_run;
 use crate::rack::site::{PATIENT, phantom};
 
-const SLOW: Patience = Patience::seconds(300);
+pub(super) const SLOW: Patience = Patience::seconds(300);
 
 /// A served site whose profile hands over to an agent. `files` are the profile's.
-fn served(
+pub(super) fn served(
     rack: &Rack,
     farrier: &str,
     handoff: &str,
@@ -49,14 +49,14 @@ fn served(
     Ok(server)
 }
 
-fn add(server: &Server, machine: &Target) -> Result<(), RackError> {
+pub(super) fn add(server: &Server, machine: &Target) -> Result<(), RackError> {
     let mac = machine.phantom.mac().to_string();
     server.must(&["add", "web01", &mac, "phantom"])?;
     Ok(())
 }
 
 /// A build to the end of its first boot.
-fn built(
+pub(super) fn built(
     rack: &Rack,
     server: &Server,
     machine: &mut Target,
@@ -68,14 +68,14 @@ fn built(
     machine.first_boot(&rack.dir().join(format!("first-boot-{number}.log")))
 }
 
-fn until_reason(machine: &Target, words: &str) -> Result<(), RackError> {
+pub(super) fn until_reason(machine: &Target, words: &str) -> Result<(), RackError> {
     let reason = || machine.disk().read("/run/farrier/reason");
     until(words, SLOW, reason, || {
         Ok(reason().contains(words).then_some(()))
     })
 }
 
-fn ready(server: &Server, unit: &mut Process, class: &str) -> Result<(), RackError> {
+pub(super) fn ready(server: &Server, unit: &mut Process, class: &str) -> Result<(), RackError> {
     assert_eq!(unit.wait(SLOW)?, 0, "{}\n{}", unit.tail(), server.tail());
     assert_eq!(server.phase("web01")?, Phase::Ready);
     let story = story(server, "web01")?;
@@ -84,7 +84,7 @@ fn ready(server: &Server, unit: &mut Process, class: &str) -> Result<(), RackErr
     Ok(())
 }
 
-fn failed(server: &Server, reason: &str) -> Result<(), RackError> {
+pub(super) fn failed(server: &Server, reason: &str) -> Result<(), RackError> {
     assert_eq!(server.phase("web01")?, Phase::Failed, "{}", server.tail());
     let why = server.must(&["why", "web01"])?;
     assert!(why.contains(reason), "{why}");
@@ -92,7 +92,7 @@ fn failed(server: &Server, reason: &str) -> Result<(), RackError> {
 }
 
 /// A request with the hand-off's own token, as the machine would send it: the key of another.
-fn stranger(machine: &Target, environment: &str, key: &str) -> Result<u16, RackError> {
+pub(super) fn stranger(machine: &Target, environment: &str, key: &str) -> Result<u16, RackError> {
     let text = machine
         .disk()
         .read(&format!("/run/farrier/steps/{environment}"));
@@ -356,202 +356,4 @@ fn inventory_as_ansible_reads_it(control: &System, server: &Server) -> String {
         .expect("chroot");
     assert!(done.status.success(), "{done:?}");
     String::from_utf8_lossy(&done.stdout).into_owned()
-}
-
-const POLICY: &str = "body common control { bundlesequence => { \"main\" }; version => \"1\"; }\n\
-body server control { allowconnects => { \"10.77.0.0/24\" }; allowallconnects => { \"10.77.0.0/24\" }; trustkeysfrom => { }; }\n\
-bundle server access_rules { access: \"/var/lib/cfengine3/masterfiles\" admit_ips => { \"10.77.0.0/24\" }; }\n";
-
-#[test]
-fn cfengine_exchanges_keys_beforehand() -> Result<(), RackError> {
-    if !can_run("cfengine", &[tools::NETWORK, tools::LOADERS, NEEDS], false) {
-        return Ok(());
-    }
-    own_mounts();
-    let rack = Rack::new()?;
-    let hub = System::new(rack.dir(), "hub");
-    let work = "/var/lib/cfengine3";
-    let keys = hub.path(&format!("{work}/ppkeys"));
-    fs::remove_dir_all(&keys).expect("removed");
-    fs::create_dir_all(&keys).expect("a folder");
-    fs::set_permissions(&keys, fs::Permissions::from_mode(0o700)).expect("a mode");
-    let in_hub = |program: &str| {
-        let done = Command::new("chroot").arg(hub.root()).arg(program).output();
-        let done = done.expect("chroot");
-        assert!(done.status.success(), "{done:?}");
-    };
-    in_hub("cf-key");
-    let policy = |main: &str| {
-        let text = format!("{POLICY}bundle agent main {{ {main} }}\n");
-        fs::remove_dir_all(hub.path(&format!("{work}/masterfiles"))).expect("removed");
-        for folder in ["masterfiles", "inputs"] {
-            hub.put(&format!("{work}/{folder}/promises.cf"), 0o600, &text);
-        }
-    };
-    policy("files: \"/etc/promised\" create => \"true\";");
-    let public = hub.read(&format!("{work}/ppkeys/localhost.pub"));
-    let server = served(
-        &rack,
-        &format!("[agent.cfengine]\nkeys = \"{}\"\n", keys.display()),
-        "agent = \"cfengine\"\ntimeout = \"5m\"\n[handoff.cfengine]\nhub = \"10.77.0.1\"\nhub_key = \"hub.pub\"\n",
-        &[("hub.pub", &public)],
-        &[],
-    )?;
-    let mut machine = Target::new(&rack, "web01")?;
-    add(&server, &machine)?;
-    let trusted = || -> Vec<String> {
-        let entries = fs::read_dir(&keys).expect("a folder");
-        let names = entries.map(|e| {
-            e.expect("an entry")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        });
-        names.filter(|n| n.starts_with("root-")).collect()
-    };
-
-    let mut unit = built(&rack, &server, &mut machine, 1, |_| {})?;
-    until_reason(&machine, "gave no policy")?;
-    let first = trusted();
-    assert_eq!(first.len(), 1, "{first:?}");
-    assert_eq!(
-        stranger(&machine, "cfengine.env", &public)?,
-        409,
-        "another key"
-    );
-    let mut serve = rack.namespace().command("chroot");
-    serve.arg(hub.root()).args(["cf-serverd", "--no-fork"]);
-    let log = rack.dir().join("cf-serverd.log");
-    let _serverd = Process::start("cf-serverd", &mut serve, &log, false)?;
-    ready(&server, &mut unit, "cfengine changed (code 0)")?;
-    assert!(machine.disk().path("/etc/promised").exists());
-
-    policy("commands: \"/bin/false\";");
-    server.must(&["rebuild", "web01", "--yes"])?;
-    until("the old key to go", SLOW, String::new, || {
-        Ok(trusted().is_empty().then_some(()))
-    })?;
-    machine.install(|_| {})?;
-    let mut unit = machine.first_boot(&rack.dir().join("first-boot-2.log"))?;
-    assert_eq!(unit.wait(SLOW)?, 1, "{}", unit.tail());
-    let second = trusted();
-    assert!(second.len() == 1 && second != first, "{second:?}");
-    failed(&server, "/bin/false")
-}
-
-/// Salt as PyPI has it, in a folder that is kept.
-fn salt() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let venv = folder.join("salt-3008");
-    let lock = fs::File::create(folder.join("salt-3008.lock")).expect("a lock");
-    lock.lock().expect("locked");
-    if !venv.join("made").exists() {
-        if venv.exists() {
-            fs::remove_dir_all(&venv).expect("removed");
-        }
-        let python = ["/usr/bin/python3", "-m", "venv"];
-        let run = |words: &[&str], more: &[&Path]| {
-            let done = Command::new(words[0]).args(&words[1..]).args(more).output();
-            let done = done.expect("python");
-            assert!(
-                done.status.success(),
-                "{}",
-                String::from_utf8_lossy(&done.stderr)
-            );
-        };
-        run(&python, &[&venv]);
-        let pip = venv.join("bin/pip").display().to_string();
-        run(&[&pip, "install", "--quiet", "salt>=3008,<3009"], &[]);
-        fs::write(venv.join("made"), "").expect("written");
-    }
-    venv
-}
-
-#[test]
-fn salt_accepts_a_minions_key_beforehand() -> Result<(), RackError> {
-    if !can_run(
-        "salt",
-        &[tools::NETWORK, tools::LOADERS, NEEDS, PYTHON],
-        true,
-    ) {
-        return Ok(());
-    }
-    let venv = salt();
-    own_mounts();
-    let rack = Rack::new()?;
-    let master = rack.dir().join("salt");
-    let state = |text: &str| {
-        fs::create_dir_all(master.join("srv")).expect("a folder");
-        fs::write(master.join("srv/top.sls"), "base: {'*': [web]}\n").expect("written");
-        fs::write(master.join("srv/web.sls"), text).expect("written");
-    };
-    state("/etc/salted:\n  file.managed:\n    - contents: hello\n");
-    fs::create_dir_all(master.join("etc")).expect("a folder");
-    let at = master.display();
-    let config = format!(
-        "root_dir: {at}\nuser: root\npki_dir: {at}/pki\nfile_roots: {{base: [{at}/srv]}}\nworker_threads: 2\n"
-    );
-    fs::write(master.join("etc/master"), config).expect("written");
-    let start = |number: u32| {
-        let mut command = rack
-            .namespace()
-            .command(&venv.join("bin/salt-master").display().to_string());
-        command.args(["-c", &master.join("etc").display().to_string()]);
-        let log = rack.dir().join(format!("salt-master-{number}.log"));
-        Process::start("the Salt master", &mut command, &log, false)
-    };
-    let public = master.join("pki/master.pub");
-    {
-        let first = start(1)?;
-        until(
-            "the master's key",
-            SLOW,
-            || first.tail(),
-            || Ok(public.exists().then_some(())),
-        )?;
-        first.terminate();
-        let mut first = first;
-        first.wait(SLOW)?;
-    }
-    let public = fs::read_to_string(public).expect("a key");
-    let server = served(
-        &rack,
-        &format!("[agent.salt]\npki = \"{at}/pki\"\n"),
-        "agent = \"salt\"\ntimeout = \"8m\"\n[handoff.salt]\nmaster = \"10.77.0.1\"\nmaster_key = \"master.pub\"\n",
-        &[("master.pub", &public)],
-        &[],
-    )?;
-    let mut machine = Target::new(&rack, "web01")?;
-    add(&server, &machine)?;
-    let prepare = |system: &System| {
-        system.bind(&venv);
-        let link = format!("#!/bin/sh\nexec {}/bin/salt-call \"$@\"\n", venv.display());
-        system.put("/usr/local/bin/salt-call", 0o755, &link);
-    };
-    let accepted = master.join("pki/minions/web01.lab.example");
-
-    let mut unit = built(&rack, &server, &mut machine, 1, prepare)?;
-    until_reason(&machine, "does not answer")?;
-    let first = fs::read_to_string(&accepted).expect("it is accepted beforehand");
-    assert_eq!(stranger(&machine, "salt.env", &public)?, 409, "another key");
-    assert_eq!(
-        fs::read_to_string(&accepted).ok().as_deref(),
-        Some(first.as_str())
-    );
-    let running = start(2)?;
-    ready(&server, &mut unit, "salt changed (code 0)")?;
-    assert_eq!(machine.disk().read("/etc/salted"), "hello\n");
-
-    state("break it:\n  cmd.run:\n    - name: /bin/false\n");
-    server.must(&["rebuild", "web01", "--yes"])?;
-    until("the old key to go", SLOW, String::new, || {
-        Ok((!accepted.exists()).then_some(()))
-    })?;
-    machine.install(prepare)?;
-    let mut unit = machine.first_boot(&rack.dir().join("first-boot-2.log"))?;
-    assert_eq!(unit.wait(SLOW)?, 1, "{}", unit.tail());
-    failed(&server, "break it: Command \"/bin/false\" run")?;
-    assert_ne!(fs::read_to_string(&accepted).expect("another key"), first);
-    running.terminate();
-    Ok(())
 }

@@ -73,7 +73,6 @@ async fn a_file_is_served_inside_an_archive() {
 }
 
 /// What cpio says of an archive, read in a folder; none if it is not installed, which is said loudly.
-#[expect(clippy::print_stderr, reason = "a check that cannot run says so")]
 pub(crate) fn cpio(arguments: &[&str], archive: &[u8], folder: &Path) -> Option<String> {
     use std::io::{Seek, Write};
     let mut input = tempfile::tempfile().expect("a file");
@@ -85,7 +84,7 @@ pub(crate) fn cpio(arguments: &[&str], archive: &[u8], folder: &Path) -> Option<
         .stdin(input)
         .output();
     let Ok(run) = run else {
-        eprintln!("SKIPPED: `cpio` is not installed, and what it would check was not");
+        crate::skipped!("`cpio` is not installed, and what it would check was not");
         return None;
     };
     let (out, err) = (

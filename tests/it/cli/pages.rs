@@ -125,7 +125,7 @@ fn the_doctor_looks_at_everything() {
 fn a_person_at_a_terminal_types_the_name() {
     let place = Workplace::served();
     let Ok(version) = Command::new("script").arg("--version").output() else {
-        eprintln!("SKIPPED: `script` of util-linux is not on this host");
+        crate::skipped!("`script` of util-linux is not on this host");
         return;
     };
     assert!(version.status.success());

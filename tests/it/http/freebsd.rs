@@ -1,7 +1,5 @@
 //! FreeBSD's own client: its `post()` by a real `nc`, and its first boot by a real `openssl`, as the
 //! profile renders them, against the real doors.
-#![expect(clippy::print_stderr, reason = "a check that cannot run says so")]
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
@@ -60,7 +58,7 @@ fn has_nc() -> bool {
     let help = std::process::Command::new("nc").arg("-h").output();
     let found = help.is_ok_and(|o| String::from_utf8_lossy(&o.stderr).contains("OpenBSD netcat"));
     if !found {
-        eprintln!("SKIPPED: no OpenBSD netcat is installed, and FreeBSD's client was not run");
+        crate::skipped!("no OpenBSD netcat is installed, and FreeBSD's client was not run");
     }
     found
 }

@@ -11,6 +11,7 @@ use std::process::Stdio;
 use farrier::boot::{Scope, TokenKey};
 use farrier::cli::demo::rack::{Rack, RackError, Server, tools};
 use farrier::model::{BuildKey, Phase};
+use serde_json::Value;
 
 use super::can_run;
 use super::phantom::{Phantom, Told};
@@ -317,6 +318,16 @@ fn nothing_secret_is_left_anywhere() -> Result<(), RackError> {
         &["why", "web01", "-o", "json"],
         &["events", "-o", "json"],
         &["secret", "ls", "-o", "json"],
+        &["ls", "-o", "json"],
+        &["logs", "web01"],
+        &["logs", "web01", "-o", "json"],
+        &["inventory", "--list"],
+        &["puppet", "enc", "web01.lab.example"],
+        &["revision", "ls", "-o", "json"],
+        &["profile", "ls", "-o", "json"],
+        &["distro", "ls", "-o", "json"],
+        &["lease", "ls", "-o", "json"],
+        &["discovered", "ls", "-o", "json"],
         &["status", "-o", "json"],
         &["plan"],
         &["check", "-o", "json"],
@@ -372,6 +383,20 @@ fn unpacked(database: &Path) -> Vec<u8> {
         let (store, _writer) = farrier::store::open(database).await.expect("opened");
         let known = store.known().await.expect("known");
         assert_eq!(known.pins.len(), 1);
-        serde_json::to_vec(&known.pins[0].1).expect("JSON")
+        let mut all = serde_json::to_vec(&known.pins[0].1).expect("JSON");
+        let revisions = store.history(1000).await.expect("a history");
+        for revision in &revisions {
+            let kept: Value = serde_json::from_str(&revision.manifest).expect("JSON");
+            for file in kept["files"].as_object().expect("files").values() {
+                let digest = file["digest"].as_str().expect("a digest");
+                all.extend(store.blob(digest).await.expect("read").expect("kept"));
+            }
+        }
+        let site = b"[system.web01]";
+        assert!(
+            all.windows(site.len()).any(|w| w == site),
+            "the site's files"
+        );
+        all
     })
 }

@@ -26,8 +26,6 @@ mod seen;
 pub(crate) mod site;
 mod tang;
 
-use std::io::Write;
-
 use farrier::cli::demo::rack::tools::{self, Need};
 
 /// Whether a scenario can run here; says so if not. `heavy` ones must be asked for.
@@ -46,22 +44,6 @@ pub(crate) fn can_run(scenario: &str, lists: &[&[Need]], heavy: bool) -> bool {
             tools::packages(&missing).join(" ")
         )
     };
-    skipped(scenario, &why);
+    crate::skipped!("{scenario}: {why}");
     false
-}
-
-/// Says that a scenario did not run: on stderr, past the runner's capture, and for `cargo xtask test`
-/// in the file it names.
-fn skipped(scenario: &str, why: &str) {
-    let line = format!("SKIPPED {scenario}: {why}\n");
-    let _ = std::io::stderr().write_all(line.as_bytes());
-    if let Some(path) = std::env::var_os("FARRIER_SKIPPED") {
-        let file = std::fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(path);
-        if let Ok(mut file) = file {
-            let _ = file.write_all(line.as_bytes());
-        }
-    }
 }

@@ -133,8 +133,8 @@ fn the_answers_are_what_the_installer_takes_for_granted() {
 #[test]
 fn the_installers_own_schema_takes_the_answers() {
     let Some(file) = std::env::var_os("FARRIER_AUTOINSTALL_SCHEMA") else {
-        eprintln!(
-            "SKIPPED: FARRIER_AUTOINSTALL_SCHEMA names no autoinstall-schema.json of subiquity's, and the \
+        crate::skipped!(
+            "FARRIER_AUTOINSTALL_SCHEMA names no autoinstall-schema.json of subiquity's, and the \
              answers for Ubuntu were not judged by it"
         );
         return;

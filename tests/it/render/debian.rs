@@ -194,7 +194,7 @@ fn lint_in(folder: &Path, script: &Path) {
             "{}",
             String::from_utf8_lossy(&out.stdout)
         ),
-        Err(_) => eprintln!("SKIPPED: `shellcheck` is not installed"),
+        Err(_) => crate::skipped!("`shellcheck` is not installed"),
     }
 }
 

@@ -142,9 +142,22 @@ impl Ready {
     }
 }
 
+/// What makes a machine's address a static one. Of Talos it is part of a whole configuration only.
+fn fixed(profile: &str) -> &'static str {
+    match profile {
+        "talos" => concat!(
+            "static_ip = true\ndisk = { serial = \"S1\" }\nvars.talos.join = { cluster = \"lab\", ",
+            "endpoint = \"https://10.77.0.5:6443\", machine_token = \"abcdef.0123456789abcdef\", ",
+            "machine_ca = \"Q0E=\", cluster_id = \"SUQ=\", cluster_secret = \"U0VDUkVU\", ",
+            "cluster_token = \"abcdef.fedcba9876543210\", cluster_ca = \"Q0Ey\" }\n"
+        ),
+        _ => "static_ip = true\n",
+    }
+}
+
 /// The four machines of a profile.
 fn four(profile: &str) -> [(&'static str, System, Place); 4] {
-    let fixed = machine(profile, "static_ip = true\n");
+    let fixed = machine(profile, fixed(profile));
     let dhcp = machine(profile, "");
     [
         ("bios-dhcp", dhcp.clone(), ground(Firmware::BIOS)),

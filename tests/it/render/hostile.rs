@@ -150,7 +150,7 @@ fn structured_formats() {
     let yaml = |text: &str| {
         let known = run("python3", &["-c", "import yaml"], "")?.0;
         if !known {
-            eprintln!("SKIPPED: Python's yaml is not installed; read as JSON instead");
+            crate::skipped!("Python's yaml is not installed; read as JSON instead");
             let scalar = text.strip_prefix("a: ")?;
             return serde_json::from_str(scalar).ok();
         }

@@ -51,7 +51,7 @@ fn connections(cmdline: &str) -> Option<String> {
         .output()
         .expect("nm-initrd-generator");
     if !out.status.success() {
-        eprintln!("SKIPPED: nm-initrd-generator does not start here: {out:?}");
+        crate::skipped!("nm-initrd-generator does not start here: {out:?}");
         return None;
     }
     Some(String::from_utf8_lossy(&out.stdout).into_owned())

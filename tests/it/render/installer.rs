@@ -46,8 +46,8 @@ impl Installer {
             Some(folder)
         });
         let Some(pristine) = pristine else {
-            eprintln!(
-                "SKIPPED: needs root, busybox and the installer's initrd (package \
+            crate::skipped!(
+                "needs root, busybox and the installer's initrd (package \
                  debian-installer-12-netboot-amd64, or FARRIER_TEST_DI_INITRD)"
             );
             return None;

@@ -344,7 +344,7 @@ pub(super) fn run(
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        eprintln!("SKIPPED: `{program}` is not installed, and what it would check was not");
+        crate::skipped!("`{program}` is not installed, and what it would check was not");
         return None;
     };
     // a program that does not read its input closes it

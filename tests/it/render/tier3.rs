@@ -226,7 +226,12 @@ assert not list(r.iter(n + 'AdministratorPassword'))",
     );
     let join = "disk = { serial = \"S1\" }\nvars = { talos = { join = { cluster = \"c\", endpoint = \"https://c:6443\", \
                 machine_token = \"a\", machine_ca = \"b\", cluster_id = \"c\", cluster_secret = \"d\", cluster_token = \"e\", cluster_ca = \"f\" } } }\n";
-    for (lines, kinds) in [("", "['KmsgLogConfig']"), (join, "[None, 'KmsgLogConfig']")] {
+    let fixed = format!("static_ip = true\n{join}");
+    for (lines, kinds) in [
+        ("", "['KmsgLogConfig']"),
+        (join, "[None, 'KmsgLogConfig']"),
+        (&fixed, "[None, 'KmsgLogConfig']"),
+    ] {
         let script = format!(
             "import sys\ntry:\n import yaml\nexcept ImportError:\n sys.exit(0)\nd = list(yaml.safe_load_all(sys.stdin.read()))\n\
              assert [x.get('kind') for x in d] == {kinds}, d\n\
@@ -234,6 +239,10 @@ assert not list(r.iter(n + 'AdministratorPassword'))",
         );
         let config = text(&sound("talos", lines), "config.yaml");
         python(&script, &config, "config.yaml");
+        if lines == fixed {
+            assert!(config.contains("addresses: [\"10.77.0.11/24\"]"), "{config}");
+            assert!(config.contains("gateway: \"10.77.0.1\"\n"), "{config}");
+        }
         talos_schema(&config);
     }
     python(
@@ -292,8 +301,8 @@ assert any(l.startswith('network --bootproto=static --device=52:54:00:00:00:01 -
 /// Talos's own schema of its configuration (pkg/machinery/config/schemas), which is not Farrier's to ship.
 fn talos_schema(config: &str) {
     let Ok(file) = std::env::var("FARRIER_TEST_TALOS_SCHEMA") else {
-        eprintln!(
-            "SKIPPED: FARRIER_TEST_TALOS_SCHEMA names no schema, and Talos's answers were not judged by it"
+        crate::skipped!(
+            "FARRIER_TEST_TALOS_SCHEMA names no schema, and Talos's answers were not judged by it"
         );
         return;
     };

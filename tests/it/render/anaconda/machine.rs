@@ -45,7 +45,7 @@ impl Machine {
     pub(in crate::render) fn new(rendered: &Rendered, uefi: bool) -> Option<Machine> {
         let done = Command::new("unshare").args(["--mount", "true"]).output();
         if !done.is_ok_and(|d| d.status.success()) {
-            eprintln!("SKIPPED: needs root and unshare; the scripts were not run");
+            crate::skipped!("needs root and unshare; the scripts were not run");
             return None;
         }
         let made = Machine {

@@ -80,8 +80,8 @@ fn python() -> Option<&'static Path> {
             .output()
             .expect("pip");
         if !pip.status.success() {
-            eprintln!(
-                "SKIPPED: pykickstart could not be fetched, so no kickstart file was validated: {}",
+            crate::skipped!(
+                "pykickstart could not be fetched, so no kickstart file was validated: {}",
                 String::from_utf8_lossy(&pip.stderr)
             );
             return None;

@@ -368,8 +368,8 @@ fn every_answer_passes_the_validator_of_its_format() {
     ] {
         let words = judge_of(name).expect("a judge");
         if run(words[0], &["--version"], "").is_none() {
-            eprintln!(
-                "SKIPPED: no document like `{name}` was judged: `{}` is missing",
+            crate::skipped!(
+                "no document like `{name}` was judged: `{}` is missing",
                 words[0]
             );
             continue;

@@ -143,23 +143,6 @@ def batch(text):
     return text.split("\n")
 
 
-def nix(text):
-    """Nix: its strings as what they hold, what is between them as it stands, without comments."""
-    read, at = [], 0
-    token = re.compile(r'''#[^\n]*|"((?:\\.|[^"\\])*)"|\'\'(?:.*?)\'\'(?![\'$\\])''', re.S)
-    for found in token.finditer(text):
-        read.append(" ".join(text[at:found.start()].split()))
-        at = found.end()
-        if found.group(1) is not None:
-            if re.search(r"(?<![\\$])\$\{", re.sub(r"\\.", "..", found.group(1), flags=re.S)):
-                read.append(["expanded", found.group(1)])
-            else:
-                read.append(["text", re.sub(r"\\(.)", lambda m: {"n": "\n", "r": "\r", "t": "\t"}.get(m[1], m[1]), found.group(1), flags=re.S)])
-        elif not found.group(0).startswith("#"):
-            read.append(["block", found.group(0)])
-    return read + [" ".join(text[at:].split())]
-
-
 def lines(text):
     return text.split("\n")
 
@@ -207,8 +190,6 @@ def reader(profile, name, text):
         return nix
     if last.endswith(".cmd"):
         return batch
-    if last.endswith(".nix"):
-        return nix
     if last == "cmdline":
         return lambda t: t.split(" ")
     if last in ("install.conf", "boot.cfg"):

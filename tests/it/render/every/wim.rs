@@ -7,7 +7,7 @@ use super::{all, four};
 
 fn wimlib(words: &[&str]) -> Option<String> {
     let Ok(done) = Command::new("wimlib-imagex").args(words).output() else {
-        eprintln!("SKIPPED: `wimlib-imagex` is not installed, and no image was written");
+        crate::skipped!("`wimlib-imagex` is not installed, and no image was written");
         return None;
     };
     let said = String::from_utf8_lossy(&done.stdout) + String::from_utf8_lossy(&done.stderr);

@@ -85,9 +85,7 @@ const ENGINE: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 /// Lets Ignition write files, accounts and units of a configuration below a root.
 fn ignite(dir: &Path, config: &Path) -> Option<std::path::PathBuf> {
     if !Path::new(ENGINE).exists() {
-        eprintln!(
-            "SKIPPED: Debian's package `ignition` is not installed, and Ignition did not run"
-        );
+        crate::skipped!("Debian's package `ignition` is not installed, and Ignition did not run");
         return None;
     }
     let root = dir.join("sysroot");

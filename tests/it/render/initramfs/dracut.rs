@@ -81,7 +81,7 @@ fn read(cmdline: &str) -> Option<BTreeMap<String, String>> {
         .args(["--mount", "--net", "true"])
         .output();
     if !able.is_ok_and(|done| done.status.success()) {
-        eprintln!("SKIPPED: needs root and unshare; dracut's scripts were not run");
+        crate::skipped!("needs root and unshare; dracut's scripts were not run");
         return None;
     }
     let out = Command::new("unshare")

@@ -24,7 +24,7 @@ fn nix(arguments: &[&str], file: &Path) -> Option<Result<String, String>> {
         .env("HOME", place)
         .output();
     let Ok(out) = out else {
-        eprintln!("SKIPPED: `nix-instantiate` is not installed, and Nix read nothing");
+        crate::skipped!("`nix-instantiate` is not installed, and Nix read nothing");
         return None;
     };
     let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

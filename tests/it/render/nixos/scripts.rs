@@ -118,7 +118,7 @@ impl Live {
                 dir,
             }),
             told => {
-                eprintln!("SKIPPED: needs root and loop devices; nothing was installed: {told:?}");
+                crate::skipped!("needs root and loop devices; nothing was installed: {told:?}");
                 None
             }
         }

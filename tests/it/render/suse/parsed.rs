@@ -55,8 +55,8 @@ fn filled(profile: &str, answers: &str, system: &System, uefi: bool) -> Option<(
 fn agama_reads_what_was_meant() {
     let schemas = std::env::var("FARRIER_TEST_AGAMA_SCHEMAS");
     if schemas.is_err() {
-        eprintln!(
-            "SKIPPED: FARRIER_TEST_AGAMA_SCHEMAS names no folder with Agama's schemas (rust/share); only what is known of them was checked"
+        crate::skipped!(
+            "FARRIER_TEST_AGAMA_SCHEMAS names no folder with Agama's schemas (rust/share); only what is known of them was checked"
         );
     }
     for profile in ["leap-16", "sles-16"] {

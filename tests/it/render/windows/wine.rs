@@ -63,7 +63,7 @@ const STUBS: [&str; 6] = ["dism", "sc", "icacls", "net", "schtasks", "ping"];
 fn tool(name: &str) -> Option<PathBuf> {
     let at = Path::new("/usr/lib/wine").join(name);
     if !at.exists() {
-        eprintln!("SKIPPED: Debian's `wine64` is not installed, and no script of Windows was run");
+        crate::skipped!("Debian's `wine64` is not installed, and no script of Windows was run");
         return None;
     }
     Some(at)
@@ -83,8 +83,8 @@ impl Wine {
             .arg("-lws2_32")
             .output();
         let Ok(made) = made else {
-            eprintln!(
-                "SKIPPED: `x86_64-w64-mingw32-gcc` is not installed, and no script of Windows was run"
+            crate::skipped!(
+                "`x86_64-w64-mingw32-gcc` is not installed, and no script of Windows was run"
             );
             return None;
         };
