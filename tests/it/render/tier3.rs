@@ -240,7 +240,10 @@ assert not list(r.iter(n + 'AdministratorPassword'))",
         let config = text(&sound("talos", lines), "config.yaml");
         python(&script, &config, "config.yaml");
         if lines == fixed {
-            assert!(config.contains("addresses: [\"10.77.0.11/24\"]"), "{config}");
+            assert!(
+                config.contains("addresses: [\"10.77.0.11/24\"]"),
+                "{config}"
+            );
             assert!(config.contains("gateway: \"10.77.0.1\"\n"), "{config}");
         }
         talos_schema(&config);
