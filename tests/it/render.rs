@@ -10,6 +10,7 @@ mod anaconda;
 mod autoinstall;
 mod boot_order;
 mod cloud_init;
+mod contents;
 mod debian;
 mod every;
 mod fai;
