@@ -22,6 +22,7 @@ mod initramfs;
 mod installer;
 mod intent;
 mod limits;
+mod live;
 mod nixos;
 mod overlay;
 mod secrets;
