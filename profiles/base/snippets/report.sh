@@ -264,11 +264,10 @@ farrier_bus() {
         vd*) echo virtio && return ;;
         xvd*) echo xen && return ;;
         nvme*)
-            # over a network it is not this machine's own
-            case $(cat "$3/device/transport" 2>/dev/null) in
-                '' | pcie) echo nvme ;;
-                *) echo "nvme-$(head -n 1 "$3/device/transport")" ;;
-            esac
+            # over a network it is not this machine's own; a disk with several paths has a subsystem for
+            # its device, and each path of that its transport
+            farrier_word=$(cat "$3/device/transport" "$3"/device/nvme*/transport 2>/dev/null | grep -v '^pcie$' | head -n 1)
+            echo "nvme${farrier_word:+-$farrier_word}"
             return
             ;;
         mmcblk*) echo mmc && return ;;

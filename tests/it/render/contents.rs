@@ -56,7 +56,8 @@ impl Disk {
 
     /// Does something to it; `$DISK` is its name, `put TEXT OFFSET DEVICE` writes a few bytes.
     fn does(&self, script: &str) {
-        let put = "put() { printf \"$1\" | dd of=\"$3\" bs=1 seek=\"$2\" conv=notrunc 2>/dev/null; }";
+        let put =
+            "put() { printf \"$1\" | dd of=\"$3\" bs=1 seek=\"$2\" conv=notrunc 2>/dev/null; }";
         let done = sh(&format!(
             "set -e; DISK={}; {put}; {script}; sync",
             self.node
@@ -80,8 +81,8 @@ impl Disk {
         for shell in [&["dash"][..], &["busybox", "sh"], &["bash"]] {
             let call = |before: &str| {
                 let script = format!("{report}{before}{ask}");
-                let (ok, out, err) = run(shell[0], &[&shell[1..], &["-c", &script]].concat(), "")
-                    .expect("a shell");
+                let (ok, out, err) =
+                    run(shell[0], &[&shell[1..], &["-c", &script]].concat(), "").expect("a shell");
                 assert!(ok, "{err}");
                 out
             };
@@ -145,7 +146,11 @@ fn two_signatures_in_one_partition_are_both_named() {
     disk.does("mkfs.ext4 -q -F ${DISK}p1; put '\\136\\361\\253\\057' 2097152 ${DISK}p1");
     let node = &disk.node;
     let ambivalent = format!("blkid -p {node}p1 2>/dev/null; echo $?");
-    assert_eq!(sh(&ambivalent).as_deref(), Some("8"), "else nothing is seen");
+    assert_eq!(
+        sh(&ambivalent).as_deref(),
+        Some("8"),
+        "else nothing is seen"
+    );
     disk.holds("VMFS,gpfs,gpt,unknown,vmfs", "ext4");
     // the uberblocks of a pool, at the places where their ring is
     disk.does("mkfs.ext4 -q -F ${DISK}p2");
@@ -182,4 +187,44 @@ fn whole_disks_and_old_tables_are_looked_at_too() {
     disk.does("dd if=/dev/zero of=${DISK}p5 bs=1M count=1 conv=notrunc 2>/dev/null");
     disk.does("printf 'label: gpt\\nsize=1MiB\\n' | sfdisk -q ${DISK}p2");
     disk.holds("dos,gpt,unknown", "");
+}
+
+/// What report.sh says, in every shell, of a disk that /sys shows like this.
+fn said(call: &str, files: &[(&str, &[u8])], wanted: &str) {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, bytes) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, bytes).expect("a file");
+    }
+    let report = root().join("profiles/base/snippets/report.sh");
+    let script = format!(
+        "set -u; . {}; udevadm() {{ return 1; }}; {call} {}",
+        report.display(),
+        dir.path().display()
+    );
+    for shell in [&["dash"][..], &["busybox", "sh"], &["bash"]] {
+        let (ok, out, err) =
+            run(shell[0], &[&shell[1..], &["-c", &script]].concat(), "").expect("a shell");
+        assert!(ok && out.trim_end() == wanted, "{shell:?}: {out}{err}");
+    }
+}
+
+#[test]
+fn a_disk_over_a_network_is_told_by_every_path() {
+    let bus = "farrier_bus nvme0n1 /dev/nvme0n1";
+    said(bus, &[("device/transport", b"pcie\n")], "nvme");
+    said(bus, &[("device/transport", b"tcp\n")], "nvme-tcp");
+    // the disk of a subsystem with two paths
+    let head = |transport: &'static [u8]| {
+        [
+            ("device/nqn", &b"nqn.2014-08.org.nvmexpress:uuid:1\n"[..]),
+            ("device/nvme0/transport", transport),
+            ("device/nvme1/transport", transport),
+            ("device/nvme0n1/size", b"8\n"),
+        ]
+    };
+    said(bus, &head(b"rdma\n"), "nvme-rdma");
+    said(bus, &head(b"pcie\n"), "nvme");
+    said(bus, &[("size", b"8\n")], "nvme");
 }

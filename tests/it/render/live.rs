@@ -82,3 +82,75 @@ fn alpine_hands_over_on_its_own_last_partition() {
         assert_eq!(out.trim(), own[own.len() - 1]);
     }
 }
+
+/// What FreeBSD's `camcontrol devlist -v` prints of a machine with one of each.
+const CAM: &str = "scbus0 on ahcich0 bus 0:
+<SAMSUNG MZ7KH480 HXM7904Q>        at scbus0 target 0 lun 0 (pass0,ada0)
+<>                                 at scbus0 target -1 lun ffffffff ()
+scbus1 on mps0 bus 0:
+<SEAGATE ST8000NM (R) E002>        at scbus1 target 8 lun 0 (pass1,da0)
+scbus2 on umass-sim0 bus 0:
+<Kingston DataTraveler 3.0>        at scbus2 target 0 lun 0 (da1,pass2)
+scbus3 on isp0 bus 0:
+<NETAPP LUN C-Mode 9131>           at scbus3 target 0 lun 0 (pass3,da2)
+scbus4 on iscsi1 bus 0:
+<FreeBSD iSCSI DISK 0123>          at scbus4 target 0 lun 0 (pass4,da10)
+scbus5 on nvme0 bus 0:
+<INTEL SSDPE2KX010T8>              at scbus5 target 0 lun 1 (pass5,nda0)
+scbus6 on mpt0 bus 0:
+<HGST HUS72 A1>                    at scbus6 target 0 lun 0 (pass6,da3)
+scbus-1 on xpt0 bus 0:
+<>                                 at scbus-1 target -1 lun ffffffff (xpt0)
+";
+
+#[test]
+fn freebsd_says_how_each_disk_is_attached() {
+    let script = text(&sound("freebsd", ""), "install.sh");
+    let functions = part(&script, "encode() {", "write() {");
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("list"), CAM).expect("a file");
+    let script = format!(
+        "dir={}\n\
+         camcontrol() {{ case \"$1 $2\" in devlist*) cat \"$dir/list\" ;; 'inquiry da1') \
+         echo 'pass2: <Kingston DataTraveler 3.0> Removable Direct Access SPC-4 SCSI device' ;; \
+         inquiry*) echo 'pass1: <SEAGATE ST8000NM (R) E002> Fixed Direct Access SPC-4 SCSI device' ;; esac; }}\n\
+         sysctl() {{ echo cd0 ada0 da0 da1 da2 da10 da3 nda0 nvd0 vtbd0 mmcsd0; }}\n\
+         diskinfo() {{ echo \"$1 512 8000000000 1\"; }}; geom() {{ :; }}; gpart() {{ false; }}; dd() {{ head -c 4096 /dev/zero; }}\n\
+         {functions}\ndisks",
+        dir.path().display()
+    );
+    let (ok, out, err) = shell(&["dash"], &script);
+    assert!(ok, "{err}");
+    let word = |line: &str, name: &str| {
+        let value = line
+            .split(' ')
+            .find_map(|w| w.strip_prefix(&format!("{name}=")));
+        value.expect("a word").to_string()
+    };
+    let told: Vec<String> = out
+        .lines()
+        .map(|l| {
+            format!(
+                "{} {} {}",
+                word(l, "path"),
+                word(l, "bus"),
+                word(l, "removable")
+            )
+        })
+        .collect();
+    let expected = [
+        "/dev/ada0 sata 0",
+        "/dev/da0 sas 0",
+        "/dev/da1 usb 1",
+        "/dev/da2 fc 0",
+        "/dev/da10 iscsi 0",
+        // its driver serves both SAS and Fibre Channel
+        "/dev/da3 unknown 0",
+        "/dev/nda0 nvme 0",
+        "/dev/nvd0 nvme 0",
+        "/dev/vtbd0 virtio 0",
+        "/dev/mmcsd0 mmc 0",
+    ];
+    assert_eq!(told, expected, "{out}");
+    assert!(out.lines().all(|l| word(l, "contents") == "blank"), "{out}");
+}

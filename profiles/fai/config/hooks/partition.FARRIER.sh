@@ -83,6 +83,14 @@ farrier_disks() {
         case $disk in /dev/fd* | /dev/ram* | /dev/zram* | /dev/loop*) continue ;; esac
         [ "$(blockdev --getsize64 "$disk" 2>/dev/null || echo 0)" -gt 0 ] || continue
         bus=$(farrier_column TRAN "$disk")
+        # lsblk says nvme also of what is reached over a network
+        case $disk in
+            /dev/nvme*)
+                bus=$(cat "/sys/block/${disk#/dev/}/device/transport" \
+                    "/sys/block/${disk#/dev/}"/device/nvme*/transport 2>/dev/null | grep -vx pcie | head -n 1)
+                bus=nvme${bus:+-$bus}
+                ;;
+        esac
         [ -n "$bus" ] || case $disk in
             /dev/vd*) bus=virtio ;;
             /dev/xvd*) bus=xen ;;
