@@ -221,6 +221,28 @@ farrier_contents() {
     printf '%s' "$(echo ${farrier_found:-blank} | tr ' ' ',')"
 }
 
+# farrier_serial DEVICE SYS: its serial number. Without udev a SCSI disk's is in a page of its answers to
+# inquiries only, after four bytes.
+farrier_serial() {
+    farrier_word=$(farrier_property ID_SERIAL_SHORT "$1")
+    [ -n "$farrier_word" ] || farrier_word=$(farrier_property ID_SERIAL "$1")
+    [ -n "$farrier_word" ] || farrier_word=$(cat "$2/serial" "$2/device/serial" 2>/dev/null | head -n 1)
+    [ -n "$farrier_word" ] || farrier_word=$(tail -c +5 "$2/device/vpd_pg80" 2>/dev/null | tr -d '\000')
+    printf '%s' "$farrier_word"
+}
+
+# farrier_wwn DEVICE SYS: its world-wide name, as udev writes it: the kernel says naa.5000c5.. of what is
+# 0x5000c5...
+farrier_wwn() {
+    farrier_word=$(farrier_property ID_WWN_WITH_EXTENSION "$1")
+    [ -n "$farrier_word" ] || farrier_word=$(farrier_property ID_WWN "$1")
+    [ -n "$farrier_word" ] || farrier_word=$(cat "$2/wwid" "$2/device/wwid" 2>/dev/null | head -n 1)
+    case $farrier_word in
+        naa.*) farrier_word=0x${farrier_word#naa.} ;;
+    esac
+    printf '%s' "$farrier_word"
+}
+
 # farrier_disks: one line for every disk that could be written. /sys is the witness, udev fills in.
 farrier_disks() {
     for farrier_sys in "${FARRIER_SYS:-/sys}"/block/*; do
@@ -235,17 +257,13 @@ farrier_disks() {
         [ "$(cat "$farrier_sys/hidden" 2>/dev/null || echo 0)" = 0 ] || continue
         farrier_disk=/dev/$(echo "$farrier_name" | tr '!' '/')
         [ -b "$farrier_disk" ] || continue
-        farrier_serial=$(farrier_property ID_SERIAL_SHORT "$farrier_disk")
-        [ -n "$farrier_serial" ] || farrier_serial=$(farrier_property ID_SERIAL "$farrier_disk")
-        [ -n "$farrier_serial" ] || farrier_serial=$(cat "$farrier_sys/serial" "$farrier_sys/device/serial" 2>/dev/null | head -n 1)
         farrier_model=$(cat "$farrier_sys/device/model" 2>/dev/null || true)
         [ -n "$farrier_model" ] || farrier_model=$(farrier_property ID_MODEL "$farrier_disk")
-        farrier_wwn=$(farrier_property ID_WWN_WITH_EXTENSION "$farrier_disk")
-        [ -n "$farrier_wwn" ] || farrier_wwn=$(farrier_property ID_WWN "$farrier_disk")
-        [ -n "$farrier_wwn" ] || farrier_wwn=$(cat "$farrier_sys/wwid" "$farrier_sys/device/wwid" 2>/dev/null | head -n 1)
         printf 'path=%s size=%s serial=%s model=%s wwn=%s bus=%s removable=%s contents=%s links=%s\n' \
-            "$farrier_disk" "$((farrier_size * 512))" "$(farrier_encode "$farrier_serial")" \
-            "$(farrier_encode "$farrier_model")" "$(farrier_encode "$farrier_wwn")" \
+            "$farrier_disk" "$((farrier_size * 512))" \
+            "$(farrier_encode "$(farrier_serial "$farrier_disk" "$farrier_sys")")" \
+            "$(farrier_encode "$farrier_model")" \
+            "$(farrier_encode "$(farrier_wwn "$farrier_disk" "$farrier_sys")")" \
             "$(farrier_bus "$farrier_name" "$farrier_disk" "$farrier_sys")" \
             "$(cat "$farrier_sys/removable" 2>/dev/null || echo 0)" \
             "$(farrier_contents "$farrier_disk" "$farrier_sys")" "$(farrier_links "$farrier_disk")"

@@ -228,3 +228,21 @@ fn a_disk_over_a_network_is_told_by_every_path() {
     said(bus, &head(b"pcie\n"), "nvme");
     said(bus, &[("size", b"8\n")], "nvme");
 }
+
+#[test]
+fn without_udev_serial_and_name_are_the_kernels() {
+    let serial = "farrier_serial /dev/sda";
+    said(serial, &[("serial", b"S1\n")], "S1");
+    let page = b"\x00\x80\x00\x14        S3EVNX0K\x00\x00\x00\x00";
+    said(serial, &[("device/vpd_pg80", page)], "        S3EVNX0K");
+    said(
+        "farrier_wwn /dev/sda",
+        &[("device/wwid", b"naa.5000c500a1b2c3d4\n")],
+        "0x5000c500a1b2c3d4",
+    );
+    said(
+        "farrier_wwn /dev/nvme0n1",
+        &[("wwid", b"eui.0025385b91b01234\n")],
+        "eui.0025385b91b01234",
+    );
+}
