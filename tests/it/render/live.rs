@@ -83,6 +83,45 @@ fn alpine_hands_over_on_its_own_last_partition() {
     }
 }
 
+/// /sys with two interfaces, of which the second is the declared one, and a bridge with its address.
+fn interfaces(sys: &Path) {
+    for (name, mac, device) in [
+        ("eth0", "52:54:00:00:00:ff", true),
+        ("br0", "52:54:00:00:00:01", false),
+        ("eth1", "52:54:00:00:00:01", true),
+    ] {
+        let at = sys.join("class/net").join(name);
+        std::fs::create_dir_all(&at).expect("a folder");
+        std::fs::write(at.join("address"), format!("{mac}\n")).expect("a file");
+        if device {
+            std::fs::create_dir(at.join("device")).expect("a folder");
+        }
+    }
+}
+
+#[test]
+fn alpine_knows_its_interface_without_a_router() {
+    let script = text(&sound("alpine", "static_ip = true\n"), "install.sh");
+    let finding = part(&script, "find_interface() {", "prepare() {");
+    for shells in [&BUSYBOX[..], &["dash"]] {
+        let dir = tempfile::tempdir().expect("a folder");
+        interfaces(dir.path());
+        let find = format!(
+            "set -e; FARRIER_SYS={}\n{finding}\ninterface=$(find_interface); echo \"$interface\"",
+            dir.path().display()
+        );
+        let (ok, out, err) = shell(shells, &find);
+        assert!(ok && out == "eth1\n", "{out}{err}");
+        std::fs::remove_dir_all(dir.path().join("class/net/eth1")).expect("unplugged");
+        let (ok, out, err) = shell(shells, &find);
+        assert!(!ok && out.is_empty(), "{out}");
+        assert_eq!(
+            err,
+            "no interface of this machine has the address 52:54:00:00:00:01\n"
+        );
+    }
+}
+
 /// What FreeBSD's `camcontrol devlist -v` prints of a machine with one of each.
 const CAM: &str = "scbus0 on ahcich0 bus 0:
 <SAMSUNG MZ7KH480 HXM7904Q>        at scbus0 target 0 lun 0 (pass0,ada0)
@@ -153,4 +192,26 @@ fn freebsd_says_how_each_disk_is_attached() {
     ];
     assert_eq!(told, expected, "{out}");
     assert!(out.lines().all(|l| word(l, "contents") == "blank"), "{out}");
+}
+
+#[test]
+fn freebsd_knows_its_interface_without_a_router() {
+    let script = text(&sound("freebsd", "static_ip = true\n"), "install.sh");
+    let finding = part(&script, "interface=\n", "disks >");
+    let nics = "ifconfig() { case $1 in -l) echo igb0 igb1 ;; \
+        igb0) printf 'igb0: flags=8843<UP>\\n\\tether 52:54:00:00:00:ff\\n' ;; \
+        *) printf 'igb1: flags=8843<UP>\\n\\tether %s\\n\\thwaddr 52:54:00:00:00:09\\n' \"$MAC\" ;; esac; }\n\
+        fail() { echo \"$1: $2\"; exit 3; }\n";
+    for (mac, ok, told) in [
+        ("52:54:00:00:00:01", true, "igb1\n"),
+        (
+            "52:54:00:00:00:02",
+            false,
+            "setup: no interface of this machine has the address 52:54:00:00:00:01\n",
+        ),
+    ] {
+        let script = format!("MAC={mac}\n{nics}{finding}\necho \"$interface\"");
+        let (went, out, err) = shell(&["dash"], &script);
+        assert_eq!((went, out.as_str()), (ok, told), "{err}");
+    }
 }
