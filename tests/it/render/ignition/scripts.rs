@@ -263,8 +263,36 @@ fn the_live_system_installs_what_ignition_makes_the_machine_of() {
                 bond.contains("Address=10.77.0.11/24") && bond.contains("VLAN=vlan20"),
                 "{bond}"
             );
+            forgets(&root);
         }
     }
+}
+
+/// Ignition's copy of the configuration, which holds the hand-off, is gone after the first boot of Flatcar.
+fn forgets(root: &Path) {
+    let wanted = "etc/systemd/system/multi-user.target.wants/farrier-configuration.service";
+    assert!(root.join(wanted).exists(), "the unit is there and wanted");
+    let oem = root.join("oem");
+    std::fs::create_dir(&oem).expect("a folder");
+    for name in ["config.ign", "grub.cfg"] {
+        std::fs::write(oem.join(name), "x").expect("a file");
+    }
+    // the partition, and the system's own folder of units
+    let script = "mount() { [ \"$1\" = /dev/disk/by-label/OEM ] && command mount --bind \"$ROOT/oem\" \"$2\"; }\n\
+        command mount --bind \"$ROOT/etc/systemd\" /etc/systemd\n\
+        . \"$ROOT/etc/farrier/forget-configuration\"";
+    let done = Command::new("unshare")
+        .args(["--mount", "sh", "-ec", script])
+        .env("ROOT", root)
+        .output()
+        .expect("unshare");
+    assert!(done.status.success(), "{done:?}");
+    let left: Vec<_> = std::fs::read_dir(&oem).expect("a folder").collect();
+    assert!(left.len() == 1 && oem.join("grub.cfg").exists(), "{left:?}");
+    assert!(
+        !root.join(wanted).is_symlink(),
+        "nothing is left to be done"
+    );
 }
 
 #[test]
