@@ -122,6 +122,38 @@ fn alpine_knows_its_interface_without_a_router() {
     }
 }
 
+#[test]
+fn alpine_refuses_a_disk_that_a_bios_could_not_use() {
+    let script = text(&sound("alpine", ""), "install.sh");
+    let judging = part(&script, "if [ ! -d \"${FARRIER_SYS", "# The interface");
+    for (sectors, sector, efi, refused) in [
+        ("4294967295", "512", false, false),
+        ("4294967296", "512", false, true),
+        ("7814037168", "512", true, false),
+        ("7814037168", "4096", false, false),
+        ("34359738368", "4096", false, true),
+    ] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = dir.path().join("block/vda/queue");
+        std::fs::create_dir_all(&at).expect("a folder");
+        std::fs::write(at.join("logical_block_size"), sector).expect("a file");
+        std::fs::write(dir.path().join("block/vda/size"), sectors).expect("a file");
+        if efi {
+            std::fs::create_dir_all(dir.path().join("firmware/efi")).expect("a folder");
+        }
+        let script = format!(
+            "FARRIER_SYS={} disk=/dev/vda log=log\nfarrier_fail() {{ echo \"$1: $3\"; }}; farrier_leave() {{ exit 3; }}\n{judging}",
+            dir.path().display()
+        );
+        let (ok, out, err) = shell(&BUSYBOX, &script);
+        assert_eq!(ok, !refused, "{sectors} of {sector}: {out}{err}");
+        assert!(
+            out.is_empty() || out.starts_with("partition: /dev/vda is larger than 2 TiB"),
+            "{out}"
+        );
+    }
+}
+
 /// What FreeBSD's `camcontrol devlist -v` prints of a machine with one of each.
 const CAM: &str = "scbus0 on ahcich0 bus 0:
 <SAMSUNG MZ7KH480 HXM7904Q>        at scbus0 target 0 lun 0 (pass0,ada0)
@@ -213,5 +245,26 @@ fn freebsd_knows_its_interface_without_a_router() {
         let script = format!("MAC={mac}\n{nics}{finding}\necho \"$interface\"");
         let (went, out, err) = shell(&["dash"], &script);
         assert_eq!((went, out.as_str()), (ok, told), "{err}");
+    }
+}
+
+#[test]
+fn openbsd_is_told_that_there_is_no_router() {
+    let machine = super::tier3::machine(
+        "openbsd",
+        "static_ip = true\ndisk = { path = \"/dev/sd0\" }\n",
+    );
+    for (router, line) in [
+        (true, "Default IPv4 route = 10.77.0.1\n"),
+        (false, "Default IPv4 route = none\n"),
+    ] {
+        let mut at = place();
+        let subnet = at.subnet.as_mut().expect("a subnet");
+        if !router {
+            subnet.router = None;
+        }
+        let made = of("openbsd", &machine, &at).expect("rendered");
+        let answers = text(&made, "install.conf");
+        assert!(answers.contains(line), "{answers}");
     }
 }
