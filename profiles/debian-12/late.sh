@@ -96,6 +96,7 @@ finish() {
     fi
 
     if [ -n "$SECURITY" ]; then
+        mkdir -p "$target/etc/apt/sources.list.d"
         echo "deb $SECURITY $SUITE-security main" >"$target/etc/apt/sources.list.d/security.list"
     fi
 

@@ -22,7 +22,7 @@ pub struct ReportedDisk {
     pub bus: String,
     /// The medium can be taken out.
     pub removable: bool,
-    /// What is on it, as blkid names it; empty or `blank` if nothing is.
+    /// What is on it, as blkid names it, or `unknown`; empty or `blank` if nothing is.
     pub contents: Vec<String>,
 }
 
@@ -180,7 +180,8 @@ fn decode(text: &str) -> String {
 
 /// Contents that another machine may be using at this moment, or that hold more than this one disk:
 /// never overwritten because of a general permission, only if `any` or their own name is given.
-/// blkid's names in lower case.
+/// blkid's names in lower case; `vmfs` and `gpfs` are also what a partition of theirs is told by, and
+/// `lustre` what its file system's label says.
 const FOREIGN: [&str; 14] = [
     "vmfs",
     "vmfs_volume_member",

@@ -149,6 +149,14 @@ fn what_a_disk_holds_must_be_permitted() {
         check(foreign, foreign, false, "/dev/sda");
     }
     check("ext4,zfs_member", "linux", false, "holds `zfs_member`");
+    // a partition that blkid has no name for, on a disk with a table that it knows
+    check("gpt,unknown", "linux", false, "holds `unknown`");
+    check(
+        "ext4,lustre",
+        "linux",
+        true,
+        "which other machines may be using",
+    );
 }
 
 #[test]

@@ -145,31 +145,102 @@ farrier_property() {
     udevadm info --query=property --name="$2" 2>/dev/null | sed -n "s/^$1=//p" | head -n 1
 }
 
-# farrier_contents DEVICE SYS: what a disk and its partitions hold, by the names blkid has for it. A
-# protective MBR is what a GPT leaves when it was wiped.
+# farrier_said NAME: a value of what blkid said last.
+farrier_said() {
+    printf '%s\n' "$farrier_probe" | sed -n "s/^$1=//p" | head -n 1
+}
+
+# farrier_zero DEVICE: its first MiB can be read and is all zero.
+farrier_zero() {
+    dd if="$1" bs=1048576 count=1 >/dev/null 2>&1 || return 1
+    [ "$(dd if="$1" bs=4096 count=1 2>/dev/null | wc -c)" -ge 512 ] || return 1
+    [ "$(dd if="$1" bs=1048576 count=1 2>/dev/null | tr -d '\000' | head -c 1 | wc -c)" -eq 0 ]
+}
+
+# farrier_holds DEVICE: what one disk or partition holds, a word to a line: blkid's names, and `unknown` for
+# what it has no name for. Several signatures at once are `unknown` too, with a name for each.
+farrier_holds() {
+    farrier_code=0
+    farrier_probe=$(blkid -p -o export "$1" 2>/dev/null) || farrier_code=$?
+    case $farrier_code in
+        0 | 2) ;;
+        *)
+            # 8: more than one signature, of which blkid then names none
+            echo unknown
+            if command -v wipefs >/dev/null 2>&1; then
+                wipefs --no-act --noheadings --output TYPE "$1" 2>/dev/null
+            else
+                # asked for by name it says yes or no; these are what the server protects most
+                for farrier_word in VMFS VMFS_volume_member zfs_member gfs gfs2 ocfs ocfs2 drbd \
+                    ceph_bluestore oracleasm vxfs BitLocker; do
+                    blkid -p -n "$farrier_word" -o value -s TYPE "$1" 2>/dev/null || true
+                done
+            fi
+            return 0
+            ;;
+    esac
+    printf '%s\n' "$farrier_probe" | sed -n -e 's/^TYPE=//p' -e 's/^PTTYPE=//p'
+    # an object store's file system looks like any other, but for its label
+    case $(farrier_said LABEL) in
+        MGS | *[-:=]OST[0-9a-f][0-9a-f][0-9a-f][0-9a-f] | *[-:=]MDT[0-9a-f][0-9a-f][0-9a-f][0-9a-f]) echo lustre ;;
+    esac
+    [ -z "$(farrier_said TYPE)" ] || return 0
+    case $(farrier_said PART_ENTRY_TYPE) in
+        # no signature, but the partition table says whose it is
+        37affc90-ef7d-4e96-91c3-2d7ae055b174) echo gpfs ;;
+        aa31e02a-400f-11db-9590-000c2911d1b8) echo vmfs ;;
+        # raw by design and made anew by whoever boots from them: BIOS boot, PReP, Microsoft's reserve
+        21686148-6449-6e6f-744e-656564454649 | 9e1a2d38-c612-4316-aa26-8b49521e5a8b | 0x41) ;;
+        e3c9e316-0b5c-4db8-817d-f92df00215ae) ;;
+        # holds the partitions after it
+        0x5 | 0xf | 0x85) ;;
+        # a disk, or a disk's image inside a partition
+        '') [ -n "$(farrier_said PTTYPE)" ] || farrier_zero "$1" || echo unknown ;;
+        *) farrier_zero "$1" || echo unknown ;;
+    esac
+}
+
+# farrier_contents DEVICE SYS: what a disk and its partitions hold, with commas. A protective MBR is what a
+# GPT leaves when it was wiped.
 farrier_contents() {
     farrier_found=$(
         for farrier_node in "$1" "$2"/*/partition; do
             case $farrier_node in
-                */partition) farrier_node=${farrier_node%/partition} && farrier_node=/dev/${farrier_node##*/} ;;
+                */partition)
+                    [ -e "$farrier_node" ] || continue
+                    farrier_node=${farrier_node%/partition}
+                    farrier_node=/dev/$(echo "${farrier_node##*/}" | tr '!' '/')
+                    ;;
             esac
-            [ -b "$farrier_node" ] || continue
-            blkid -p -o value -s TYPE "$farrier_node" 2>/dev/null
-            blkid -p -o value -s PTTYPE "$farrier_node" 2>/dev/null
+            # a partition that cannot be looked at is not known to be empty
+            if [ -b "$farrier_node" ]; then farrier_holds "$farrier_node"; else echo unknown; fi
         done | tr -d ' ' | sed -e '/^$/d' -e 's/^PMBR$/gpt/' | sort -u
     )
-    if [ -n "$farrier_found" ]; then
-        # one line, with commas
-        # shellcheck disable=SC2086
-        printf '%s' "$(echo $farrier_found | tr ' ' ',')"
-    elif [ "$(dd if="$1" bs=4096 count=1 2>/dev/null | wc -c)" -lt 512 ]; then
-        # what cannot be read is not known to be empty
-        printf unknown
-    elif dd if="$1" bs=1048576 count=1 2>/dev/null | tr -d '\000' | head -c 1 | grep -q .; then
-        printf unknown
-    else
-        printf blank
-    fi
+    # one line, with commas
+    # shellcheck disable=SC2086
+    printf '%s' "$(echo ${farrier_found:-blank} | tr ' ' ',')"
+}
+
+# farrier_serial DEVICE SYS: its serial number. Without udev a SCSI disk's is in a page of its answers to
+# inquiries only, after four bytes.
+farrier_serial() {
+    farrier_word=$(farrier_property ID_SERIAL_SHORT "$1")
+    [ -n "$farrier_word" ] || farrier_word=$(farrier_property ID_SERIAL "$1")
+    [ -n "$farrier_word" ] || farrier_word=$(cat "$2/serial" "$2/device/serial" 2>/dev/null | head -n 1)
+    [ -n "$farrier_word" ] || farrier_word=$(tail -c +5 "$2/device/vpd_pg80" 2>/dev/null | tr -d '\000')
+    printf '%s' "$farrier_word"
+}
+
+# farrier_wwn DEVICE SYS: its world-wide name, as udev writes it: the kernel says naa.5000c5.. of what is
+# 0x5000c5...
+farrier_wwn() {
+    farrier_word=$(farrier_property ID_WWN_WITH_EXTENSION "$1")
+    [ -n "$farrier_word" ] || farrier_word=$(farrier_property ID_WWN "$1")
+    [ -n "$farrier_word" ] || farrier_word=$(cat "$2/wwid" "$2/device/wwid" 2>/dev/null | head -n 1)
+    case $farrier_word in
+        naa.*) farrier_word=0x${farrier_word#naa.} ;;
+    esac
+    printf '%s' "$farrier_word"
 }
 
 # farrier_disks: one line for every disk that could be written. /sys is the witness, udev fills in.
@@ -186,17 +257,13 @@ farrier_disks() {
         [ "$(cat "$farrier_sys/hidden" 2>/dev/null || echo 0)" = 0 ] || continue
         farrier_disk=/dev/$(echo "$farrier_name" | tr '!' '/')
         [ -b "$farrier_disk" ] || continue
-        farrier_serial=$(farrier_property ID_SERIAL_SHORT "$farrier_disk")
-        [ -n "$farrier_serial" ] || farrier_serial=$(farrier_property ID_SERIAL "$farrier_disk")
-        [ -n "$farrier_serial" ] || farrier_serial=$(cat "$farrier_sys/serial" "$farrier_sys/device/serial" 2>/dev/null | head -n 1)
         farrier_model=$(cat "$farrier_sys/device/model" 2>/dev/null || true)
         [ -n "$farrier_model" ] || farrier_model=$(farrier_property ID_MODEL "$farrier_disk")
-        farrier_wwn=$(farrier_property ID_WWN_WITH_EXTENSION "$farrier_disk")
-        [ -n "$farrier_wwn" ] || farrier_wwn=$(farrier_property ID_WWN "$farrier_disk")
-        [ -n "$farrier_wwn" ] || farrier_wwn=$(cat "$farrier_sys/wwid" "$farrier_sys/device/wwid" 2>/dev/null | head -n 1)
         printf 'path=%s size=%s serial=%s model=%s wwn=%s bus=%s removable=%s contents=%s links=%s\n' \
-            "$farrier_disk" "$((farrier_size * 512))" "$(farrier_encode "$farrier_serial")" \
-            "$(farrier_encode "$farrier_model")" "$(farrier_encode "$farrier_wwn")" \
+            "$farrier_disk" "$((farrier_size * 512))" \
+            "$(farrier_encode "$(farrier_serial "$farrier_disk" "$farrier_sys")")" \
+            "$(farrier_encode "$farrier_model")" \
+            "$(farrier_encode "$(farrier_wwn "$farrier_disk" "$farrier_sys")")" \
             "$(farrier_bus "$farrier_name" "$farrier_disk" "$farrier_sys")" \
             "$(cat "$farrier_sys/removable" 2>/dev/null || echo 0)" \
             "$(farrier_contents "$farrier_disk" "$farrier_sys")" "$(farrier_links "$farrier_disk")"
@@ -215,11 +282,10 @@ farrier_bus() {
         vd*) echo virtio && return ;;
         xvd*) echo xen && return ;;
         nvme*)
-            # over a network it is not this machine's own
-            case $(cat "$3/device/transport" 2>/dev/null) in
-                '' | pcie) echo nvme ;;
-                *) echo "nvme-$(head -n 1 "$3/device/transport")" ;;
-            esac
+            # over a network it is not this machine's own; a disk with several paths has a subsystem for
+            # its device, and each path of that its transport
+            farrier_word=$(cat "$3/device/transport" "$3"/device/nvme*/transport 2>/dev/null | grep -v '^pcie$' | head -n 1)
+            echo "nvme${farrier_word:+-$farrier_word}"
             return
             ;;
         mmcblk*) echo mmc && return ;;

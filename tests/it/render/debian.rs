@@ -220,3 +220,33 @@ fn what_partman_cannot_encrypt_is_refused_with_the_reason() {
         assert!(said.contains(told), "{said}");
     }
 }
+
+#[test]
+fn the_security_archive_is_this_servers_unless_said_otherwise() {
+    for (var, mirror, wanted) in [
+        ("", "debian", "http://10.77.0.1/mirror/debian-security"),
+        // one that this server has no security archive for
+        ("", "other", "''"),
+        ("", "", "''"),
+        ("security = \"\"", "debian", "''"),
+        (
+            "security = \"http://mirror.example/security\"",
+            "debian",
+            "http://mirror.example/security",
+        ),
+    ] {
+        let profile = CompiledProfile::new(&shipped("debian-12")).expect("a sound profile");
+        let mut distro = distro();
+        distro.mirror = (!mirror.is_empty()).then(|| mirror.to_string());
+        let machine = declared_as("web01", &format!("vars = {{ {var} }}"));
+        let made = profile
+            .render(&machine, &distro, &place())
+            .expect("rendered");
+        let env = text(&made, "farrier.env");
+        let line = env
+            .lines()
+            .find_map(|l| l.strip_prefix("SECURITY="))
+            .expect("a line");
+        assert_eq!(line.trim_matches('\''), wanted.trim_matches('\''), "{env}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The Debian profile's scripts inside the installer itself: its busybox, its debconf, its wget.
 
 mod locked;
+mod unpermitted;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -60,7 +60,7 @@ fn rendered(profile: &Profile, system: &System) -> Result<Rendered, String> {
     })
 }
 
-fn sound(name: &str, lines: &str) -> Rendered {
+pub(super) fn sound(name: &str, lines: &str) -> Rendered {
     rendered(&shipped(name), &machine(name, lines)).unwrap_or_else(|told| panic!("{name}: {told}"))
 }
 

@@ -18,22 +18,54 @@ farrier_encode() {
     printf '%s' "$out"
 }
 
-# What a disk and its partitions hold, as blkid and wipefs name it.
+# The first MiB of a disk or partition can be read and is all zero.
+farrier_zero() {
+    dd if="$1" bs=1M count=1 >/dev/null 2>&1 || return 1
+    [ "$(head -c 4096 "$1" | wc -c)" -ge 512 ] || return 1
+    [ "$(head -c 1048576 "$1" | tr -d '\0' | head -c 1 | wc -c)" -eq 0 ]
+}
+
+# A value of what blkid said, which is in `probe`.
+farrier_said() {
+    sed -n "s/^$1=//p" <<<"$probe" | head -n 1
+}
+
+# What one disk, partition or volume of kind TYPE holds, a word to a line, as report.sh of the other
+# profiles says it: the names of blkid and wipefs, and `unknown` for what they have no name for, also where
+# blkid finds several signatures and so names none.
+farrier_holds() {
+    local node=$1 type=$2 probe code=0
+    wipefs --no-act --noheadings --output TYPE "$node" 2>/dev/null
+    probe=$(blkid -p -o export "$node" 2>/dev/null) || code=$?
+    case $code in 0 | 2) ;; *) echo unknown ;; esac
+    printf '%s\n' "$probe" | sed -n -e 's/^TYPE=//p' -e 's/^PTTYPE=//p'
+    case $(farrier_said LABEL) in
+        MGS | *[-:=]OST[0-9a-f][0-9a-f][0-9a-f][0-9a-f] | *[-:=]MDT[0-9a-f][0-9a-f][0-9a-f][0-9a-f]) echo lustre ;;
+    esac
+    # of volumes their partition has said what holds them
+    case $type in disk | part) ;; *) return ;; esac
+    case $code in 0 | 2) ;; *) return ;; esac
+    [ -z "$(farrier_said TYPE)" ] || return
+    case $(farrier_said PART_ENTRY_TYPE) in
+        37affc90-ef7d-4e96-91c3-2d7ae055b174) echo gpfs ;;
+        aa31e02a-400f-11db-9590-000c2911d1b8) echo vmfs ;;
+        # raw by design: BIOS boot, PReP, Microsoft's reserve; and what holds the partitions after it
+        21686148-6449-6e6f-744e-656564454649 | 9e1a2d38-c612-4316-aa26-8b49521e5a8b | 0x41) ;;
+        e3c9e316-0b5c-4db8-817d-f92df00215ae | 0x5 | 0xf | 0x85) ;;
+        '') [ -n "$(farrier_said PTTYPE)" ] || farrier_zero "$node" || echo unknown ;;
+        *) farrier_zero "$node" || echo unknown ;;
+    esac
+}
+
+# What a disk, its partitions and their volumes hold, with commas.
 farrier_contents() {
-    local disk=$1 node found
+    local disk=$1 node type found
     found=$(
-        for node in $(lsblk -nrpo PATH "$disk"); do
-            wipefs --noheadings --output TYPE "$node" 2>/dev/null
-            blkid -p -o value -s TYPE -s PTTYPE "$node" 2>/dev/null
-        done | tr -d ' ' | grep . | grep -vx PMBR | sort -u | paste -sd, -
+        lsblk -nrpo PATH,TYPE "$disk" | while read -r node type; do
+            farrier_holds "$node" "$type"
+        done | tr -d ' ' | grep . | sed 's/^PMBR$/gpt/' | sort -u | paste -sd, -
     )
-    if [ -n "$found" ]; then
-        printf '%s' "$found"
-    elif head -c 1048576 "$disk" | tr -d '\0' | grep -q .; then
-        printf unknown
-    else
-        printf blank
-    fi
+    printf '%s' "${found:-blank}"
 }
 
 # One column of lsblk for one disk, without surrounding blanks.
@@ -51,6 +83,14 @@ farrier_disks() {
         case $disk in /dev/fd* | /dev/ram* | /dev/zram* | /dev/loop*) continue ;; esac
         [ "$(blockdev --getsize64 "$disk" 2>/dev/null || echo 0)" -gt 0 ] || continue
         bus=$(farrier_column TRAN "$disk")
+        # lsblk says nvme also of what is reached over a network
+        case $disk in
+            /dev/nvme*)
+                bus=$(cat "/sys/block/${disk#/dev/}/device/transport" \
+                    "/sys/block/${disk#/dev/}"/device/nvme*/transport 2>/dev/null | grep -vx pcie | head -n 1)
+                bus=nvme${bus:+-$bus}
+                ;;
+        esac
         [ -n "$bus" ] || case $disk in
             /dev/vd*) bus=virtio ;;
             /dev/xvd*) bus=xen ;;

@@ -261,8 +261,77 @@ fn the_live_system_installs_what_ignition_makes_the_machine_of() {
                 bond.contains("Address=10.77.0.11/24") && bond.contains("VLAN=vlan20"),
                 "{bond}"
             );
+            forgets(&root);
         }
     }
+}
+
+/// Ignition's copy of the configuration, which holds the hand-off, is gone after the first boot of Flatcar.
+fn forgets(root: &Path) {
+    let wanted = "etc/systemd/system/multi-user.target.wants/farrier-configuration.service";
+    assert!(root.join(wanted).exists(), "the unit is there and wanted");
+    let oem = root.join("oem");
+    std::fs::create_dir(&oem).expect("a folder");
+    for name in ["config.ign", "grub.cfg"] {
+        std::fs::write(oem.join(name), "x").expect("a file");
+    }
+    // the partition, and the system's own folder of units
+    let script = "mount() { [ \"$1\" = /dev/disk/by-label/OEM ] && command mount --bind \"$ROOT/oem\" \"$2\"; }\n\
+        command mount --bind \"$ROOT/etc/systemd\" /etc/systemd\n\
+        . \"$ROOT/etc/farrier/forget-configuration\"";
+    let done = Command::new("unshare")
+        .args(["--mount", "sh", "-ec", script])
+        .env("ROOT", root)
+        .output()
+        .expect("unshare");
+    assert!(done.status.success(), "{done:?}");
+    let left: Vec<_> = std::fs::read_dir(&oem).expect("a folder").collect();
+    assert!(left.len() == 1 && oem.join("grub.cfg").exists(), "{left:?}");
+    assert!(
+        !root.join(wanted).is_symlink(),
+        "nothing is left to be done"
+    );
+}
+
+#[test]
+fn places_that_are_links_are_mounted_where_they_lead() {
+    let volumes = |mounts: &[&str]| {
+        let list: Vec<String> = mounts
+            .iter()
+            .map(|m| format!("{{ mount = \"{m}\", size = \"1GiB\" }}"))
+            .collect();
+        let text = format!(
+            "storage.volumes = [{{ mount = \"/\", size = \"20GiB\" }}, {{ mount = \"/var/log\", size = \"rest\" }}, {}]",
+            list.join(", ")
+        );
+        of("fedora-coreos", &declared_as("disk", &text), &place())
+    };
+    for (mount, wanted) in [
+        ("/home", "/var/home"),
+        ("/home/alice", "/var/home/alice"),
+        ("/homes", "/homes"),
+        ("/opt", "/var/opt"),
+        ("/mnt/a", "/var/mnt/a"),
+        ("/root", "/var/roothome"),
+        ("/usr/local", "/var/usrlocal"),
+        ("/var/srv", "/var/srv"),
+        ("/data", "/data"),
+    ] {
+        let made = volumes(&[mount]).expect(mount);
+        let config = text(&made, "config.ign");
+        assert!(
+            config.contains(&format!("{{\"path\": \"{wanted}\", \"device\"")),
+            "{mount}: {config}"
+        );
+        let files = text(&made, "files.sh");
+        assert!(
+            files.contains(&format!("--suffix=mount '{wanted}'"))
+                || files.contains(&format!("--suffix=mount {wanted})")),
+            "{mount}: {files}"
+        );
+    }
+    let told = volumes(&["/srv", "/var/srv"]).expect_err("one place");
+    assert!(told.contains("/var/srv would be mounted twice"), "{told}");
 }
 
 #[test]
@@ -313,11 +382,18 @@ fn a_disk_that_is_divided_has_its_mounts() {
     let (ok, _, err) = run("dash", &["-s", &at], text(&rendered, "files.sh")).expect("dash");
     assert!(ok, "{err}");
     let units = root.path().join("etc/systemd/system");
-    let mount = std::fs::read_to_string(units.join("srv-my\\x2ddata.mount")).expect("a unit");
+    let mount = std::fs::read_to_string(units.join("var-srv-my\\x2ddata.mount")).expect("a unit");
+    // /srv is a link, over which systemd does not mount
     assert!(
-        mount.contains("What=/dev/disk/by-partlabel/srv_my_data\nWhere=/srv/my-data\nType=ext4"),
+        mount
+            .contains("What=/dev/disk/by-partlabel/srv_my_data\nWhere=/var/srv/my-data\nType=ext4"),
         "{mount}"
     );
+    let config: serde_json::Value =
+        serde_json::from_str(text(&rendered, "config.ign")).expect("JSON");
+    let systems = config["storage"]["filesystems"].as_array().expect("some");
+    let paths: Vec<&str> = systems.iter().filter_map(|f| f["path"].as_str()).collect();
+    assert_eq!(paths, ["/var", "/var/srv/my-data"]);
     assert!(units.join("var.mount").exists());
     assert!(
         units
