@@ -7,11 +7,13 @@ FARRIER_DIR=$PWD
 . ./report.sh
 
 tick=${FARRIER_TICK:-5}
+proc=${FARRIER_PROC:-/proc}
 y2log=${FARRIER_LOG_DIR:-/var/log/YaST2}/y2log
 stage=partition
 told=
 quiet=0
 beat=60
+began=
 gone=0
 seen=x
 
@@ -30,9 +32,11 @@ over() {
             ! systemctl is-failed --quiet agama-autoinstall.service || echo "Agama's installation failed"
             ;;
         *)
-            if pidof y2base >/dev/null 2>&1; then
+            # a script of Ruby's: its name is in the command line only. It may be started once more.
+            if grep -qs 'bin/[y]2start' "$proc"/[0-9]*/cmdline; then
+                began=1
                 gone=0
-            else
+            elif [ -n "$began" ]; then
                 gone=$((gone + tick))
             fi
             [ "$gone" -lt 60 ] || echo "YaST is gone before the system was installed"
