@@ -58,5 +58,16 @@ if grep -o 'NIC-[0-9a-f:]*' filled >missing; then
 fi
 
 farrier_progress partition "$farrier_disk${farrier_second:+ $farrier_second}"
-setsid sh ./watch.sh </dev/null >watch.log 2>&1 &
+case $INSTALLER in
+    agama)
+        # in a unit of its own: what is left of Agama's is killed when its main process ends
+        if ! systemd-run --unit=farrier-watch --collect --working-directory="$FARRIER_DIR" \
+            sh -c 'exec sh ./watch.sh </dev/null >watch.log 2>&1' >>prepare.log 2>&1; then
+            farrier_fail setup prepare.log "what watches the installer could not be started"
+            farrier_leave
+            exit 1
+        fi
+        ;;
+    *) setsid sh ./watch.sh </dev/null >watch.log 2>&1 & ;;
+esac
 exit 0

@@ -4,6 +4,7 @@
 mod locked;
 mod parsed;
 mod scripts;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use farrier::model::{Firmware, System};
 use farrier::render::{CompiledProfile, Rendered};
 use serde_json::{Value, json};
 
+use super::anaconda::machine::Machine;
 use super::debian::{lay_out, text};
 use super::first_boot::lint;
 use super::hostile::HOSTILE;
@@ -99,6 +101,14 @@ fn try_render(profile: &str, system: &System, firmware: Firmware) -> Result<Rend
         let lines: Vec<String> = all.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })
+}
+
+/// A machine of a test on which `systemd-run` writes down what it is asked to run.
+fn machine(made: &Rendered, uefi: bool) -> Option<Machine> {
+    let machine = Machine::new(made, uefi)?;
+    let units = machine.path("units").display().to_string();
+    machine.program("systemd-run", &format!("printf '%s\\n' \"$*\" >>'{units}'"));
+    Some(machine)
 }
 
 fn rendered(profile: &str, system: &System, firmware: Firmware) -> Rendered {
