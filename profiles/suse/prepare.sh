@@ -36,8 +36,16 @@ if [ -d "${FARRIER_SYS:-/sys}/firmware/efi" ]; then
 else
     mine=BIOS other=UEFI
 fi
+# Of the names that a product has had, the one that this medium knows it by.
+product=${PRODUCTS%% *}
+for name in $PRODUCTS; do
+    if grep -qsx "id: *[\"']\{0,1\}${name}[\"']\{0,1\} *" "${FARRIER_PRODUCTS:-/usr/share/agama/products.d}"/*.yaml; then
+        product=$name
+        break
+    fi
+done
 sed -e "/^ *<!--$other-->/d" -e "s/<!--$mine-->//" -e "s,@DISK1@,$farrier_disk,g" \
-    -e "s,@DISK2@,$farrier_second,g" -e "s/@PASSPHRASE@/$key/" "$1" >filled
+    -e "s,@DISK2@,$farrier_second,g" -e "s/@PASSPHRASE@/$key/" -e "s/@PRODUCT@/$product/" "$1" >filled
 
 # The kernel's names for interfaces, by their own addresses, which members of a bond have not.
 for link in "${FARRIER_SYS:-/sys}"/class/net/*; do

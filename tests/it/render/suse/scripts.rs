@@ -58,6 +58,47 @@ fn the_watch_of_agama_is_a_unit_of_its_own() {
     }
 }
 
+/// Of the names that Leap's product has had, the one that the medium knows is in the profile.
+#[test]
+fn the_product_is_called_as_the_medium_calls_it() {
+    for (files, named) in [
+        (vec![("leap_160.yaml", "id: Leap_16.0\n")], "Leap_16.0"),
+        (
+            vec![("leap_161.yaml", "id: openSUSE_Leap\n")],
+            "openSUSE_Leap",
+        ),
+        (
+            vec![
+                ("leap_micro.yaml", "id: openSUSE_Leap_Micro\n"),
+                ("leap_160.yaml", "id: \"Leap_16.0\"\nname: Leap 16.0\n"),
+            ],
+            "Leap_16.0",
+        ),
+        (vec![], "openSUSE_Leap"),
+    ] {
+        let (_server, made) = serving(&shipped("leap-16"), &system("web01"), |path, _, _| {
+            let permit = path.ends_with("/disks").then_some("disk=/dev/vda\n");
+            (200, permit.unwrap_or_default().to_string())
+        });
+        let Some(machine) = machine(&made, true) else {
+            return;
+        };
+        for (file, text) in &files {
+            machine.write(&format!("products.d/{file}"), text);
+        }
+        let products = machine.path("products.d").display().to_string();
+        machine.write(
+            "farrier/given.sh",
+            &format!("FARRIER_PRODUCTS='{products}' exec sh ./prepare.sh profile.json\n"),
+        );
+        let out = machine.run("given.sh");
+        assert!(out.status.success(), "{out:?}");
+        let filled: serde_json::Value =
+            serde_json::from_str(&machine.text("farrier/filled")).expect("JSON");
+        assert_eq!(filled["product"]["id"], named, "{files:?}");
+    }
+}
+
 #[test]
 fn the_last_script_finishes_the_system() {
     for profile in ["leap-16", "leap-15"] {
