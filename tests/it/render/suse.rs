@@ -2,6 +2,7 @@
 //! machine made up for it. Neither installer runs here.
 
 mod locked;
+mod media;
 mod parsed;
 mod scripts;
 mod watch;
@@ -239,6 +240,11 @@ fn what_they_cannot_do_is_refused_with_the_reason() {
             "leap-16",
             "[[system.web01.interface]]\nmac = \"52:54:00:00:00:01\"\nname = \"lan0\"",
             "gives interfaces no names",
+        ),
+        (
+            "sles-16",
+            "vars = { install_url = \"\" }",
+            "import its full medium",
         ),
     ] {
         match try_render(profile, &declared_as("web01", lines), Firmware::UEFI) {
