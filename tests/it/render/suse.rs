@@ -243,6 +243,11 @@ fn what_they_cannot_do_is_refused_with_the_reason() {
         ),
         (
             "sles-16",
+            "network = { ipv6 = \"dhcp\" }",
+            "knows no DHCPv6 by itself",
+        ),
+        (
+            "sles-16",
             "vars = { install_url = \"\" }",
             "import its full medium",
         ),
