@@ -116,8 +116,11 @@ fn the_last_script_finishes_the_system() {
             machine.write(file, "");
         }
         let said = machine.path("said").display().to_string();
+        let resolver = machine.path("target/etc/resolv.conf");
+        std::os::unix::fs::symlink("/nowhere/resolv.conf", &resolver).expect("a link");
+        let resolver = resolver.display();
         machine.program("systemctl", &format!("echo \"systemctl $*\" >>'{said}'"));
-        machine.program("chroot", &format!("echo \"$*\" >>'{said}'; case \"$*\" in *passwd*root) echo root:x:0:0::/root:/bin/sh ;; *passwd*alice) echo alice:x:1:1::/home/alice:/bin/sh ;; *chpasswd*) cat >>'{said}' ;; *efibootmgr*) echo 'BootOrder: 0001' ;; esac"));
+        machine.program("chroot", &format!("echo \"$*\" >>'{said}'; case \"$*\" in *passwd*root) echo root:x:0:0::/root:/bin/sh ;; *passwd*alice) echo alice:x:1:1::/home/alice:/bin/sh ;; *chpasswd*) cat >>'{said}' ;; *efibootmgr*) echo 'BootOrder: 0001' ;; *zypper*refresh) [ ! -f '{resolver}' ] || echo 'it has a resolver' >>'{said}' ;; esac"));
         let out = machine.run("post.sh");
         assert!(out.status.success() && !machine.left(), "{out:?}");
         assert_eq!(
@@ -140,10 +143,16 @@ fn the_last_script_finishes_the_system() {
             "install --no-recommends nginx",
             "rpm --import http://repo.example/key.asc",
             "alice:$6$rounds",
+            "it has a resolver",
             "usermod --shell /bin/bash --append --groups adm,ops alice",
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
+        // its own is in its place again
+        assert_eq!(
+            std::fs::read_link(machine.path("target/etc/resolv.conf")).expect("a link"),
+            std::path::Path::new("/nowhere/resolv.conf")
+        );
         std::fs::remove_file(machine.path("target/usr/bin/curl")).expect("a file");
         let out = machine.run("post.sh");
         assert!(machine.left(), "{out:?}");
