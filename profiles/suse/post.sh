@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs in the installer once the system is installed below /mnt. Whatever fails here is reported.
+# Runs in the installer once the system is installed: below /mnt, of Agama where hold.sh holds it. Whatever
+# fails here is reported.
 cd "${FARRIER_DIR:-/run/farrier}" || exit 1
 FARRIER_DIR=$PWD
 . ./farrier.env
@@ -38,6 +39,8 @@ if [ "$ENCRYPT" != none ]; then
     sed -i 's/farrier-key-[0-9a-f]*/(key)/g' $FARRIER_LOGS "$log" 2>/dev/null
     find "$target/var/log/YaST2" "$target/var/log/agama-installation" "$target/var/adm/autoinstall" -type f \
         -exec sed -i 's/farrier-key-[0-9a-f]*/(key)/g' {} + 2>/dev/null
+    # Agama packs its logs, and what is packed cannot be written over
+    rm -f "$target"/var/log/agama-installation/*.tar.*
 fi
 cat post.log
 touch stop

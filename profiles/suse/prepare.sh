@@ -36,8 +36,16 @@ if [ -d "${FARRIER_SYS:-/sys}/firmware/efi" ]; then
 else
     mine=BIOS other=UEFI
 fi
+# Of the names that a product has had, the one that this medium knows it by.
+product=${PRODUCTS%% *}
+for name in $PRODUCTS; do
+    if grep -qsx "id: *[\"']\{0,1\}${name}[\"']\{0,1\} *" "${FARRIER_PRODUCTS:-/usr/share/agama/products.d}"/*.yaml; then
+        product=$name
+        break
+    fi
+done
 sed -e "/^ *<!--$other-->/d" -e "s/<!--$mine-->//" -e "s,@DISK1@,$farrier_disk,g" \
-    -e "s,@DISK2@,$farrier_second,g" -e "s/@PASSPHRASE@/$key/" "$1" >filled
+    -e "s,@DISK2@,$farrier_second,g" -e "s/@PASSPHRASE@/$key/" -e "s/@PRODUCT@/$product/" "$1" >filled
 
 # The kernel's names for interfaces, by their own addresses, which members of a bond have not.
 for link in "${FARRIER_SYS:-/sys}"/class/net/*; do
@@ -58,5 +66,16 @@ if grep -o 'NIC-[0-9a-f:]*' filled >missing; then
 fi
 
 farrier_progress partition "$farrier_disk${farrier_second:+ $farrier_second}"
-setsid sh ./watch.sh </dev/null >watch.log 2>&1 &
+case $INSTALLER in
+    agama)
+        # in a unit of its own: what is left of Agama's is killed when its main process ends
+        if ! systemd-run --unit=farrier-watch --collect --working-directory="$FARRIER_DIR" \
+            sh -c 'exec sh ./watch.sh </dev/null >watch.log 2>&1' >>prepare.log 2>&1; then
+            farrier_fail setup prepare.log "what watches the installer could not be started"
+            farrier_leave
+            exit 1
+        fi
+        ;;
+    *) setsid sh ./watch.sh </dev/null >watch.log 2>&1 & ;;
+esac
 exit 0

@@ -2,8 +2,10 @@
 //! machine made up for it. Neither installer runs here.
 
 mod locked;
+mod media;
 mod parsed;
 mod scripts;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -11,6 +13,7 @@ use farrier::model::{Firmware, System};
 use farrier::render::{CompiledProfile, Rendered};
 use serde_json::{Value, json};
 
+use super::anaconda::machine::Machine;
 use super::debian::{lay_out, text};
 use super::first_boot::lint;
 use super::hostile::HOSTILE;
@@ -99,6 +102,14 @@ fn try_render(profile: &str, system: &System, firmware: Firmware) -> Result<Rend
         let lines: Vec<String> = all.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })
+}
+
+/// A machine of a test on which `systemd-run` writes down what it is asked to run.
+fn machine(made: &Rendered, uefi: bool) -> Option<Machine> {
+    let machine = Machine::new(made, uefi)?;
+    let units = machine.path("units").display().to_string();
+    machine.program("systemd-run", &format!("printf '%s\\n' \"$*\" >>'{units}'"));
+    Some(machine)
 }
 
 fn rendered(profile: &str, system: &System, firmware: Firmware) -> Rendered {
@@ -229,6 +240,16 @@ fn what_they_cannot_do_is_refused_with_the_reason() {
             "leap-16",
             "[[system.web01.interface]]\nmac = \"52:54:00:00:00:01\"\nname = \"lan0\"",
             "gives interfaces no names",
+        ),
+        (
+            "sles-16",
+            "network = { ipv6 = \"dhcp\" }",
+            "knows no DHCPv6 by itself",
+        ),
+        (
+            "sles-16",
+            "vars = { install_url = \"\" }",
+            "import its full medium",
         ),
     ] {
         match try_render(profile, &declared_as("web01", lines), Firmware::UEFI) {

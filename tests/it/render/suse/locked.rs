@@ -87,6 +87,7 @@ fn finished(profile: &str, odd: Odd) -> Option<(Machine, Server, Output)> {
         "target/var/log/YaST2/y2log",
         "target/var/log/agama-installation/agama.log",
         "target/var/adm/autoinstall/cache/installedSystem.xml",
+        "target/var/log/agama-installation/logs.tar.gz",
     ] {
         machine.write(file, &logged);
     }
@@ -225,6 +226,7 @@ fn the_tpm_opens_the_disk_before_the_key_goes() {
             "farrier/passphrase",
             "farrier/filled",
             "farrier/filled.json",
+            "target/var/log/agama-installation/logs.tar.gz",
         ] {
             assert!(!machine.path(file).exists(), "{file}");
         }

@@ -1,8 +1,6 @@
 //! The scripts of the build, run.
 
-use serde_json::json;
-
-use super::RICH;
+use super::{RICH, machine};
 use crate::render::anaconda::machine::{Machine, reports, serving};
 use crate::render::site::{declared_as, shipped, system};
 
@@ -29,59 +27,75 @@ fn without_a_permit_there_are_no_answers() {
     }
 }
 
+/// What is left of Agama's own unit is killed when its main process ends, so the watch is none of it.
 #[test]
-fn the_watch_notices_what_failed_and_what_is_silent() {
-    // of YaST the log is a file; pidof finds it or does not, systemctl says whether Agama failed
-    for (profile, found, logged, said, stage) in [
+fn the_watch_of_agama_is_a_unit_of_its_own() {
+    for (starts, expected) in [
+        (true, vec!["start", "disks", "progress/partition"]),
         (
-            "leap-16",
-            "exit 0",
-            "Installing software",
-            "Agama's installation failed",
-            "packages",
-        ),
-        (
-            "leap-16",
-            "exit 1",
-            "Installing software",
-            "has logged nothing for 2 minutes",
-            "packages",
-        ),
-        (
-            "leap-15",
-            "exit 1",
-            "Installing the bootloader",
-            "YaST is gone",
-            "bootloader",
-        ),
-        (
-            "leap-15",
-            "exit 0",
-            "Partitioning",
-            "has logged nothing for 2 minutes",
-            "partition",
+            false,
+            vec!["start", "disks", "progress/partition", "fail/setup"],
         ),
     ] {
-        let mut asked = system("web01");
-        asked.vars.insert("silence".into(), json!(2));
-        let (server, made) = serving(&shipped(profile), &asked, |_, _, _| (204, String::new()));
-        let Some(machine) = Machine::new(&made, true) else {
+        let (server, made) = serving(&shipped("leap-16"), &system("web01"), |path, _, _| {
+            let permit = path.ends_with("/disks").then_some("disk=/dev/vda\n");
+            (200, permit.unwrap_or_default().to_string())
+        });
+        let Some(machine) = machine(&made, true) else {
             return;
         };
-        machine.program("sleep", "exit 0");
-        machine.program("journalctl", &format!("echo {logged}"));
-        machine.program("systemctl", found);
-        machine.program("pidof", found);
-        machine.write("logs/y2log", &format!("{logged}\n"));
-        let out = machine.run("watch.sh");
-        assert!(machine.left(), "{out:?}");
-        let last = reports(&server).pop().expect("a report");
-        assert_eq!(last, format!("fail/{stage}"));
-        let told = server.bodies(&format!(
-            "/r/{}/{last}",
-            farrier::boot::Scope::Report.placeholder()
-        ));
-        assert!(told[0].contains(said), "{told:?}");
+        if !starts {
+            machine.program("systemd-run", "exit 1");
+        }
+        machine.write("farrier/given.sh", "exec sh ./prepare.sh profile.json\n");
+        let out = machine.run("given.sh");
+        assert_eq!(machine.left(), !starts, "{out:?}");
+        assert_eq!(reports(&server), expected);
+        if starts {
+            let told = machine.text("units");
+            assert!(told.starts_with("--unit=farrier-watch --collect"), "{told}");
+        }
+    }
+}
+
+/// Of the names that Leap's product has had, the one that the medium knows is in the profile.
+#[test]
+fn the_product_is_called_as_the_medium_calls_it() {
+    for (files, named) in [
+        (vec![("leap_160.yaml", "id: Leap_16.0\n")], "Leap_16.0"),
+        (
+            vec![("leap_161.yaml", "id: openSUSE_Leap\n")],
+            "openSUSE_Leap",
+        ),
+        (
+            vec![
+                ("leap_micro.yaml", "id: openSUSE_Leap_Micro\n"),
+                ("leap_160.yaml", "id: \"Leap_16.0\"\nname: Leap 16.0\n"),
+            ],
+            "Leap_16.0",
+        ),
+        (vec![], "openSUSE_Leap"),
+    ] {
+        let (_server, made) = serving(&shipped("leap-16"), &system("web01"), |path, _, _| {
+            let permit = path.ends_with("/disks").then_some("disk=/dev/vda\n");
+            (200, permit.unwrap_or_default().to_string())
+        });
+        let Some(machine) = machine(&made, true) else {
+            return;
+        };
+        for (file, text) in &files {
+            machine.write(&format!("products.d/{file}"), text);
+        }
+        let products = machine.path("products.d").display().to_string();
+        machine.write(
+            "farrier/given.sh",
+            &format!("FARRIER_PRODUCTS='{products}' exec sh ./prepare.sh profile.json\n"),
+        );
+        let out = machine.run("given.sh");
+        assert!(out.status.success(), "{out:?}");
+        let filled: serde_json::Value =
+            serde_json::from_str(&machine.text("farrier/filled")).expect("JSON");
+        assert_eq!(filled["product"]["id"], named, "{files:?}");
     }
 }
 
@@ -102,8 +116,11 @@ fn the_last_script_finishes_the_system() {
             machine.write(file, "");
         }
         let said = machine.path("said").display().to_string();
+        let resolver = machine.path("target/etc/resolv.conf");
+        std::os::unix::fs::symlink("/nowhere/resolv.conf", &resolver).expect("a link");
+        let resolver = resolver.display();
         machine.program("systemctl", &format!("echo \"systemctl $*\" >>'{said}'"));
-        machine.program("chroot", &format!("echo \"$*\" >>'{said}'; case \"$*\" in *passwd*root) echo root:x:0:0::/root:/bin/sh ;; *passwd*alice) echo alice:x:1:1::/home/alice:/bin/sh ;; *chpasswd*) cat >>'{said}' ;; *efibootmgr*) echo 'BootOrder: 0001' ;; esac"));
+        machine.program("chroot", &format!("echo \"$*\" >>'{said}'; case \"$*\" in *passwd*root) echo root:x:0:0::/root:/bin/sh ;; *passwd*alice) echo alice:x:1:1::/home/alice:/bin/sh ;; *chpasswd*) cat >>'{said}' ;; *efibootmgr*) echo 'BootOrder: 0001' ;; *zypper*refresh) [ ! -f '{resolver}' ] || echo 'it has a resolver' >>'{said}' ;; esac"));
         let out = machine.run("post.sh");
         assert!(out.status.success() && !machine.left(), "{out:?}");
         assert_eq!(
@@ -126,10 +143,16 @@ fn the_last_script_finishes_the_system() {
             "install --no-recommends nginx",
             "rpm --import http://repo.example/key.asc",
             "alice:$6$rounds",
+            "it has a resolver",
             "usermod --shell /bin/bash --append --groups adm,ops alice",
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
+        // its own is in its place again
+        assert_eq!(
+            std::fs::read_link(machine.path("target/etc/resolv.conf")).expect("a link"),
+            std::path::Path::new("/nowhere/resolv.conf")
+        );
         std::fs::remove_file(machine.path("target/usr/bin/curl")).expect("a file");
         let out = machine.run("post.sh");
         assert!(machine.left(), "{out:?}");
