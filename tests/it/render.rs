@@ -11,6 +11,7 @@ mod autoinstall;
 mod boot_order;
 mod cloud_init;
 mod debian;
+mod esxi;
 mod every;
 mod fai;
 mod first_boot;

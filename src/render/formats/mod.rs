@@ -9,13 +9,16 @@
 mod batch;
 mod boot;
 mod cmdline;
+mod esxi;
 mod json;
 mod kickstart;
 mod nix;
+mod openbsd;
 mod plain;
 mod preseed;
 mod shell;
 mod toml;
+mod unattend;
 mod xml;
 mod yaml;
 
@@ -61,6 +64,12 @@ pub enum Format {
     Cmdline,
     /// A command script of Windows, or what its console programs read.
     Batch,
+    /// Commands and script sections of VMware ESXi's installer.
+    Esxi,
+    /// The configuration of VMware ESXi's boot loader.
+    BootCfg,
+    /// Answers for OpenBSD's installer: `question = answer`.
+    InstallConf,
     /// Any other text of lines.
     Plain,
 }
@@ -98,7 +107,7 @@ impl std::error::Error for Refused {}
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 13] = [
+    pub const ALL: [Format; 16] = [
         Format::Shell,
         Format::Preseed,
         Format::Kickstart,
@@ -111,6 +120,9 @@ impl Format {
         Format::Grub,
         Format::Cmdline,
         Format::Batch,
+        Format::Esxi,
+        Format::BootCfg,
+        Format::InstallConf,
         Format::Plain,
     ];
 
@@ -129,6 +141,9 @@ impl Format {
             Format::Grub => "grub",
             Format::Cmdline => "cmdline",
             Format::Batch => "batch",
+            Format::Esxi => "esxi",
+            Format::BootCfg => "boot.cfg",
+            Format::InstallConf => "install.conf",
             Format::Plain => "plain",
         }
     }
@@ -150,6 +165,9 @@ impl Format {
         let extension = file.rsplit_once('.').map_or("", |(_, e)| e);
         Ok(match (file, extension) {
             ("grub.cfg", _) => Format::Grub,
+            ("ks.cfg", _) if kind == ProfileKind::Esxi => Format::Esxi,
+            ("boot.cfg", _) if kind == ProfileKind::Esxi => Format::BootCfg,
+            ("install.conf", _) if kind == ProfileKind::Openbsd => Format::InstallConf,
             ("ks.cfg", _) | (_, "ks") => Format::Kickstart,
             ("user-data" | "meta-data" | "vendor-data" | "network-config", _) => Format::Yaml,
             (_, "cfg") if kind == ProfileKind::Preseed => Format::Preseed,
@@ -188,7 +206,9 @@ impl Format {
             Format::Ipxe | Format::Grub => return boot::escape(self, value, out),
             Format::Cmdline => return cmdline::escape(value, out),
             Format::Batch => return batch::escape(value, out),
-            Format::Plain => return plain::escape(value, out),
+            Format::Esxi | Format::BootCfg | Format::InstallConf | Format::Plain => {
+                return plain::escape(value, out);
+            }
             Format::Json | Format::Yaml => json_quoted(value),
             Format::Xml => xml_escaped(value)?,
             Format::Toml => toml_quoted(value),
@@ -217,6 +237,9 @@ impl Format {
             Format::Grub => boot::lint_grub(text, findings),
             Format::Cmdline => cmdline::lint(text, findings),
             Format::Batch => batch::lint(text, findings),
+            Format::Esxi => esxi::lint(text, findings),
+            Format::BootCfg => esxi::lint_boot(text, findings),
+            Format::InstallConf => openbsd::lint(text, findings),
             Format::Plain => {}
         }
     }
@@ -299,7 +322,14 @@ mod tests {
             assert_eq!(of(name, text), Ok(want), "{name} {text}");
         }
         assert_eq!(of("motd", "{# format: shel #}"), Err("shel".to_string()));
-        assert_eq!(Format::of("x.cfg", ProfileKind::Fai, ""), Ok(Format::Plain));
+        for (name, kind, want) in [
+            ("x.cfg", ProfileKind::Fai, Format::Plain),
+            ("ks.cfg.j2", ProfileKind::Esxi, Format::Esxi),
+            ("boot.cfg.j2", ProfileKind::Esxi, Format::BootCfg),
+            ("install.conf.j2", ProfileKind::Openbsd, Format::InstallConf),
+        ] {
+            assert_eq!(Format::of(name, kind, ""), Ok(want), "{name}");
+        }
     }
 
     #[test]
