@@ -375,10 +375,12 @@ fn list<'a>(disks: impl Iterator<Item = &'a ReportedDisk>) -> String {
 
 /// Each with why it is not taken, if that is not its own doing.
 fn listed<'a>(disks: impl Iterator<Item = (&'a ReportedDisk, Option<&'static str>)>) -> String {
-    let lines = disks.take(12).map(|(disk, withheld)| match disk.excluded().or(withheld) {
-        Some(why) => format!("{} ({why})", disk.line()),
-        None => disk.line(),
-    });
+    let lines = disks
+        .take(12)
+        .map(|(disk, withheld)| match disk.excluded().or(withheld) {
+            Some(why) => format!("{} ({why})", disk.line()),
+            None => disk.line(),
+        });
     lines.collect::<Vec<_>>().join("; ")
 }
 

@@ -88,7 +88,9 @@ fn installs(
     wine.started_by(machine.started_by);
     wine.drive('x');
     wine.drive('w');
-    for program in ["wpeinit", "wpeutil", "diskpart", "dism", "bcdboot", "bcdedit"] {
+    for program in [
+        "wpeinit", "wpeutil", "diskpart", "dism", "bcdboot", "bcdedit",
+    ] {
         wine.stub(&format!("x:/Windows/System32/{program}.exe"));
     }
     wine.curl("x:/Windows/System32/curl.exe");
@@ -281,13 +283,28 @@ fn windows_is_laid_out_for_the_firmware_that_started_it_or_not_at_all() {
         ..BIOS
     };
     for (machine, why) in [
-        (Machine { started_by: "2", ..BIOS }, "these answers are for BIOS and the machine was started by UEFI"),
-        (Machine { started_by: "1", ..uefi }, "these answers are for UEFI and the machine was started by BIOS"),
+        (
+            Machine {
+                started_by: "2",
+                ..BIOS
+            },
+            "these answers are for BIOS and the machine was started by UEFI",
+        ),
+        (
+            Machine {
+                started_by: "1",
+                ..uefi
+            },
+            "these answers are for UEFI and the machine was started by BIOS",
+        ),
     ] {
         let (server, _, called) = installs(&wine, machine, (200, "disk=/dev/disk1\n"), &[]);
         assert_eq!(server.reports(), ["start", "fail/install"], "{why}");
         assert_eq!(server.told("fail/install"), [why]);
-        assert!(!called.iter().any(|c| c.starts_with("diskpart")), "{called:?}");
+        assert!(
+            !called.iter().any(|c| c.starts_with("diskpart")),
+            "{called:?}"
+        );
     }
 
     // the network first, in the order it has, and Windows second
@@ -304,7 +321,10 @@ fn windows_is_laid_out_for_the_firmware_that_started_it_or_not_at_all() {
     let (server, sent, called) = installs(&wine, uefi, (200, "disk=/dev/disk1\n"), &[]);
     assert_eq!(server.reports().last().map(String::as_str), Some("end"));
     assert_eq!(edits(&called), order);
-    assert!(called.contains(&"bcdboot W:\\Windows /s S: /f ALL".to_string()), "{called:?}");
+    assert!(
+        called.contains(&"bcdboot W:\\Windows /s S: /f ALL".to_string()),
+        "{called:?}"
+    );
     assert_eq!(
         wine.read("w:/Farrier/boot-order.js"),
         Some(sent.documents["boot-order.js"].bytes.to_vec())
@@ -327,9 +347,15 @@ fn windows_is_laid_out_for_the_firmware_that_started_it_or_not_at_all() {
     // and once more when setup is done
     installed(&wine, &server, &sent);
     wine.stub("c:/windows/system32/bcdedit.exe");
-    wine.put("c:/Farrier/boot-order.js", &sent.documents["boot-order.js"].bytes);
+    wine.put(
+        "c:/Farrier/boot-order.js",
+        &sent.documents["boot-order.js"].bytes,
+    );
     let script = text(&sent, "SetupComplete.cmd").replace(" //e:jscript ", " ");
-    wine.put("c:/windows/Setup/Scripts/SetupComplete.cmd", script.as_bytes());
+    wine.put(
+        "c:/windows/Setup/Scripts/SetupComplete.cmd",
+        script.as_bytes(),
+    );
     wine.stub("c:/windows/system32/OpenSSH/sshd.exe");
     wine.plan(Plan {
         says: vec![("/enum", ENTRIES)],
@@ -389,7 +415,10 @@ fn names_that_windows_setup_would_not_take_are_refused() {
         let said = refused(name, lines).expect_err(name);
         assert!(said.contains(told), "{name}: {said}");
     }
-    assert_eq!(refused("web01", "disk = { path = \"/dev/disk1\" }\n"), Ok(()));
+    assert_eq!(
+        refused("web01", "disk = { path = \"/dev/disk1\" }\n"),
+        Ok(())
+    );
 }
 
 /// Windows as setup leaves it.

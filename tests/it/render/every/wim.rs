@@ -42,7 +42,13 @@ fn wimlib_reads_what_is_injected() {
             .collect();
         assert_eq!(
             injected,
-            ["winpeshl.ini", "start.cmd", "disks.js", "layout.txt"]
+            [
+                "winpeshl.ini",
+                "start.cmd",
+                "disks.js",
+                "boot-order.js",
+                "layout.txt"
+            ]
         );
         for name in &injected {
             let file = at(name);
@@ -74,7 +80,7 @@ fn wimlib_reads_what_is_injected() {
         let path = path.trim_start_matches("x:").replace('\\', "/");
         assert!(listed.lines().any(|l| l == path), "{path}: {listed}");
         let script = text("start.cmd");
-        for name in ["disks.js", "layout.txt"] {
+        for name in ["disks.js", "boot-order.js", "layout.txt"] {
             assert!(script.contains(name), "{script}");
         }
     }

@@ -188,7 +188,18 @@ impl Wine {
     /// How Windows PE says that it was started: 1 by BIOS, 2 by UEFI.
     pub(super) fn started_by(&self, firmware: &str) {
         let key = "HKLM\\System\\CurrentControlSet\\Control";
-        let words = ["reg", "add", key, "/v", "PEFirmwareType", "/t", "REG_DWORD", "/d", firmware, "/f"];
+        let words = [
+            "reg",
+            "add",
+            key,
+            "/v",
+            "PEFirmwareType",
+            "/t",
+            "REG_DWORD",
+            "/d",
+            firmware,
+            "/f",
+        ];
         let (ok, said) = self.run(&words);
         assert!(ok, "{said}");
     }
