@@ -70,6 +70,10 @@ pub enum Format {
     BootCfg,
     /// Answers for OpenBSD's installer: `question = answer`.
     InstallConf,
+    /// A template of OpenBSD's disklabel.
+    Disklabel,
+    /// Commands of OpenBSD's boot program.
+    BootConf,
     /// Any other text of lines.
     Plain,
 }
@@ -107,7 +111,7 @@ impl std::error::Error for Refused {}
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 16] = [
+    pub const ALL: [Format; 18] = [
         Format::Shell,
         Format::Preseed,
         Format::Kickstart,
@@ -123,6 +127,8 @@ impl Format {
         Format::Esxi,
         Format::BootCfg,
         Format::InstallConf,
+        Format::Disklabel,
+        Format::BootConf,
         Format::Plain,
     ];
 
@@ -144,6 +150,8 @@ impl Format {
             Format::Esxi => "esxi",
             Format::BootCfg => "boot.cfg",
             Format::InstallConf => "install.conf",
+            Format::Disklabel => "disklabel",
+            Format::BootConf => "boot.conf",
             Format::Plain => "plain",
         }
     }
@@ -168,6 +176,8 @@ impl Format {
             ("ks.cfg", _) if kind == ProfileKind::Esxi => Format::Esxi,
             ("boot.cfg", _) if kind == ProfileKind::Esxi => Format::BootCfg,
             ("install.conf", _) if kind == ProfileKind::Openbsd => Format::InstallConf,
+            ("disklabel", _) if kind == ProfileKind::Openbsd => Format::Disklabel,
+            ("boot.conf", _) if kind == ProfileKind::Openbsd => Format::BootConf,
             ("ks.cfg", _) | (_, "ks") => Format::Kickstart,
             ("user-data" | "meta-data" | "vendor-data" | "network-config", _) => Format::Yaml,
             (_, "cfg") if kind == ProfileKind::Preseed => Format::Preseed,
@@ -206,7 +216,12 @@ impl Format {
             Format::Ipxe | Format::Grub => return boot::escape(self, value, out),
             Format::Cmdline => return cmdline::escape(value, out),
             Format::Batch => return batch::escape(value, out),
-            Format::Esxi | Format::BootCfg | Format::InstallConf | Format::Plain => {
+            Format::Esxi
+            | Format::BootCfg
+            | Format::InstallConf
+            | Format::Disklabel
+            | Format::BootConf
+            | Format::Plain => {
                 return plain::escape(value, out);
             }
             Format::Json | Format::Yaml => json_quoted(value),
@@ -240,6 +255,8 @@ impl Format {
             Format::Esxi => esxi::lint(text, findings),
             Format::BootCfg => esxi::lint_boot(text, findings),
             Format::InstallConf => openbsd::lint(text, findings),
+            Format::Disklabel => openbsd::lint_disklabel(text, findings),
+            Format::BootConf => openbsd::lint_boot(text, findings),
             Format::Plain => {}
         }
     }
@@ -327,6 +344,8 @@ mod tests {
             ("ks.cfg.j2", ProfileKind::Esxi, Format::Esxi),
             ("boot.cfg.j2", ProfileKind::Esxi, Format::BootCfg),
             ("install.conf.j2", ProfileKind::Openbsd, Format::InstallConf),
+            ("disklabel.j2", ProfileKind::Openbsd, Format::Disklabel),
+            ("boot.conf.j2", ProfileKind::Openbsd, Format::BootConf),
         ] {
             assert_eq!(Format::of(name, kind, ""), Ok(want), "{name}");
         }

@@ -1,4 +1,5 @@
-//! The answers of OpenBSD's autoinstall(8): `question = answer`, a line each.
+//! What OpenBSD reads: the answers of autoinstall(8), `question = answer`, a line each; the template of
+//! disklabel(8); the commands of its boot program, boot(8).
 //!
 //! The installer takes the first line whose question is part of its own, a word at a time and whatever the
 //! case, and uses it once. A line without `=` or without an answer it does not see at all.
@@ -116,6 +117,120 @@ fn plain(password: &str) -> bool {
     !password.is_empty() && password != "*************" && !password.starts_with("$2")
 }
 
+/// The template for a disk's partitions: `/usr 2G-* 50%`.
+pub(super) fn lint_disklabel(text: &str, findings: &mut Findings<'_>) {
+    let mut seen: Vec<&str> = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let number = at + 1;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (mount, size, share) = match words.as_slice() {
+            [] => continue,
+            [mount, ..] if mount.starts_with('#') => continue,
+            [mount, size] => (*mount, *size, None),
+            [mount, size, share] => (*mount, *size, Some(*share)),
+            _ => {
+                findings.error(
+                    number,
+                    "a line is a mount point, a size, and maybe a share: `/usr 2G-* 50%`",
+                );
+                continue;
+            }
+        };
+        if !mount.starts_with('/') && !matches!(mount, "swap" | "raid") {
+            findings.error(
+                number,
+                format!("`{mount}` is no mount point, nor `swap` or `raid`"),
+            );
+        } else if seen.contains(&mount) {
+            findings.error(number, format!("`{mount}` is there twice"));
+        }
+        let (least, most) = size.split_once('-').unwrap_or((size, "*"));
+        if !is_size(least) || !(most == "*" || is_size(most)) {
+            findings.error(
+                number,
+                format!("`{size}` is no size: a number and one of B, K, M, G, T, and maybe `-` and the most, or `*`"),
+            );
+        }
+        let percent = |s: &str| s.strip_suffix('%').and_then(|n| n.parse::<u8>().ok());
+        if share.is_some_and(|s| percent(s).is_none_or(|n| n > 100)) {
+            findings.error(number, "the last word is a share of the disk, as `50%`");
+        }
+        seen.push(mount);
+    }
+    // sixteen letters, of which `c` is the whole disk
+    if seen.len() > 15 {
+        findings.error(
+            1,
+            format!("{} partitions, and a disk has at most 15", seen.len()),
+        );
+    }
+    if !seen.contains(&"/") {
+        findings.error(1, "there is no `/`");
+    }
+}
+
+fn is_size(text: &str) -> bool {
+    let digits = text.trim_end_matches(|c: char| "bkmgtBKMGT".contains(c));
+    !digits.is_empty()
+        && text.len() - digits.len() == 1
+        && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
+/// Commands of boot(8).
+const COMMANDS: [&str; 10] = [
+    "boot", "echo", "env", "help", "hexdump", "ls", "machine", "reboot", "set", "stty",
+];
+
+/// What `set` knows.
+const VARIABLES: [&str; 8] = [
+    "addr",
+    "db_console",
+    "debug",
+    "device",
+    "howto",
+    "image",
+    "timeout",
+    "tty",
+];
+
+/// What the boot program is told.
+pub(super) fn lint_boot(text: &str, findings: &mut Findings<'_>) {
+    let mut starts = false;
+    for (at, line) in text.lines().enumerate() {
+        let number = at + 1;
+        let mut words = line.split_whitespace();
+        let Some(command) = words.next().filter(|w| !w.starts_with('#')) else {
+            continue;
+        };
+        if !COMMANDS.contains(&command) {
+            findings.error(
+                number,
+                format!(
+                    "OpenBSD's boot program has no command `{command}`; it has {}",
+                    COMMANDS.join(", ")
+                ),
+            );
+        }
+        let variable = words.next().unwrap_or("");
+        if command == "set" && !VARIABLES.contains(&variable) {
+            findings.error(
+                number,
+                format!(
+                    "there is no `{variable}` to set; there are {}",
+                    VARIABLES.join(", ")
+                ),
+            );
+        }
+        starts |= command == "boot" || command == "set" && variable == "image";
+    }
+    if !starts {
+        findings.error(
+            1,
+            "no `boot bsd.rd`: the boot program would start an installed system",
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +262,43 @@ mod tests {
                     assert_eq!((all.len(), found.spans[0].line), (1, 2), "{line}");
                 }
             }
+        }
+    }
+
+    fn told(lint: fn(&str, &mut Findings<'_>), text: &str) -> Vec<(usize, String)> {
+        let mut findings = Findings::new("profiles/x/y", None);
+        lint(text, &mut findings);
+        let found = findings.into_iter();
+        found.map(|d| (d.spans[0].line, d.message)).collect()
+    }
+
+    #[test]
+    fn what_disklabel_and_the_boot_program_do_not_know_is_told() {
+        let disk = "# a comment\nswap 1024M\n/var 2G-8G 10%\n/ 4G-*\n";
+        assert_eq!(told(lint_disklabel, disk), []);
+        for (from, to, line, part) in [
+            ("swap 1024M", "swap 1024", 2, "no size"),
+            ("2G-8G", "2G-", 3, "no size"),
+            ("10%", "110%", 3, "a share"),
+            ("10%", "10% x", 3, "a line is"),
+            ("/var", "var", 3, "no mount point"),
+            ("/var", "/", 4, "twice"),
+            ("/ 4G", "/home 4G", 1, "no `/`"),
+        ] {
+            let all = told(lint_disklabel, &disk.replacen(from, to, 1));
+            assert_eq!(all.len(), 1, "{to}: {all:?}");
+            assert!(all[0].0 == line && all[0].1.contains(part), "{to}: {all:?}");
+        }
+        let boot = "stty com0 115200\nset tty com0\nboot bsd.rd\n";
+        assert_eq!(told(lint_boot, boot), []);
+        for (from, to, line, part) in [
+            ("stty", "sty", 1, "no command `sty`"),
+            ("set tty", "set ttty", 2, "no `ttty`"),
+            ("boot bsd.rd", "", 1, "no `boot bsd.rd`"),
+        ] {
+            let all = told(lint_boot, &boot.replacen(from, to, 1));
+            assert_eq!(all.len(), 1, "{to}: {all:?}");
+            assert!(all[0].0 == line && all[0].1.contains(part), "{to}: {all:?}");
         }
     }
 }
