@@ -98,7 +98,7 @@ fn wimlib_reads_what_is_injected() {
         .collect();
     assert_eq!(
         initrds.len(),
-        ready.distro.way.modules.len() + 4,
+        ready.distro.way.modules.len() + 5,
         "{initrds:?}"
     );
 }
