@@ -19,6 +19,7 @@ pub struct ReportedDisk {
     /// World-wide name.
     pub wwn: String,
     /// How it is attached, as `lsblk -o TRAN` says it: `sata`, `nvme`, `virtio`, `usb`, `fc`...
+    /// `untold` if nothing says whether it is on a storage network.
     pub bus: String,
     /// The medium can be taken out.
     pub removable: bool,
@@ -80,6 +81,14 @@ impl ReportedDisk {
         } else {
             None
         }
+    }
+
+    /// Why it is not written unless the rule names it.
+    fn withheld(&self, rule: &DiskRule) -> Option<&'static str> {
+        let named = rule.serial.is_some() || rule.wwn.is_some() || rule.path.is_some();
+        (self.bus == "untold" && !named).then_some(
+            "nothing tells whether it is on a storage network: name it by `disk = { serial = \"..\" }`",
+        )
     }
 
     fn matches(&self, rule: &DiskRule) -> bool {
@@ -306,13 +315,15 @@ fn usable<'a>(rule: &DiskRule, found: &'a [ReportedDisk]) -> Result<Vec<&'a Repo
     if found.is_empty() {
         return Err("the machine reports no disk at all".to_string());
     }
-    let usable = |disk: &&ReportedDisk| disk.excluded().is_none() && disk.matches(rule);
+    let usable = |disk: &&ReportedDisk| {
+        disk.excluded().is_none() && disk.withheld(rule).is_none() && disk.matches(rule)
+    };
     let matching: Vec<&ReportedDisk> = found.iter().filter(usable).collect();
     if matching.is_empty() {
         return Err(format!(
             "no disk matches {}; the machine has: {}",
             rule_words(rule),
-            list(found.iter())
+            listed(found.iter().map(|disk| (disk, disk.withheld(rule))))
         ));
     }
     Ok(matching)
@@ -343,6 +354,13 @@ fn may_be_written(disk: &ReportedDisk, may_destroy: &[String], wipe: bool) -> Re
         if wipe || (allowed("linux") && LINUX.contains(&lower.as_str())) {
             continue;
         }
+        if lower == "unknown" {
+            return Err(format!(
+                "{} holds `unknown`: its installer can not tell what is on it, be it something or nothing; if it may be overwritten, write `wipe = true` for this system: {}",
+                disk.path,
+                disk.line()
+            ));
+        }
         return Err(format!(
             "{} holds `{word}`, which the profile may not destroy; write `wipe = true` for this system, or name `{word}` in the profile's `may_destroy`: {}",
             disk.path,
@@ -353,10 +371,17 @@ fn may_be_written(disk: &ReportedDisk, may_destroy: &[String], wipe: bool) -> Re
 }
 
 fn list<'a>(disks: impl Iterator<Item = &'a ReportedDisk>) -> String {
-    let lines = disks.take(12).map(|disk| match disk.excluded() {
-        Some(why) => format!("{} ({why})", disk.line()),
-        None => disk.line(),
-    });
+    listed(disks.map(|disk| (disk, None)))
+}
+
+/// Each with why it is not taken, if that is not its own doing.
+fn listed<'a>(disks: impl Iterator<Item = (&'a ReportedDisk, Option<&'static str>)>) -> String {
+    let lines = disks
+        .take(12)
+        .map(|(disk, withheld)| match disk.excluded().or(withheld) {
+            Some(why) => format!("{} ({why})", disk.line()),
+            None => disk.line(),
+        });
     lines.collect::<Vec<_>>().join("; ")
 }
 

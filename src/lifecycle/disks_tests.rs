@@ -122,12 +122,26 @@ fn some_devices_are_never_written() {
 }
 
 #[test]
+fn a_disk_that_may_be_on_a_storage_network_must_be_named() {
+    let disk = "path=/dev/disk0 size=99999999999 serial=S1 wwn=0x5000c500 bus=untold contents=gpt";
+    check(disk, "", "linux", true, "name it by `disk = { serial");
+    check(disk, "min=1", "linux", true, "name it by");
+    for rule in ["serial=S1", "wwn=5000c500", "path=/dev/disk0"] {
+        check(disk, rule, "linux", false, "/dev/disk0");
+    }
+    let beside = format!("{disk}\npath=/dev/disk1 size=99999999999 bus=sata contents=gpt");
+    check(&beside, "", "linux", false, "/dev/disk1");
+}
+
+#[test]
 fn what_a_disk_holds_must_be_permitted() {
     let disk = |contents: &str| format!("path=/dev/sda size=99999999999 contents={contents}");
     let check = |contents: &str, may_destroy: &str, wipe: bool, expect: &str| {
         check(&disk(contents), "", may_destroy, wipe, expect);
     };
     check("blank", "", false, "/dev/sda");
+    check("unknown", "linux", false, "`wipe = true` for this system");
+    check("gpt,unknown", "linux", true, "/dev/sda");
     check("", "blank", false, "/dev/sda");
     check("ext4", "blank", false, "holds `ext4`");
     check("ext4", "blank", true, "/dev/sda");

@@ -96,7 +96,10 @@ pub(super) fn add(environment: &mut Environment<'static>, format: Format) {
                 help: None,
             }));
         }
-        Ok(at_home(format == Format::Plain, text))
+        Ok(at_home(
+            matches!(format, Format::Plain | Format::Esxi | Format::InstallConf),
+            text,
+        ))
     });
     // An ordinary text of any format: what Ignition's files are written in.
     environment.add_filter("data_url", |value: Value| -> Result<Value, Error> {

@@ -12,6 +12,7 @@ mod boot_order;
 mod cloud_init;
 mod contents;
 mod debian;
+mod esxi;
 mod every;
 mod fai;
 mod first_boot;

@@ -9,13 +9,16 @@
 mod batch;
 mod boot;
 mod cmdline;
+mod esxi;
 mod json;
 mod kickstart;
 mod nix;
+mod openbsd;
 mod plain;
 mod preseed;
 mod shell;
 mod toml;
+mod unattend;
 mod xml;
 mod yaml;
 
@@ -61,6 +64,16 @@ pub enum Format {
     Cmdline,
     /// A command script of Windows, or what its console programs read.
     Batch,
+    /// Commands and script sections of VMware ESXi's installer.
+    Esxi,
+    /// The configuration of VMware ESXi's boot loader.
+    BootCfg,
+    /// Answers for OpenBSD's installer: `question = answer`.
+    InstallConf,
+    /// A template of OpenBSD's disklabel.
+    Disklabel,
+    /// Commands of OpenBSD's boot program.
+    BootConf,
     /// Any other text of lines.
     Plain,
 }
@@ -98,7 +111,7 @@ impl std::error::Error for Refused {}
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 13] = [
+    pub const ALL: [Format; 18] = [
         Format::Shell,
         Format::Preseed,
         Format::Kickstart,
@@ -111,6 +124,11 @@ impl Format {
         Format::Grub,
         Format::Cmdline,
         Format::Batch,
+        Format::Esxi,
+        Format::BootCfg,
+        Format::InstallConf,
+        Format::Disklabel,
+        Format::BootConf,
         Format::Plain,
     ];
 
@@ -129,6 +147,11 @@ impl Format {
             Format::Grub => "grub",
             Format::Cmdline => "cmdline",
             Format::Batch => "batch",
+            Format::Esxi => "esxi",
+            Format::BootCfg => "boot.cfg",
+            Format::InstallConf => "install.conf",
+            Format::Disklabel => "disklabel",
+            Format::BootConf => "boot.conf",
             Format::Plain => "plain",
         }
     }
@@ -150,6 +173,11 @@ impl Format {
         let extension = file.rsplit_once('.').map_or("", |(_, e)| e);
         Ok(match (file, extension) {
             ("grub.cfg", _) => Format::Grub,
+            ("ks.cfg", _) if kind == ProfileKind::Esxi => Format::Esxi,
+            ("boot.cfg", _) if kind == ProfileKind::Esxi => Format::BootCfg,
+            ("install.conf", _) if kind == ProfileKind::Openbsd => Format::InstallConf,
+            ("disklabel", _) if kind == ProfileKind::Openbsd => Format::Disklabel,
+            ("boot.conf", _) if kind == ProfileKind::Openbsd => Format::BootConf,
             ("ks.cfg", _) | (_, "ks") => Format::Kickstart,
             ("user-data" | "meta-data" | "vendor-data" | "network-config", _) => Format::Yaml,
             (_, "cfg") if kind == ProfileKind::Preseed => Format::Preseed,
@@ -188,7 +216,14 @@ impl Format {
             Format::Ipxe | Format::Grub => return boot::escape(self, value, out),
             Format::Cmdline => return cmdline::escape(value, out),
             Format::Batch => return batch::escape(value, out),
-            Format::Plain => return plain::escape(value, out),
+            Format::Esxi
+            | Format::BootCfg
+            | Format::InstallConf
+            | Format::Disklabel
+            | Format::BootConf
+            | Format::Plain => {
+                return plain::escape(value, out);
+            }
             Format::Json | Format::Yaml => json_quoted(value),
             Format::Xml => xml_escaped(value)?,
             Format::Toml => toml_quoted(value),
@@ -217,6 +252,11 @@ impl Format {
             Format::Grub => boot::lint_grub(text, findings),
             Format::Cmdline => cmdline::lint(text, findings),
             Format::Batch => batch::lint(text, findings),
+            Format::Esxi => esxi::lint(text, findings),
+            Format::BootCfg => esxi::lint_boot(text, findings),
+            Format::InstallConf => openbsd::lint(text, findings),
+            Format::Disklabel => openbsd::lint_disklabel(text, findings),
+            Format::BootConf => openbsd::lint_boot(text, findings),
             Format::Plain => {}
         }
     }
@@ -299,7 +339,16 @@ mod tests {
             assert_eq!(of(name, text), Ok(want), "{name} {text}");
         }
         assert_eq!(of("motd", "{# format: shel #}"), Err("shel".to_string()));
-        assert_eq!(Format::of("x.cfg", ProfileKind::Fai, ""), Ok(Format::Plain));
+        for (name, kind, want) in [
+            ("x.cfg", ProfileKind::Fai, Format::Plain),
+            ("ks.cfg.j2", ProfileKind::Esxi, Format::Esxi),
+            ("boot.cfg.j2", ProfileKind::Esxi, Format::BootCfg),
+            ("install.conf.j2", ProfileKind::Openbsd, Format::InstallConf),
+            ("disklabel.j2", ProfileKind::Openbsd, Format::Disklabel),
+            ("boot.conf.j2", ProfileKind::Openbsd, Format::BootConf),
+        ] {
+            assert_eq!(Format::of(name, kind, ""), Ok(want), "{name}");
+        }
     }
 
     #[test]

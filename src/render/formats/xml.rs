@@ -1,6 +1,6 @@
 //! XML.
 
-use super::{Findings, Refused, shown};
+use super::{Findings, Refused, shown, unattend};
 
 /// A value for element content or a quoted attribute.
 pub(in crate::render) fn escaped(value: &str) -> Result<String, Refused> {
@@ -26,10 +26,17 @@ pub(in crate::render) fn escaped(value: &str) -> Result<String, Refused> {
     Ok(out)
 }
 
-/// Well-formed as far as elements go: each is closed, in order, and there is one root.
 pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
+    if well_formed(text, findings) == Some("unattend") {
+        unattend::lint(text, findings);
+    }
+}
+
+/// Well-formed as far as elements go: each is closed, in order, and there is one root, whose name it gives.
+fn well_formed<'a>(text: &'a str, findings: &mut Findings<'_>) -> Option<&'a str> {
     let mut open: Vec<(&str, usize)> = Vec::new();
     let mut roots = 0;
+    let mut root = None;
     let mut at = 0;
     let line_of = |at: usize| text[..at].matches('\n').count() + 1;
     while let Some(found) = text[at..].find('<') {
@@ -46,14 +53,14 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
         if let Some(length) = skipped {
             let Some(length) = length else {
                 findings.error(line_of(start), "opened here and never closed");
-                return;
+                return None;
             };
             at = start + length;
             continue;
         }
         let Some(length) = tag_length(rest) else {
             findings.error(line_of(start), "a `<` without its `>`");
-            return;
+            return None;
         };
         let tag = &rest[1..length - 1];
         at = start + length;
@@ -68,23 +75,24 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
                             closing.trim()
                         ),
                     );
-                    return;
+                    return None;
                 }
                 None => {
                     findings.error(
                         line_of(start),
                         format!("`</{}>` closes nothing", closing.trim()),
                     );
-                    return;
+                    return None;
                 }
             }
             continue;
         }
+        let name = tag.split([' ', '\t', '\n', '\r']).next().unwrap_or("");
         if open.is_empty() {
             roots += 1;
+            root = Some(name);
         }
         if !tag.ends_with('/') {
-            let name = tag.split([' ', '\t', '\n', '\r']).next().unwrap_or("");
             open.push((name, line_of(start)));
         }
     }
@@ -95,11 +103,14 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
             1,
             format!("an XML document has one root element, not {roots}"),
         );
+    } else {
+        return root;
     }
+    None
 }
 
 /// Bytes up to and with the `>` that ends a tag; quotes may hold one.
-fn tag_length(tag: &str) -> Option<usize> {
+pub(super) fn tag_length(tag: &str) -> Option<usize> {
     let mut quote = None;
     for (at, c) in tag.char_indices() {
         match (quote, c) {

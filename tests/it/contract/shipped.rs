@@ -25,9 +25,10 @@ pub(super) struct Flagged {
     pub(super) boots: Boots,
 }
 
-/// A machine's name: one word, for a dot would begin its domain.
+/// A machine's name: one word, for a dot would begin its domain, and of Windows a short one.
 pub(super) fn named(profile: &str, firmware: &Firmware) -> String {
-    format!("{}-{}", profile.replace('.', "-"), firmware.word)
+    let profile = profile.replace('.', "-").replace("windows", "win");
+    format!("{profile}-{}", firmware.word)
 }
 
 /// A server of the repository's own example, and its machines, all flagged.

@@ -113,7 +113,7 @@ fn sh(script: &str) -> Option<String> {
     let done = Command::new("sh").args(["-c", script]).output().ok()?;
     let told = String::from_utf8_lossy(&done.stderr);
     if !done.status.success() {
-        eprintln!("SKIPPED: needs root, sfdisk and loop devices: {script}: {told}");
+        crate::skipped!("needs root, sfdisk and loop devices: {script}: {told}");
         return None;
     }
     Some(String::from_utf8_lossy(&done.stdout).trim().to_string())

@@ -51,7 +51,7 @@ fn nixos_forgets_what_was_on_its_disk_and_on_no_other() {
                 .args([&at(name), "b", "7", "254"])
                 .status();
             if !made.is_ok_and(|s| s.success()) {
-                eprintln!("SKIPPED: needs the right to make device nodes");
+                crate::skipped!("needs the right to make device nodes");
                 return;
             }
         }

@@ -7,6 +7,7 @@
 mod wine;
 
 use farrier::lifecycle::disks;
+use farrier::model::Firmware;
 use farrier::render::{Place, Rendered, render};
 
 use super::server::Server;
@@ -15,12 +16,16 @@ use super::tier3::{machine, text};
 use wine::{Call, Plan, Wine};
 
 fn rendered(place: &Place) -> Rendered {
+    of(place, "vars = { image = 4 }\n")
+}
+
+fn of(place: &Place, lines: &str) -> Rendered {
     let profile = shipped("windows");
-    let system = machine("windows", "vars = { image = 4 }\n");
+    let system = machine("windows", lines);
     render(&system, &profile, &distro_of(&profile), place).expect("rendered")
 }
 
-/// What WMI says of three disks: Wine has WMI, but no way from a script to it.
+/// What WMI says of six disks: Wine has WMI, but no way from a script to it.
 const WMI: &str = include_str!("windows/wmi.js");
 
 fn words(calls: &[Call]) -> Vec<String> {
@@ -34,19 +39,58 @@ fn words(calls: &[Call]) -> Vec<String> {
         .collect()
 }
 
+/// What diskpart says of the disks that have a size, in the German of its medium.
+const DETAIL: &str = "\r\nDatentr\u{84}ger 0 ist jetzt der derzeit gew\u{84}hlte Datentr\u{84}ger.\r\n\r\n\
+    A stick\r\nDatentr\u{84}ger-ID: 00000000\r\nTyp    : USB\r\nStatus : Online\r\nPfad   : 0\r\n\r\n\
+    QEMU HARDDISK\r\nDatentr\u{84}ger-ID: {6BCFC84A-7979-42D8-B047-B5E2E6A8644A}\r\nTyp    : SATA\r\nLUN-ID : 0\r\n\r\n\
+    ?\r\nDatentr\u{84}ger-ID: 5E27161A\r\nTyp    : UNKNOWN\r\n\r\n\
+    A LUN\r\nDatentr\u{84}ger-ID: 00000000\r\nTyp    : FIBRE\r\n\r\n\
+    An NVMe\r\nDatentr\u{84}ger-ID: {6BCFC84A-7979-42D8-B047-B5E2E6A8644B}\r\nTyp    : NVMe\r\n";
+
+/// A machine that starts Windows PE.
+#[derive(Clone, Copy)]
+struct Machine {
+    /// What its answers are rendered for.
+    firmware: Firmware,
+    /// What it was started by.
+    started_by: &'static str,
+    /// Its boot.wim has the classes of storage management.
+    storage: bool,
+    /// What its diskpart says of the disks.
+    detail: &'static str,
+    lines: &'static str,
+}
+
+const BIOS: Machine = Machine {
+    firmware: Firmware::BIOS,
+    started_by: "1",
+    storage: false,
+    detail: DETAIL,
+    lines: "vars = { image = 4 }\n",
+};
+
 /// Runs start.cmd in Windows PE, as wimboot would have laid it out.
 fn installs(
     wine: &Wine,
+    machine: Machine,
     permit: (u16, &'static str),
     failing: &[&'static str],
 ) -> (Server, Rendered, Vec<String>) {
+    let rendered = |place: &Place| {
+        let mut place = place.clone();
+        place.firmware = Some(machine.firmware);
+        of(&place, machine.lines)
+    };
     let (server, sent) = Server::of(rendered, move |path, _, _| match path.ends_with("/disks") {
         true => (permit.0, permit.1.to_string()),
         false => (200, String::new()),
     });
+    wine.started_by(machine.started_by);
     wine.drive('x');
     wine.drive('w');
-    for program in ["wpeinit", "wpeutil", "diskpart", "dism", "bcdboot"] {
+    for program in [
+        "wpeinit", "wpeutil", "diskpart", "dism", "bcdboot", "bcdedit",
+    ] {
         wine.stub(&format!("x:/Windows/System32/{program}.exe"));
     }
     wine.curl("x:/Windows/System32/curl.exe");
@@ -57,11 +101,17 @@ fn installs(
         "x:/Windows/System32/layout.txt",
         &sent.documents["layout.txt"].bytes,
     );
-    let script = WMI.to_string() + &text(&sent, "disks.js");
+    let storage = format!("var STORAGE = {};\n", machine.storage);
+    let script = storage + WMI + &text(&sent, "disks.js");
     wine.put("x:/Windows/System32/disks.js", script.as_bytes());
+    wine.put(
+        "x:/Windows/System32/boot-order.js",
+        &sent.documents["boot-order.js"].bytes,
+    );
     wine.plan(Plan {
         failing: failing.to_vec(),
         cut_at: None,
+        says: vec![("detail.txt", machine.detail), ("/enum", ENTRIES)],
     });
     let said = wine.script(&["X:\\Windows\\System32\\start.cmd"]);
     eprintln!("{said}");
@@ -72,7 +122,7 @@ fn installs(
 #[test]
 fn windows_pe_writes_the_permitted_disk_and_no_other() {
     let Some(wine) = Wine::new() else { return };
-    let (server, sent, called) = installs(&wine, (200, "disk=/dev/disk1\r\n"), &[]);
+    let (server, sent, called) = installs(&wine, BIOS, (200, "disk=/dev/disk1\r\n"), &[]);
     assert_eq!(
         server.reports(),
         [
@@ -85,21 +135,16 @@ fn windows_pe_writes_the_permitted_disk_and_no_other() {
             "end"
         ]
     );
-    let reported = disks::parse(&server.told("disks")[0]).expect("a report");
-    let short = |d: &disks::ReportedDisk| {
-        let contents = d.contents.join(",");
-        format!(
-            "{} {} [{}] [{}] {} {} {contents}",
-            d.path, d.size, d.serial, d.model, d.bus, d.removable
-        )
-    };
     assert_eq!(
-        reported.iter().map(short).collect::<Vec<_>>(),
+        reported(&server),
         [
-            "/dev/disk0 8000000000 [] [A stick] usb true ",
-            "/dev/disk1 64000000000 [S 1%] [QEMU HARDDISK] scsi false gpt,ntfs,unknown",
-            "/dev/disk2 1000 [S2] []  false dos,unknown",
-        ]
+            "/dev/disk0 8000000000 [] [A stick] [] usb true unknown",
+            "/dev/disk1 64000000000 [S 1%] [QEMU HARDDISK] [] sata false gpt,ntfs,unknown",
+            "/dev/disk2 1000 [S2] [] [] untold false dos,unknown",
+            "/dev/disk4 64000000000 [S4] [A LUN] [] fc false unknown",
+            "/dev/disk5 64000000000 [] [An NVMe] [eui.ace42e6190007804] nvme false gpt,ntfs",
+        ],
+        "a disk that nobody could read is not blank, and a reader without a card is none"
     );
     assert_eq!(
         called,
@@ -107,6 +152,8 @@ fn windows_pe_writes_the_permitted_disk_and_no_other() {
             "wpeinit",
             "wpeutil InitializeNetwork",
             "wpeutil WaitForNetwork",
+            "wpeutil UpdateBootInfo",
+            "diskpart /s detail.txt",
             "diskpart /s layout.all",
             "dism /Apply-Image /ImageFile:W:\\install.wim /Index:4 /ApplyDir:W:\\ /CheckIntegrity",
             "bcdboot W:\\Windows /s S: /f BIOS",
@@ -147,21 +194,25 @@ fn windows_pe_writes_the_permitted_disk_and_no_other() {
         ((409, ""), "no disk may be written, HTTP status 409"),
         ((200, "wait=1\n"), "the permit names no disk"),
     ] {
-        let (server, _, called) = installs(&wine, permit, &[]);
+        let (server, _, called) = installs(&wine, BIOS, permit, &[]);
         assert_eq!(
             server.reports(),
             ["start", "disks", "fail/install"],
             "{why}"
         );
         assert_eq!(server.told("fail/install"), [why]);
-        assert_eq!(called[3..], ["wpeutil reboot"], "{why}");
+        assert_eq!(
+            called[4..],
+            ["diskpart /s detail.txt", "wpeutil reboot"],
+            "{why}"
+        );
     }
     for (program, last, why) in [
         ("diskpart", "progress/partition", "diskpart failed"),
         ("dism", "progress/extract", "dism failed"),
         ("bcdboot", "progress/bootloader", "bcdboot failed"),
     ] {
-        let (server, _, called) = installs(&wine, (200, "disk=/dev/disk1\n"), &[program]);
+        let (server, _, called) = installs(&wine, BIOS, (200, "disk=/dev/disk1\n"), &[program]);
         let reports = server.reports();
         assert_eq!(
             reports[reports.len() - 3..],
@@ -176,6 +227,198 @@ fn windows_pe_writes_the_permitted_disk_and_no_other() {
         );
         assert_eq!(called.last().map(String::as_str), Some("wpeutil reboot"));
     }
+}
+
+/// The disks that were reported, as the server reads them.
+fn reported(server: &Server) -> Vec<String> {
+    let short = |d: &disks::ReportedDisk| {
+        let contents = d.contents.join(",");
+        format!(
+            "{} {} [{}] [{}] [{}] {} {} {contents}",
+            d.path, d.size, d.serial, d.model, d.wwn, d.bus, d.removable
+        )
+    };
+    let disks = disks::parse(&server.told("disks")[0]).expect("a report");
+    disks.iter().map(short).collect()
+}
+
+#[test]
+fn what_windows_storage_management_knows_of_disks_is_reported() {
+    let Some(wine) = Wine::new() else { return };
+    let machine = Machine {
+        storage: true,
+        ..BIOS
+    };
+    let (server, ..) = installs(&wine, machine, (409, ""), &[]);
+    let reported = reported(&server);
+    assert_eq!(
+        reported[1..],
+        [
+            "/dev/disk1 64000000000 [S 1%] [QEMU HARDDISK] [0x5000c500a1b2c3d4] sata false gpt,ntfs,unknown",
+            "/dev/disk2 1000 [S2] [] [] untold false dos,unknown",
+            "/dev/disk4 64000000000 [S4] [A LUN] [0x60060160a1b2c3d460060160a1b2c3d4] fc false unknown",
+            "/dev/disk5 64000000000 [S5] [An NVMe] [eui.ace42e6190007804] nvme false gpt,ntfs",
+        ]
+    );
+    // neither tells: all but a USB stick may be on a storage network
+    let machine = Machine {
+        detail: "The disk you specified is not valid.\r\n",
+        ..BIOS
+    };
+    let (server, ..) = installs(&wine, machine, (409, ""), &[]);
+    let list = server.told("disks").remove(0);
+    assert_eq!(list.matches("bus=untold").count(), 4, "{list}");
+    let told = disks::parse(&list).expect("a report");
+    let any = farrier::model::DiskRule::default();
+    let said = disks::choose(&any, &["any".to_string()], true, &told).expect_err("refused");
+    assert!(said.contains("name it by `disk = { serial"), "{said}");
+}
+
+#[test]
+fn windows_is_laid_out_for_the_firmware_that_started_it_or_not_at_all() {
+    let Some(wine) = Wine::new() else { return };
+    let uefi = Machine {
+        firmware: Firmware::UEFI,
+        started_by: "2",
+        ..BIOS
+    };
+    for (machine, why) in [
+        (
+            Machine {
+                started_by: "2",
+                ..BIOS
+            },
+            "these answers are for BIOS and the machine was started by UEFI",
+        ),
+        (
+            Machine {
+                started_by: "1",
+                ..uefi
+            },
+            "these answers are for UEFI and the machine was started by BIOS",
+        ),
+    ] {
+        let (server, _, called) = installs(&wine, machine, (200, "disk=/dev/disk1\n"), &[]);
+        assert_eq!(server.reports(), ["start", "fail/install"], "{why}");
+        assert_eq!(server.told("fail/install"), [why]);
+        assert!(
+            !called.iter().any(|c| c.starts_with("diskpart")),
+            "{called:?}"
+        );
+    }
+
+    // the network first, in the order it has, and Windows second
+    let order = [
+        "bcdedit /enum firmware",
+        "bcdedit /set {fwbootmgr} displayorder {bootmgr} /addfirst",
+        "bcdedit /set {fwbootmgr} displayorder {22222222-aaaa-11ec-8000-000000000002} /addfirst",
+        "bcdedit /set {fwbootmgr} displayorder {11111111-aaaa-11ec-8000-000000000001} /addfirst",
+    ];
+    let edits = |called: &[String]| {
+        let edits = called.iter().filter(|c| c.starts_with("bcdedit"));
+        edits.cloned().collect::<Vec<_>>()
+    };
+    let (server, sent, called) = installs(&wine, uefi, (200, "disk=/dev/disk1\n"), &[]);
+    assert_eq!(server.reports().last().map(String::as_str), Some("end"));
+    assert_eq!(edits(&called), order);
+    assert!(
+        called.contains(&"bcdboot W:\\Windows /s S: /f ALL".to_string()),
+        "{called:?}"
+    );
+    assert_eq!(
+        wine.read("w:/Farrier/boot-order.js"),
+        Some(sent.documents["boot-order.js"].bytes.to_vec())
+    );
+    let failing = ["bcdedit"];
+    let (server, ..) = installs(&wine, uefi, (200, "disk=/dev/disk1\n"), &failing);
+    assert_eq!(
+        server.reports().last().map(String::as_str),
+        Some("end"),
+        "an order that cannot be changed does not fail a build"
+    );
+    let disk_first = Machine {
+        lines: "vars = { boot_order = \"disk\" }\n",
+        ..uefi
+    };
+    let (_, _, called) = installs(&wine, disk_first, (200, "disk=/dev/disk1\n"), &[]);
+    assert_eq!(edits(&called), Vec::<String>::new());
+    assert_eq!(wine.read("w:/Farrier/boot-order.js"), None);
+
+    // and once more when setup is done
+    installed(&wine, &server, &sent);
+    wine.stub("c:/windows/system32/bcdedit.exe");
+    wine.put(
+        "c:/Farrier/boot-order.js",
+        &sent.documents["boot-order.js"].bytes,
+    );
+    let script = text(&sent, "SetupComplete.cmd").replace(" //e:jscript ", " ");
+    wine.put(
+        "c:/windows/Setup/Scripts/SetupComplete.cmd",
+        script.as_bytes(),
+    );
+    wine.stub("c:/windows/system32/OpenSSH/sshd.exe");
+    wine.plan(Plan {
+        says: vec![("/enum", ENTRIES)],
+        ..Plan::default()
+    });
+    wine.calls();
+    let said = wine.script(&["C:\\windows\\Setup\\Scripts\\SetupComplete.cmd"]);
+    let called = words(&wine.calls());
+    assert_eq!(edits(&called), order, "{said}");
+    let keys = "icacls C:\\ProgramData\\ssh\\administrators_authorized_keys /inheritance:r \
+                /grant *S-1-5-32-544:F /grant *S-1-5-18:F";
+    assert!(called.contains(&keys.to_string()), "{called:?}");
+}
+
+/// What `bcdedit /enum firmware` says after bcdboot, as it is shown in questions of others.
+const ENTRIES: &str = "\r\nFirmware Boot Manager\r\n---------------------\r\n\
+    identifier              {fwbootmgr}\r\n\
+    displayorder            {bootmgr}\r\n\
+                            {33333333-aaaa-11ec-8000-000000000003}\r\n\
+                            {11111111-aaaa-11ec-8000-000000000001}\r\n\
+                            {22222222-aaaa-11ec-8000-000000000002}\r\n\
+    timeout                 1\r\n\r\n\
+    Windows Boot Manager\r\n--------------------\r\n\
+    identifier              {bootmgr}\r\n\
+    device                  partition=S:\r\n\
+    path                    \\EFI\\Microsoft\\Boot\\bootmgfw.efi\r\n\
+    description             Windows Boot Manager\r\n\r\n\
+    Firmware Application (101fffff)\r\n-------------------------------\r\n\
+    identifier              {22222222-aaaa-11ec-8000-000000000002}\r\n\
+    description             UEFI HTTPv4 (MAC:525400000001)\r\n\r\n\
+    Firmware Application (101fffff)\r\n-------------------------------\r\n\
+    identifier              {11111111-aaaa-11ec-8000-000000000001}\r\n\
+    description             UEFI: PXE IPv4 Intel(R) Ethernet\r\n\r\n\
+    Firmware Application (101fffff)\r\n-------------------------------\r\n\
+    identifier              {33333333-aaaa-11ec-8000-000000000003}\r\n\
+    description             EFI Internal Shell\r\n";
+
+#[test]
+fn names_that_windows_setup_would_not_take_are_refused() {
+    let place = super::site::place();
+    let profile = shipped("windows");
+    let refused = |name: &str, lines: &str| {
+        let mut system = machine("windows", lines);
+        system.name = name.parse().expect("a name");
+        let made = render(&system, &profile, &distro_of(&profile), &place);
+        made.map(|_| ()).map_err(|all| {
+            let told = all.iter().map(ToString::to_string);
+            told.collect::<Vec<_>>().join("; ")
+        })
+    };
+    assert_eq!(refused("fifteen-letters.lab", ""), Ok(()));
+    for (name, lines, told) in [
+        ("sixteen--letters", "", "at most 15 characters"),
+        ("12345.lab", "", "all digits"),
+        ("web01", "disk = { path = \"/dev/sda\" }\n", "/dev/disk0"),
+    ] {
+        let said = refused(name, lines).expect_err(name);
+        assert!(said.contains(told), "{name}: {said}");
+    }
+    assert_eq!(
+        refused("web01", "disk = { path = \"/dev/disk1\" }\n"),
+        Ok(())
+    );
 }
 
 /// Windows as setup leaves it.

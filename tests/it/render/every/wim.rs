@@ -42,7 +42,13 @@ fn wimlib_reads_what_is_injected() {
             .collect();
         assert_eq!(
             injected,
-            ["winpeshl.ini", "start.cmd", "disks.js", "layout.txt"]
+            [
+                "winpeshl.ini",
+                "start.cmd",
+                "disks.js",
+                "boot-order.js",
+                "layout.txt"
+            ]
         );
         for name in &injected {
             let file = at(name);
@@ -77,6 +83,11 @@ fn wimlib_reads_what_is_injected() {
         for name in ["disks.js", "layout.txt"] {
             assert!(script.contains(name), "{script}");
         }
+        assert_eq!(
+            script.contains("boot-order.js"),
+            case.starts_with("uefi"),
+            "{case}"
+        );
     }
     // and the boot script hands over these, after the files of Windows PE
     let (_, system, ground) = four("windows").into_iter().next().expect("one");
@@ -87,7 +98,7 @@ fn wimlib_reads_what_is_injected() {
         .collect();
     assert_eq!(
         initrds.len(),
-        ready.distro.way.modules.len() + 4,
+        ready.distro.way.modules.len() + 5,
         "{initrds:?}"
     );
 }

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) failing: Vec<&'static str>,
     /// When this one is called, the power goes.
     pub(super) cut_at: Option<&'static str>,
+    /// What a program says if one of its words is this.
+    pub(super) says: Vec<(&'static str, &'static str)>,
 }
 
 /// A Windows, as far as Wine is one. Its drives are folders.
@@ -183,6 +185,25 @@ impl Wine {
         calls
     }
 
+    /// How Windows PE says that it was started: 1 by BIOS, 2 by UEFI.
+    pub(super) fn started_by(&self, firmware: &str) {
+        let key = "HKLM\\System\\CurrentControlSet\\Control";
+        let words = [
+            "reg",
+            "add",
+            key,
+            "/v",
+            "PEFirmwareType",
+            "/t",
+            "REG_DWORD",
+            "/d",
+            firmware,
+            "/f",
+        ];
+        let (ok, said) = self.run(&words);
+        assert!(ok, "{said}");
+    }
+
     /// A script, until it is over or the power is cut; what it said.
     pub(super) fn script(&self, words: &[&str]) -> String {
         let mut all = vec!["cmd.exe", "/c"];
@@ -265,10 +286,16 @@ fn answer(
         words: words.collect(),
     };
     calls.lock().expect("unpoisoned").push(call.clone());
-    let (failing, cut) = {
+    let (failing, cut, says) = {
         let plan = plan.lock().expect("unpoisoned");
         let name = call.program.as_str();
-        (plan.failing.contains(&name), plan.cut_at == Some(name))
+        let says = plan.says.iter();
+        let says = says.filter(|(word, _)| call.words.iter().any(|w| w == word));
+        (
+            plan.failing.contains(&name),
+            plan.cut_at == Some(name),
+            says.map(|(_, text)| *text).next(),
+        )
     };
     if cut {
         // it waits for its answer until it is ended
@@ -280,7 +307,10 @@ fn answer(
         "curl" => curl(&call.words, &folder, drives),
         name => (
             i32::from(failing),
-            format!("{name} says so\r\n").into_bytes(),
+            match says {
+                Some(text) => text.as_bytes().to_vec(),
+                None => format!("{name} says so\r\n").into_bytes(),
+            },
         ),
     };
     stream.write_all(format!("{code}\n").as_bytes())?;
