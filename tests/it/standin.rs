@@ -142,7 +142,6 @@ impl Standin {
                 pool: Vec::new(),
                 lease: Duration::from_secs(3600),
                 server: None,
-                uefi: None,
             }],
             ..Site::default()
         };
