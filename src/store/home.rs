@@ -174,6 +174,7 @@ mod tests {
 
     /// Asked of the kernel, as two other users.
     #[tokio::test]
+    #[expect(clippy::print_stdout, reason = "a test that cannot run says so")]
     async fn the_group_reaches_the_socket_and_nothing_else() {
         if !geteuid().is_root() {
             println!("skipped: other users need root");
