@@ -64,7 +64,11 @@ async fn what_others_were_promised_is_not_promised_again() {
     // what was promised was given back: one of those that were kept makes room
     let third = get(&cache, "pool/c_1.deb").await.expect("room was made");
     assert_eq!(third.len(), 24 * MIB);
-    assert!(!is_cached(&cache, "pool/a_1.deb").await);
+    let mut left = 0;
+    for path in ["pool/a_1.deb", "pool/b_1.deb"] {
+        left += usize::from(is_cached(&cache, path).await);
+    }
+    assert_eq!(left, 1, "one of the two made room, and not both");
 }
 
 #[tokio::test]
