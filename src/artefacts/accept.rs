@@ -86,6 +86,7 @@ impl Errand<'_> {
             return Err(ArtefactError::file("pack", &from)(error));
         }
         let (head, tail) = (cpio::head(path, size), cpio::tail(size));
+        disk::room(&to, size + (head.len() + tail.len()) as u64)?;
         let (report, label, target) = (self.report.clone(), name.to_string(), to.clone());
         let measure = blocking(move |go_on| {
             let packed = || -> io::Result<()> {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::image::disc::media::Var;
 use crate::model::{ArtefactSource, Distro, Family, Module, Own, Start};
 
 /// Writes a distro as a person would write it, with the vars that it brings along.
-pub fn compose(distro: &Distro, vars: &BTreeMap<String, Vec<String>>) -> String {
+pub fn compose(distro: &Distro, vars: &BTreeMap<String, Var>) -> String {
     let mut text = String::new();
     // writing to a String cannot fail
     let mut line = |line: String| {
@@ -64,8 +65,12 @@ pub fn compose(distro: &Distro, vars: &BTreeMap<String, Vec<String>>) -> String 
     }
     if !vars.is_empty() {
         line("\n[vars]".to_string());
-        for (name, values) in vars {
-            line(format!("{} = {}", key(name), list(values)));
+        for (name, var) in vars {
+            let value = match var {
+                Var::Text(text) => quoted(text),
+                Var::List(values) => list(values),
+            };
+            line(format!("{} = {value}", key(name)));
         }
     }
     text

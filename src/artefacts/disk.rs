@@ -80,6 +80,38 @@ pub(super) fn room(near: &Path, size: u64) -> Result<(), ArtefactError> {
     })
 }
 
+/// After so many bytes the disk is asked again whether it has room.
+const STEP: u64 = 16 * 1024 * 1024;
+
+/// Watches the disk while something comes in that others write beside, or that does not say how long
+/// it is.
+#[derive(Debug)]
+pub(super) struct Gauge<'a> {
+    near: &'a Path,
+    since: u64,
+}
+
+impl<'a> Gauge<'a> {
+    /// Of the disk where `near` is. With the bytes that will come, it is asked at once.
+    pub(super) fn new(near: &'a Path, left: Option<u64>) -> Result<Self, ArtefactError> {
+        if let Some(left) = left {
+            room(near, left)?;
+        }
+        Ok(Gauge { near, since: 0 })
+    }
+
+    /// Counts bytes before they are written; `left` are those that still come, these among them, if
+    /// that is known.
+    pub(super) fn take(&mut self, bytes: u64, left: Option<u64>) -> Result<(), ArtefactError> {
+        self.since += bytes;
+        if self.since < STEP {
+            return Ok(());
+        }
+        self.since = 0;
+        room(self.near, left.unwrap_or(STEP))
+    }
+}
+
 /// Copies a file. With `go_on`, what an interrupted copy left is not copied again. `tick` hears the
 /// bytes done and in all; it returns false to give up.
 pub(super) fn copy(

@@ -215,6 +215,8 @@ async fn receive(
     total: Option<u64>,
 ) -> Result<Download, Broken> {
     let ours = |action| move |e| Broken::Ours(ArtefactError::file(action, order.part)(e));
+    let left = |done: u64| total.map(|t| t.saturating_sub(done));
+    let mut gauge = disk::Gauge::new(order.part, left(from)).map_err(Broken::Ours)?;
     let mut file = tokio::fs::OpenOptions::new()
         .create(true)
         .append(true)
@@ -226,7 +228,9 @@ async fn receive(
         tell(order.report, order.name, Step::Downloading, done, total);
         match response.chunk().await {
             Ok(Some(bytes)) => {
-                done += bytes.len() as u64;
+                let came = bytes.len() as u64;
+                gauge.take(came, left(done)).map_err(Broken::Ours)?;
+                done += came;
                 if done > MAX_SIZE || total.is_some_and(|t| done > t) {
                     break Err(Broken::Final(format!(
                         "it sends more than {} bytes",

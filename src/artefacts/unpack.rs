@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
+use super::disk;
 use super::error::ArtefactError;
 use super::record::relative;
 
@@ -138,7 +139,8 @@ fn members(
         let kind = entry.header().entry_type();
         if kind.is_file() || kind.is_contiguous() {
             if let Some(to) = goals.remove(&path) {
-                write(&mut entry, &to, broken)?;
+                let size = entry.size();
+                write(&mut entry, size, &to, broken)?;
                 if goals.is_empty() {
                     return Ok(seen);
                 }
@@ -161,12 +163,16 @@ fn members(
 
 fn write(
     entry: &mut dyn Read,
+    announced: u64,
     to: &[PathBuf],
     broken: &dyn Fn(String) -> ArtefactError,
 ) -> Result<(), ArtefactError> {
     let Some((first, others)) = to.split_first() else {
         return Ok(());
     };
+    if announced <= MAX_FILE {
+        disk::room(first, announced.saturating_mul(to.len() as u64))?;
+    }
     let mut file = File::create(first).map_err(ArtefactError::file("create", first))?;
     let mut buffer = vec![0u8; 1 << 18];
     let mut size = 0u64;

@@ -38,7 +38,7 @@ pub(super) struct DistroImport {
     /// Boot this file of this host instead of a kernel of the medium (wimboot, for Windows)
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// A file of this host that the medium lacks (curl.exe, for Windows), under its own name
+    /// A file of this host that the medium lacks (curl.exe for Windows, pxeboot for OpenBSD), under its own name
     #[arg(long = "with", value_name = "FILE")]
     more: Vec<PathBuf>,
     /// Replace a boot/NAME.toml that says something else
@@ -116,6 +116,17 @@ impl DistroImport {
             };
             artefacts.insert(name.clone(), source);
         }
+        for given in &self.more {
+            let (name, source) = given_file(given).await?;
+            artefacts.insert(name, source);
+        }
+        let mut way = medium.way.clone();
+        let mut initrds: Vec<String> = medium.initrds.iter().map(|p| p.name.clone()).collect();
+        if let Some(whole) = &medium.whole {
+            artefacts.insert(whole.clone(), own(path, digest.to_string()));
+            way.inside.insert(whole.clone(), whole.clone());
+            initrds.push(whole.clone());
+        }
         let mut kernel_uefi = medium.kernel_uefi.as_ref().map(|p| p.name.clone());
         let kernel = match (&self.kernel, &medium.kernel) {
             (Some(given), _) => {
@@ -125,26 +136,36 @@ impl DistroImport {
                 name
             }
             (None, Some(part)) => part.name.clone(),
-            (None, None) => {
-                let message = format!("{}: {}", medium.title, medium.notes.join("; "));
-                return Err(Refusal::failed(message).help(format!(
-                    "farrier distro import {} --kernel /path/to/wimboot",
-                    path.display()
-                )));
-            }
+            (None, None) => match &medium.starter {
+                Some(starter) if artefacts.contains_key(&starter.initrd) => {
+                    initrds.push(starter.initrd.clone());
+                    let source = ArtefactSource::Deb {
+                        package: starter.package.clone(),
+                        path: starter.path.clone(),
+                    };
+                    // another one may be given
+                    artefacts.entry(starter.kernel.clone()).or_insert(source);
+                    starter.kernel.clone()
+                }
+                Some(starter) => return Err(lacking(medium, path, "--with", &starter.initrd)),
+                None => return Err(lacking(medium, path, "--kernel", "wimboot")),
+            },
         };
-        for given in &self.more {
-            let (name, source) = given_file(given).await?;
-            artefacts.insert(name, source);
-        }
-        let mut way = medium.way.clone();
         way.modules.retain(|m| artefacts.contains_key(&m.content));
+        if let Some(own) = &mut way.own {
+            let there = |name: &String| artefacts.contains_key(name);
+            own.bios = own.bios.take().filter(there);
+            own.uefi = own.uefi.take().filter(there);
+            if own.bios.is_none() && own.uefi.is_none() {
+                return Err(lacking(medium, path, "--with", "pxeboot"));
+            }
+        }
         Ok(Distro {
             name: name.clone(),
             artefacts,
             kernel_uefi: kernel_uefi.filter(|other| *other != kernel),
             kernel,
-            initrds: medium.initrds.iter().map(|p| p.name.clone()).collect(),
+            initrds,
             mirror: None,
             way,
         })
@@ -341,6 +362,15 @@ fn unknown(path: &Path, found: &Inspected) -> Refusal {
         looked.join("\n")
     ))
     .help("farrier distro add NAME --kernel FILE --initrd FILE, with files taken off the medium")
+}
+
+/// What starts the medium is not on it.
+fn lacking(medium: &Medium, path: &Path, option: &str, file: &str) -> Refusal {
+    let message = format!("{}: {}", medium.title, medium.notes.join("; "));
+    Refusal::failed(message).help(format!(
+        "farrier distro import {} {option} /path/to/{file}",
+        path.display()
+    ))
 }
 
 fn own(path: &Path, digest: String) -> ArtefactSource {

@@ -75,7 +75,7 @@ impl Control {
             path: options.state.clone(),
             source,
         };
-        std::fs::create_dir_all(&options.state).map_err(state)?;
+        store::home(&options.state).map_err(state)?;
         let key = TokenKey::new(vault::token_key(&options.state)?);
         let sealer = Sealer::open(&options.state)?;
         let authority = Authority::open(&options.state)?;

@@ -5,6 +5,7 @@
 
 mod bundles;
 mod discovered;
+mod home;
 mod logs;
 mod read;
 mod rows;
@@ -21,6 +22,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection};
 
 pub use bundles::Bundles;
+pub use home::home;
 pub use read::{Known, Secrets, secret_names};
 pub use rows::{RevisionRow, SecretRow};
 pub use writer::{Batch, RevisionFiles, Writer};
@@ -62,15 +64,17 @@ pub struct Store {
     pub(super) pool: SqlitePool,
 }
 
-/// Opens (and if need be creates) the database file and returns both halves.
+/// Opens (and if need be creates) the database file and returns both halves. Nobody but its owner may
+/// read it from then on.
 ///
 /// # Errors
-/// If it cannot be opened, or its schema is newer than this program.
+/// If it cannot be opened or closed to others, or its schema is newer than this program.
 pub async fn open(path: &Path) -> Result<(Store, Writer), StoreError> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open {
         path: path.to_path_buf(),
         source,
     };
+    home::private(path).map_err(|e| failed(Box::new(e)))?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use nix::unistd::{AccessFlags, access};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions, Connection};
 
@@ -41,12 +42,12 @@ fn refused(what: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
 }
 
 /// The names of the secrets in a database that a server may be using or not. Nothing is changed.
-/// None if there is no database, or one from before secrets.
+/// None if there is no database, or none that this user may read, or one from before secrets.
 ///
 /// # Errors
 /// If the database refuses.
 pub async fn secret_names(path: &Path) -> Result<Option<BTreeSet<SecretName>>, StoreError> {
-    if !path.exists() {
+    if access(path, AccessFlags::R_OK).is_err() {
         return Ok(None);
     }
     let what = "reading the names of secrets";

@@ -9,6 +9,7 @@ use farrier::artefacts::{ArtefactError, Outcome, Progress, Renew, Shelf, Step, s
 use farrier::model::{ArtefactSource, Digest, Distro, DistroWay};
 
 pub(crate) mod filled;
+mod room;
 
 use crate::rack::can_run;
 use crate::upstream::{Act, Script, Upstream, answer, answer_claiming};

@@ -200,18 +200,27 @@ impl Walk<'_> {
                 let url = format!("http://{}/{mac}-install.conf?path=7.8/amd64", told.next);
                 let reply = self.machine.http(&url, None)?.must_be(200, &url)?;
                 self.found_in(&reply.body, "install.conf");
-                // the second location of sets is written in two lines
+                // a location of sets is written in two lines
                 let answers = reply.text();
-                let of = |question: &str| {
-                    let mut lines = answers.lines().filter_map(|l| l.strip_prefix(question));
-                    lines
-                        .next_back()
-                        .map(|l| l.trim_start_matches(" = ").to_string())
+                let of = |question: &'static str| {
+                    let lines = answers
+                        .lines()
+                        .filter_map(move |l| l.strip_prefix(question));
+                    lines.map(|l| l.trim_start_matches(" = "))
                 };
-                let (server, folder) = (of("HTTP Server"), of("Server directory"));
-                let base = format!("http://{}/{}", server.expect("one"), folder.expect("one"));
-                for file in ["index.txt", "site78.tgz"] {
-                    self.look_for(Name::Http(format!("{base}/{file}")), "the sets");
+                let places = of("HTTP Server").zip(of("Server directory"));
+                let ours: Vec<String> = places
+                    .filter(|(server, _)| *server == SERVER.to_string())
+                    .map(|(server, folder)| format!("http://{server}/{folder}"))
+                    .collect();
+                assert!(!ours.is_empty(), "{answers}");
+                for base in ours {
+                    // it takes no set that the list has not
+                    let url = format!("{base}/index.txt");
+                    let list = self.machine.http(&url, None)?.must_be(200, &url)?.text();
+                    for file in list.lines().filter_map(|line| line.rsplit(' ').next()) {
+                        self.look_for(Name::Http(format!("{base}/{file}")), "the sets");
+                    }
                 }
             }
             _ => {}
@@ -376,6 +385,10 @@ impl Walk<'_> {
                     self.report = Some(format!("http://{SERVER}/r/{token}"));
                 }
                 (url.to_string(), Some(""))
+            }
+            // what apk appends to a repository
+            (Some(HttpPath::Tree { .. }), [.., "apks"]) => {
+                (format!("{url}/x86_64/APKINDEX.tar.gz"), None)
             }
             (Some(_), _) => (url.to_string(), None),
             // what is appended to

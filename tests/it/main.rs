@@ -14,6 +14,7 @@ mod artefacts;
 mod cli;
 mod clients;
 mod contract;
+mod disk;
 mod fai;
 mod http;
 mod loader;

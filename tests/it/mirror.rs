@@ -1,6 +1,7 @@
 //! The mirror cache against upstreams that misbehave, and as the mirror of a real apt.
 
 mod apt;
+mod room;
 
 use std::collections::BTreeMap;
 use std::io;

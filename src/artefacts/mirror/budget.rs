@@ -1,8 +1,13 @@
 //! How much the cache may hold, and what goes when it holds more: what was not asked for longest.
+//!
+//! Transfers under way share one disk, so each is promised its bytes before it writes them, and what is
+//! promised counts as taken. The disk is not the cache's alone (the database is on it), so it is asked
+//! again while bytes come in.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 /// Counts what is kept below one directory.
@@ -11,8 +16,43 @@ pub(super) struct Budget {
     limit: u64,
     /// Bytes of the disk that stay free.
     reserve: u64,
-    /// Bytes on disk; unknown until the first file is added.
+    /// Bytes on disk; unknown until the first file is added. Held while the disk is asked, so that two
+    /// do not get the same room.
     used: Mutex<Option<u64>>,
+    /// Bytes promised to transfers and not yet written.
+    promised: AtomicU64,
+}
+
+/// What a transfer may still write. What it did not is free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Room {
+    budget: Arc<Budget>,
+    left: u64,
+}
+
+impl Room {
+    /// Bytes that may be written before more must be asked for.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Counts bytes that are on the disk now.
+    pub(super) fn wrote(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.left);
+        self.left -= bytes;
+        self.budget.promised.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    /// Adds what another promise holds.
+    pub(super) fn join(&mut self, mut other: Room) {
+        self.left += std::mem::take(&mut other.left);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.budget.promised.fetch_sub(self.left, Ordering::SeqCst);
+    }
 }
 
 struct Kept {
@@ -21,31 +61,58 @@ struct Kept {
     path: PathBuf,
 }
 
+/// Bytes that must become free so that `wanted` more fit beside what is promised and what stays free.
+fn lacking(free: u64, wanted: u64, promised: u64, reserve: u64) -> u64 {
+    let needed = wanted.saturating_add(promised).saturating_add(reserve);
+    needed.saturating_sub(free)
+}
+
+/// How many of the `kept` bytes may stay so that `lack` bytes become free; none if removing all of them
+/// would not do.
+fn goal(kept: u64, lack: u64) -> Option<u64> {
+    kept.checked_sub(lack)
+}
+
 impl Budget {
     pub(super) fn new(limit: u64, reserve: u64) -> Budget {
-        let used = Mutex::new(None);
         Budget {
             limit,
             reserve,
-            used,
+            used: Mutex::new(None),
+            promised: AtomicU64::new(0),
         }
     }
 
-    /// Whether a file of `size` bytes fits on the disk; the least recently asked for go if that
-    /// helps. Reads directories if so.
-    pub(super) fn make_room(&self, dir: &Path, size: u64) -> bool {
-        let wanted = size.saturating_add(self.reserve);
-        let lacking = |free: u64| wanted.saturating_sub(free);
-        match free(dir).map(lacking) {
-            // a file system that does not say is believed to have room
-            None | Some(0) => true,
-            Some(lack) => {
-                let mut used = self.used();
-                let total: u64 = list(dir).iter().map(|k| k.size).sum();
-                *used = Some(evict(dir, total.saturating_sub(lack)));
-                free(dir).map(lacking) == Some(0)
+    /// Room for `size` more bytes on the disk, none if there is not so much; the least recently asked
+    /// for go if that is enough. Reads directories if so: not for a thread that must not block.
+    pub(super) fn room(self: &Arc<Self>, dir: &Path, size: u64) -> Option<Room> {
+        let mut used = self.used();
+        if !self.fits(dir, size) {
+            // asked once more: bytes may have come in meanwhile
+            let lack = self.lack(dir, size);
+            let kept = list(dir).iter().map(|k| k.size).sum();
+            // what cannot fit costs nobody their files
+            *used = Some(evict(dir, goal(kept, lack)?));
+            if !self.fits(dir, size) {
+                return None;
             }
         }
+        self.promised.fetch_add(size, Ordering::SeqCst);
+        Some(Room {
+            budget: self.clone(),
+            left: size,
+        })
+    }
+
+    fn fits(&self, dir: &Path, size: u64) -> bool {
+        self.lack(dir, size) == 0
+    }
+
+    fn lack(&self, dir: &Path, size: u64) -> u64 {
+        // Before the disk is asked: what is written in between then counts twice and not never.
+        let promised = self.promised.load(Ordering::SeqCst);
+        // a file system that does not say is believed to have room
+        free(dir).map_or(0, |free| lacking(free, size, promised, self.reserve))
     }
 
     /// Counts a file that was added below `dir`; if that is too much, removes the least recently
@@ -140,11 +207,51 @@ mod tests {
         // 400 bytes: down to 315 at most
         let left = ["aa/1", "aa/2", "bb/3", "bb/5", "tmp/4"].map(there);
         assert_eq!(left, [true, false, true, true, true]);
-        assert!(budget.make_room(dir.path(), 1));
+        let budget = Arc::new(budget);
+        assert!(budget.room(dir.path(), 1).is_some());
         assert!(
-            !budget.make_room(dir.path(), u64::MAX),
+            budget.room(dir.path(), u64::MAX).is_none(),
             "no disk is so large"
         );
-        assert!(!there("bb/5"), "all that could help was done");
+        assert!(
+            there("aa/1") && there("bb/5"),
+            "nothing went for what cannot fit"
+        );
+    }
+
+    #[test]
+    fn what_is_promised_to_others_is_taken() {
+        let gib = 1u64 << 30;
+        for (free, wanted, promised, lack) in [
+            (20 * gib, 4 * gib, 0, 0),
+            (20 * gib, 4 * gib, 15 * gib, 0),
+            // seven others of 4 GiB have begun, and none has written anything
+            (20 * gib, 4 * gib, 28 * gib, 13 * gib),
+            (gib / 2, 0, 0, gib / 2),
+            (0, u64::MAX, u64::MAX, u64::MAX),
+        ] {
+            let found = lacking(free, wanted, promised, gib);
+            assert_eq!(found, lack, "{wanted} beside {promised} in {free}");
+        }
+        assert_eq!(goal(10 * gib, 3 * gib), Some(7 * gib));
+        assert_eq!(goal(10 * gib, 11 * gib), None, "all of it would not do");
+    }
+
+    #[test]
+    fn a_promise_ends_with_its_bytes_or_with_its_transfer() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let budget = Arc::new(Budget::new(1 << 30, 0));
+        let promised = || budget.promised.load(Ordering::SeqCst);
+        let mut room = budget.room(dir.path(), 100).expect("room");
+        room.wrote(30);
+        assert_eq!((room.left(), promised()), (70, 70));
+        room.join(budget.room(dir.path(), 50).expect("more"));
+        assert_eq!((room.left(), promised()), (120, 120));
+        // more than was promised, as of a server that lies
+        room.wrote(200);
+        assert_eq!((room.left(), promised()), (0, 0));
+        room.join(budget.room(dir.path(), 7).expect("more"));
+        drop(room);
+        assert_eq!(promised(), 0);
     }
 }

@@ -17,7 +17,7 @@ use reqwest::header::{
 use reqwest::{Method, Response, StatusCode};
 use tokio::sync::watch;
 
-use super::budget::Budget;
+use super::budget::{Budget, Room};
 use super::cache::{Inner, open};
 use super::entry::{Entry, Head, commit};
 use super::flight::{State, Transfer};
@@ -29,6 +29,8 @@ use crate::model::Digest;
 
 /// One write takes at most so many bytes, and one piece more.
 const BATCH: usize = 512 * 1024;
+/// After so many bytes the disk is asked again whether it has room.
+const STEP: u64 = 64 * 1024 * 1024;
 /// Makes temporary names differ.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -118,9 +120,8 @@ async fn receive(
             "the file has {expected} bytes, which is more than is cached"
         ));
     }
-    if !budget(cache, move |b, dir| b.make_room(dir, expected)).await {
-        return Err(format!("the disk has no room for {expected} bytes"));
-    }
+    let mut room = ask(cache, head.length.unwrap_or_else(|| step(0))).await?;
+    let mut asked = 0;
     let temp = Temp::create(&cache.dir).map_err(|e| format!("cannot make a file: {e}"))?;
     let mut transfer = Transfer {
         head: Arc::new(head.clone()),
@@ -143,8 +144,19 @@ async fn receive(
         if length > cache.limits.largest {
             return Err("the file is larger than is cached".to_string());
         }
-        cache.count(|c| c.taken += length - here);
+        let came = length - here;
+        cache.count(|c| c.taken += came);
+        if head.length.is_some() {
+            // its own bytes are promised; whether others left them is asked now and then
+            if length - asked >= STEP {
+                asked = length;
+                room.join(ask(cache, 0).await?);
+            }
+        } else if room.left() < came {
+            room.join(ask(cache, came.max(step(length))).await?);
+        }
         write(&temp.file, pieces, here).await?;
+        room.wrote(came);
         // the last byte waits for the verdict
         transfer.ready = length.saturating_sub(1);
         state.send_replace(State::Growing(transfer.clone()));
@@ -171,6 +183,21 @@ async fn receive(
         budget(cache, move |b, dir| b.add(dir, length)).await;
     }
     Ok(State::Growing(transfer))
+}
+
+/// How much a transfer that does not say its length asks for next: little at first, for most are
+/// small.
+fn step(length: u64) -> u64 {
+    length.clamp(STEP / 64, STEP)
+}
+
+/// Asks for room for so many more bytes.
+async fn ask(cache: &Inner, size: u64) -> Result<Room, String> {
+    let (budget, dir) = (cache.budget.clone(), cache.dir.clone());
+    let room = tokio::task::spawn_blocking(move || budget.room(&dir, size)).await;
+    room.ok()
+        .flatten()
+        .ok_or_else(|| format!("the disk has no room for {size} more bytes"))
 }
 
 /// Asks the budget something on a thread that may block.

@@ -19,6 +19,7 @@ use super::printer::Printer;
 use crate::control::{Clock, Control, Options};
 use crate::inventory::{Watch, WatchTimes};
 use crate::model::{Refusal, Timestamp};
+use crate::store;
 
 use keeper::Keeper;
 use places::{Chosen, choose};
@@ -123,7 +124,7 @@ fn watch(control: &Arc<Control>, place: &Place) -> Result<Watch, Refusal> {
 fn only_server(place: &Place) -> Result<std::fs::File, Refusal> {
     let path = place.state.join("server.lock");
     let failed = |e: std::io::Error| Refusal::failed(format!("`{}`: {e}", path.display()));
-    std::fs::create_dir_all(&place.state).map_err(|e| {
+    store::home(&place.state).map_err(|e| {
         let problem = format!(
             "the state directory `{}` cannot be made: {e}",
             place.state.display()

@@ -1,10 +1,13 @@
 //! The FAT file system of an EFI boot image (Microsoft's specification 1.03), for the loaders in it.
 
 use super::tree::{EFI_IMAGE, Entry, Extent, Tree};
-use super::{Disc, le16, le32};
+use super::{Disc, DiscError, le16, le32};
 
-/// Files and directories of one image.
+/// Files and directories of all images.
 const ENTRIES: usize = 2000;
+/// Clusters of all their files: 512 MiB in the smallest. The boot images of known media have less than
+/// a tenth of it.
+const ALL_CLUSTERS: usize = 1 << 20;
 /// Directories within each other.
 const DEPTH: usize = 8;
 /// Clusters of one file: 256 MiB in the smallest.
@@ -12,29 +15,80 @@ const CLUSTERS: usize = 1 << 19;
 /// Bytes of the table.
 const TABLE: u64 = 16 * 1024 * 1024;
 
+/// What is still read of the boot images of one medium: a hostile one names the same clusters again and
+/// again, in many files and many images.
+#[derive(Debug)]
+pub(super) struct Budget {
+    entries: usize,
+    clusters: usize,
+    /// Of what there was too much.
+    over: Option<String>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget {
+            entries: ENTRIES,
+            clusters: ALL_CLUSTERS,
+            over: None,
+        }
+    }
+}
+
+impl Budget {
+    fn entry(&mut self) -> Option<()> {
+        let left = self.entries.checked_sub(1);
+        match left {
+            Some(left) => self.entries = left,
+            None => self.over = Some(format!("more than {ENTRIES} files")),
+        }
+        left.map(drop)
+    }
+
+    fn cluster(&mut self) -> Option<()> {
+        let left = self.clusters.checked_sub(1);
+        match left {
+            Some(left) => self.clusters = left,
+            None => self.over = Some(format!("files of more than {ALL_CLUSTERS} clusters")),
+        }
+        left.map(drop)
+    }
+}
+
 struct Fat<'a> {
     disc: &'a Disc<'a>,
+    budget: &'a mut Budget,
     /// The first byte of the data area.
     data: u64,
     cluster: u64,
     clusters: u32,
     table: Vec<u8>,
     bits: u8,
-    left: usize,
 }
 
 /// Adds the files of a boot image to the tree, below [`EFI_IMAGE`]. An image that is no FAT adds none:
 /// it is what firmware boots, not what is served.
-pub(super) fn add(disc: &Disc<'_>, image: &u64, tree: &mut Tree) {
-    let Some((mut fat, root)) = open(disc, *image) else {
-        return;
-    };
-    tree.insert(EFI_IMAGE.to_string(), Entry::Directory);
-    // What was found before it turned out to be broken is there.
-    let _complete = fat.directory(root, EFI_IMAGE, 0, tree).is_some();
+///
+/// # Errors
+/// If the images that the budget is for have more in them than any medium's.
+pub(super) fn add(
+    disc: &Disc<'_>,
+    image: u64,
+    budget: &mut Budget,
+    tree: &mut Tree,
+) -> Result<(), DiscError> {
+    if let Some((mut fat, root)) = open(disc, image, budget) {
+        tree.insert(EFI_IMAGE.to_string(), Entry::Directory);
+        // What was found before it turned out to be broken is there.
+        let _complete = fat.directory(root, EFI_IMAGE, 0, tree).is_some();
+    }
+    match budget.over.take() {
+        Some(what) => Err(DiscError::TooLarge(format!("its boot images have {what}"))),
+        None => Ok(()),
+    }
 }
 
-fn open<'a>(disc: &'a Disc<'a>, at: u64) -> Option<(Fat<'a>, Vec<Extent>)> {
+fn open<'a>(disc: &'a Disc<'a>, at: u64, budget: &'a mut Budget) -> Option<(Fat<'a>, Vec<Extent>)> {
     let boot = disc.bytes(at, 512, "a boot image").ok()?;
     let sector = u64::from(le16(&boot, 11));
     let (cluster, reserved) = (u64::from(boot[13]) * sector, u64::from(le16(&boot, 14)));
@@ -62,8 +116,9 @@ fn open<'a>(disc: &'a Disc<'a>, at: u64) -> Option<(Fat<'a>, Vec<Extent>)> {
         _ => 32,
     };
     let first_table = at + reserved * sector;
-    let fat = Fat {
+    let mut fat = Fat {
         disc,
+        budget,
         data,
         cluster,
         clusters,
@@ -71,7 +126,6 @@ fn open<'a>(disc: &'a Disc<'a>, at: u64) -> Option<(Fat<'a>, Vec<Extent>)> {
             .bytes(first_table, usize::try_from(table_size).ok()?, "a table")
             .ok()?,
         bits,
-        left: ENTRIES,
     };
     let root = match bits {
         32 => fat.chain(le32(&boot, 44), u64::MAX)?,
@@ -103,7 +157,7 @@ impl Fat<'_> {
     }
 
     /// The runs of a file that begins at this cluster, `size` bytes at most.
-    fn chain(&self, first: u32, size: u64) -> Option<Vec<Extent>> {
+    fn chain(&mut self, first: u32, size: u64) -> Option<Vec<Extent>> {
         let mut parts = Vec::new();
         let mut left = size;
         let mut at = Some(first);
@@ -111,6 +165,7 @@ impl Fat<'_> {
             if parts.len() >= CLUSTERS || cluster < 2 || cluster - 2 >= self.clusters {
                 return None;
             }
+            self.budget.cluster()?;
             let part = Extent {
                 offset: self.data + u64::from(cluster - 2) * self.cluster,
                 size: self.cluster.min(left),
@@ -158,7 +213,7 @@ impl Fat<'_> {
                     if bad || name == "." || name == ".." {
                         continue;
                     }
-                    self.left = self.left.checked_sub(1)?;
+                    self.budget.entry()?;
                     let first = u32::from(le16(entry, 20)) << 16 | u32::from(le16(entry, 26));
                     let path = format!("{path}/{name}");
                     if attributes & 0x10 != 0 {

@@ -146,8 +146,9 @@ impl<'a> Disc<'a> {
             Some(iso) => iso,
             None => udf::tree(self)?,
         };
+        let mut budget = fat::Budget::default();
         for image in torito::images(self, volume.boot_catalog)? {
-            fat::add(self, &image, &mut tree);
+            fat::add(self, image, &mut budget, &mut tree)?;
         }
         Ok(tree)
     }

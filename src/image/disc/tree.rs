@@ -158,6 +158,24 @@ impl Tree {
             .map(|(path, _)| path.as_str())
     }
 
+    /// The files that stand in a directory itself, and their sizes; none if there is no such directory.
+    pub fn directory(&self, path: &str) -> Option<Vec<(&str, u64)>> {
+        let at = match self.find(path)? {
+            (at, Entry::Directory) => format!("{at}/"),
+            _ => return None,
+        };
+        let below = self.entries.range(at.clone()..);
+        let below = below.take_while(|(path, _)| path.starts_with(&at));
+        let files = below.filter_map(|(path, entry)| match entry {
+            Entry::File(extents) => {
+                let name = path.get(at.len()..).filter(|name| !name.contains('/'))?;
+                Some((name, extents.iter().map(|e| e.size).sum()))
+            }
+            _ => None,
+        });
+        Some(files.collect())
+    }
+
     /// The file of a path whatever the case of its letters, for names that firmware made up.
     pub fn any_case(&self, path: &str) -> Option<&str> {
         let wanted = path.to_lowercase();

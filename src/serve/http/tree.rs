@@ -1,7 +1,8 @@
 //! `/t/DIGEST/DISTRO/NAME/PATH`: the files of an installation medium, out of the medium itself.
 //!
 //! Nothing was unpacked: a path is looked up among those on the medium, and the bytes are a part of its
-//! file. Directories are not listed.
+//! file. Directories are not listed, but by an `index.txt` where a medium has none: OpenBSD's installer
+//! learns from it which sets there are, and its media lack it.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use axum::http::StatusCode;
 use super::body::Source;
 use super::machine::{Answer, Asked, MachinePlane};
 use super::reply::{self, Served};
+use crate::image::disc::Tree;
 use crate::lifecycle::observed::of_mirror;
 use crate::model::{ArtefactRef, Event, EventKind, Stage};
 
@@ -33,7 +35,12 @@ pub(super) async fn tree(
         }
     };
     let (begin, size) = match tree.file(path) {
-        None => return Answer::remark(reply::not_found(), "it is not on the medium"),
+        None => {
+            return match listing(&tree, path) {
+                Some(list) => reply::text(StatusCode::OK, list).into(),
+                None => Answer::remark(reply::not_found(), "it is not on the medium"),
+            };
+        }
         Some([]) => (0, 0),
         Some([one]) => (one.offset, one.size),
         Some(_) => {
@@ -59,6 +66,21 @@ pub(super) async fn tree(
         at_end: None,
     };
     served.reply(&asked.headers).into()
+}
+
+/// Files that a list has at most: no installer's folder of sets has more.
+const LISTED: usize = 1000;
+
+/// The list of a directory's files, in the form that OpenBSD's mirrors have.
+fn listing(tree: &Tree, path: &str) -> Option<String> {
+    let files = tree.directory(path.strip_suffix("/index.txt")?)?;
+    let plain = |name: &str| name.bytes().all(|b| b.is_ascii_graphic());
+    let line = |(name, size): &(&str, u64)| {
+        format!("-rw-r--r--  1 0  0  {size} Jan  1 00:00:00 1970 {name}\n")
+    };
+    let files = files.iter().filter(|(name, _)| plain(name));
+    let list: Vec<String> = files.map(line).take(LISTED + 1).collect();
+    (1..=LISTED).contains(&list.len()).then(|| list.concat())
 }
 
 /// A silent installer shows by what it fetches where it stands.

@@ -133,11 +133,13 @@ impl Puppet {
     }
 
     /// As an operator does with a group: Puppet's user may open the control socket, which is another one
-    /// after a restart.
+    /// after a restart, and gets through its directory to it.
     pub(super) fn may_ask(&self, server: &Server) {
         let socket = server.state().join("control.sock");
         let group = self.system.id("/etc/group", "puppet");
-        chown(&socket, None, Some(group)).expect("its group");
+        for path in [server.state(), &socket] {
+            chown(path, None, Some(group)).expect("its group");
+        }
     }
 
     pub(super) fn start(&mut self, rack: &Rack) -> Result<(), RackError> {

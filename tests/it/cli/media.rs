@@ -152,6 +152,43 @@ fn a_medium_is_imported_served_and_used_with_a_server() {
 }
 
 #[test]
+fn what_starts_a_medium_must_be_given_where_it_is_not_on_it() {
+    let place = Workplace::new();
+    let freebsd = Layout::new(&[
+        ("boot/kernel/kernel", "k"),
+        ("usr/freebsd-dist/base.txz", "b"),
+        ("usr/freebsd-dist/kernel.txz", "k"),
+    ]);
+    let openbsd = Layout::new(&[("7.8/amd64/bsd.rd", "b"), ("7.8/amd64/base78.tgz", "s")]);
+    for (layout, given) in [(&freebsd, "mfsbsd.iso"), (&openbsd, "pxeboot")] {
+        let iso = image(layout);
+        let run = place.run(&format!("distro import {} --name x", iso.display()));
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        let help = format!("--with /path/to/{given}");
+        assert!(run.stderr.contains(&help), "{}", run.stderr);
+        assert!(!place.site().join("boot/x.toml").exists());
+    }
+    openbsd.put("../pxeboot", b"by BIOS");
+    let program = openbsd.beside("pxeboot").display().to_string();
+    let iso = image(&openbsd);
+    let run = place.run(&format!(
+        "distro import {} --name x --with {program}",
+        iso.display()
+    ));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let file = std::fs::read_to_string(place.site().join("boot/x.toml")).expect("a file");
+    for part in [
+        "start = \"own\"\n",
+        "[own]\nbios = \"pxeboot\"\nconfig = \"boot.conf\"\nconfig_names = [\"etc/boot.conf\"]\n",
+        "[vars]\nsets_path = \"7.8/amd64\"\n",
+    ] {
+        assert!(file.contains(part), "{part}: {file}");
+    }
+    // by UEFI it cannot be started, and is not said to be
+    assert!(!file.contains("uefi = "), "{file}");
+}
+
+#[test]
 fn without_a_server_it_goes_on_where_it_stopped_and_a_wrong_half_is_found_out() {
     let place = Workplace::new();
     let layout = rocky("a kernel");

@@ -49,6 +49,60 @@ fn what_an_imported_medium_is_started_with_is_served() -> Result<(), RackError> 
         ("platform/i86pc/amd64/boot_archive.hash", "h"),
         ("boot/loader.conf", "loader_logo=\"SmartOS\"\n"),
     ]);
+    // as aports' mkimage makes alpine-standard
+    let alpine = Layout::new(&[
+        (".alpine-release", "alpine-standard-3.22.1 250715\n"),
+        ("boot/vmlinuz-lts", "kernel"),
+        ("boot/initramfs-lts", "for a CD"),
+        ("boot/modloop-lts", "modules"),
+        ("apks/.boot_repository", ""),
+        ("apks/x86_64/APKINDEX.tar.gz", "index"),
+        ("apks/x86_64/openssh-10.0_p1-r7.apk", "ssh"),
+        ("efi/boot/bootx64.efi", "grub"),
+    ]);
+    alpine.put("../initramfs-lts", b"for the network");
+    // as distrib/amd64/iso makes installXX.iso: without pxeboot, BOOTX64.EFI and index.txt
+    let openbsd = Layout::new(&[
+        ("etc/boot.conf", "set image /7.8/amd64/bsd.rd\n"),
+        ("7.8/amd64/INSTALL.amd64", "read me"),
+        ("7.8/amd64/SHA256", "sums"),
+        ("7.8/amd64/base78.tgz", "base"),
+        ("7.8/amd64/bsd", "kernel"),
+        ("7.8/amd64/bsd.mp", "kernel of many"),
+        ("7.8/amd64/bsd.rd", "installer"),
+        ("7.8/amd64/cdboot", "for a CD"),
+        ("7.8/amd64/comp78.tgz", "compilers"),
+        ("7.8/amd64/man78.tgz", "manuals"),
+    ]);
+    openbsd.put("../pxeboot", b"by BIOS");
+    openbsd.put("../BOOTX64.EFI", b"by UEFI");
+    let freebsd = Layout::new(&[
+        ("boot/kernel/kernel", "kernel"),
+        ("boot/loader.efi", "loader"),
+        ("boot/pxeboot", "loader"),
+        ("usr/freebsd-dist/MANIFEST", "sums"),
+        ("usr/freebsd-dist/base.txz", "base"),
+        ("usr/freebsd-dist/kernel.txz", "kernel"),
+    ]);
+    freebsd.put("../mfsbsd.iso", b"a system in RAM");
+    // in place of the one out of a package, for which there is no network here
+    freebsd.put("../memdisk", b"memdisk");
+    // as proxmox-auto-install-assistant prepares it
+    let proxmox = Layout::new(&[
+        (".cd-info", "PRODUCT='pve'\nRELEASE='9.0'\nISORELEASE='1'\n"),
+        ("auto-installer-mode.toml", "mode = \"http\"\n"),
+        ("boot/linux26", "kernel"),
+        ("boot/initrd.img", "RAM disk"),
+        ("pve-base.squashfs", "system"),
+    ]);
+    let with = |layout: &Layout, words: &[&str], names: &[&str]| {
+        let mut all = vec![layout.image(words).display().to_string()];
+        for name in names {
+            all.push("--with".to_string());
+            all.push(layout.beside(name).display().to_string());
+        }
+        all
+    };
     let image = |layout: &Layout, words| layout.image(words).display().to_string();
     let imported = [
         ("esxi", vec![image(&esxi, PLAIN)]),
@@ -67,11 +121,21 @@ fn what_an_imported_medium_is_started_with_is_served() -> Result<(), RackError> 
             ],
         ),
         ("smartos", vec![image(&smartos, ROCK_RIDGE)]),
+        ("alpine", with(&alpine, ROCK_RIDGE, &["initramfs-lts"])),
+        (
+            "openbsd",
+            with(&openbsd, ROCK_RIDGE, &["pxeboot", "BOOTX64.EFI"]),
+        ),
+        (
+            "freebsd",
+            with(&freebsd, ROCK_RIDGE, &["mfsbsd.iso", "memdisk"]),
+        ),
+        ("proxmox-ve", with(&proxmox, ROCK_RIDGE, &[])),
     ];
     let rack = Rack::new()?;
     let walker = Phantom::new(&rack, "walker")?;
     let (server, all) = shipped::serve_imported(&rack, &imported)?;
-    assert_eq!(all.len(), 8, "machines that something starts");
+    assert_eq!(all.len(), 22, "machines that something starts");
     for flagged in &all {
         let mut walk = Walk {
             machine: &walker,
@@ -88,10 +152,12 @@ fn what_an_imported_medium_is_started_with_is_served() -> Result<(), RackError> 
             .seen
             .iter()
             .filter_map(|name| match name {
-                Name::Http(url) if url.contains(&format!("/{distro}/")) && url.contains("/a/") => {
-                    url.rsplit('/').next()
+                Name::Http(url) if url.contains(&format!("/{distro}/")) => {
+                    let out_of = ["/a/", "/t/"].iter().any(|door| url.contains(door));
+                    url.rsplit('/').next().filter(|_| out_of)
                 }
-                _ => None,
+                Name::Tftp(path) => path.rsplit('/').next(),
+                Name::Http(_) => None,
             })
             .collect();
         let wanted: &[&str] = match distro.as_str() {
@@ -104,6 +170,10 @@ fn what_an_imported_medium_is_started_with_is_served() -> Result<(), RackError> 
                 "install.wim",
                 "wimboot",
             ],
+            "alpine" => &["apks", "initramfs-lts", "modloop-lts", "vmlinuz-lts"],
+            "openbsd" => &["base78.tgz", "boot.conf", "bsd.mp", "bsd.rd", "man78.tgz"],
+            "freebsd" => &["base.txz", "kernel.txz", "memdisk", "mfsbsd.iso"],
+            "proxmox-ve" => &["initrd.img", "linux26", "proxmox.iso"],
             _ => &["boot_archive", "boot_archive.hash", "unix"],
         };
         for name in wanted {

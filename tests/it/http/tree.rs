@@ -65,6 +65,18 @@ async fn files_of_a_medium_come_whole_and_in_part_and_nothing_else_does() {
         .await;
     assert!(iso_itself.body == iso, "and the medium as a whole");
 
+    // the only list there is: what OpenBSD's installer looks for
+    let list = door
+        .get(ip(1), &format!("{base}/pool/main/index.txt"))
+        .await;
+    assert_eq!(
+        (list.status, list.text().as_str()),
+        (
+            200,
+            "-rw-r--r--  1 0  0  400000 Jan  1 00:00:00 1970 libstdc++6_12.2.0-14_amd64.deb\n"
+        )
+    );
+
     let nothing = door.get(ip(1), "/nothing/here").await;
     for path in [
         base.clone(),
@@ -72,6 +84,9 @@ async fn files_of_a_medium_come_whole_and_in_part_and_nothing_else_does() {
         format!("{base}/pool"),
         format!("{base}/pool/"),
         format!("{base}/nosuch"),
+        format!("{base}/nosuch/index.txt"),
+        // no files in it, only a directory
+        format!("{base}/pool/index.txt"),
         format!("{base}/../../../etc/passwd"),
         format!("{base}/%2e%2e/x"),
         "/t/000000000000/rocky-9.4/media.iso/.treeinfo".to_string(),

@@ -160,6 +160,66 @@ fn a_directory_without_end_is_refused_in_no_time() {
     assert!(begun.elapsed().as_secs() < 5);
 }
 
+/// A boot catalogue at sector 21 that names `times` the same EFI boot image at sector 22: one of FAT12,
+/// 512 bytes a cluster, whose files all begin at the first of two clusters that follow each other for
+/// ever.
+fn bootable(times: usize, files: usize, size: u32) -> Vec<u8> {
+    let own: Made<'_> = (&[0], 20, 2048, DIRECTORY);
+    let mut bytes = image(60, 2048, &[&[own]]);
+    let ends = bytes[17 * SECTOR..18 * SECTOR].to_vec();
+    bytes[18 * SECTOR..19 * SECTOR].copy_from_slice(&ends);
+    let record = &mut bytes[17 * SECTOR..18 * SECTOR];
+    record[0] = 0;
+    record[7..30].copy_from_slice(b"EL TORITO SPECIFICATION");
+    record[71..75].copy_from_slice(&21u32.to_le_bytes());
+    let catalogue = &mut bytes[21 * SECTOR..22 * SECTOR];
+    catalogue[..2].copy_from_slice(&[1, 0xef]);
+    catalogue[30..32].copy_from_slice(&[0x55, 0xaa]);
+    let pairs = catalogue[..32].chunks_exact(2);
+    let sum = pairs.fold(0u16, |sum, pair| {
+        sum.wrapping_add(u16::from_le_bytes([pair[0], pair[1]]))
+    });
+    catalogue[28..30].copy_from_slice(&sum.wrapping_neg().to_le_bytes());
+    for entry in catalogue.chunks_exact_mut(32).skip(1).take(times) {
+        entry[0] = 0x88;
+        entry[8..12].copy_from_slice(&22u32.to_le_bytes());
+    }
+    let fat = &mut bytes[22 * SECTOR..];
+    fat[11..13].copy_from_slice(&512u16.to_le_bytes());
+    // clusters of one sector, one sector reserved, one table of one sector, 112 entries in the root
+    (fat[13], fat[14], fat[16], fat[17], fat[22]) = (1, 1, 1, 112, 1);
+    fat[19..21].copy_from_slice(&100u16.to_le_bytes());
+    fat[510..512].copy_from_slice(&[0x55, 0xaa]);
+    // 12 bits each: 2 is followed by 4, 3 is free, 4 is followed by 2
+    fat[512 + 3..512 + 9].copy_from_slice(&[4, 0, 0, 2, 0, 0]);
+    for file in 0..files {
+        let entry = &mut fat[1024 + file * 32..][..32];
+        entry[..11].copy_from_slice(format!("FILE{file:04}EFI").as_bytes());
+        entry[26..28].copy_from_slice(&2u16.to_le_bytes());
+        entry[28..32].copy_from_slice(&size.to_le_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn boot_images_have_one_limit_together() {
+    let mib = 1 << 20;
+    let read = tree(&bootable(2, 3, 10 * mib)).expect("as any medium's");
+    let file = read.file("[efi]/file0000.efi");
+    let file = file.or(read.file("[efi]/FILE0000.EFI")).expect("there");
+    assert_eq!(file.len(), 2 * 10 * 1024, "every cluster by itself");
+    // many files, and many images, of the same clusters
+    for (times, files) in [(1, 100), (60, 1), (60, 100)] {
+        let said = refused(&bootable(times, files, 250 * mib));
+        assert!(
+            said.contains("its boot images have files of more than 1048576 clusters"),
+            "{said}"
+        );
+    }
+    let said = refused(&bootable(60, 100, 512));
+    assert!(said.contains("more than 2000 files"), "{said}");
+}
+
 /// A small medium with all that an image can have.
 fn sample() -> Vec<u8> {
     let layout = Layout::new(&[

@@ -1,5 +1,7 @@
 //! Each layout that is recognised, and each way an image names its files.
 
+use farrier::image::disc::media::Var;
+
 use super::*;
 
 const ROCK_RIDGE: &[&str] = &["-R", "-J", "-V", "LABEL 1.2"];
@@ -217,11 +219,14 @@ const CASES: &[Case] = &[
             ("boot/loader.efi", "l"),
             ("boot/pxeboot", "p"),
             ("usr/freebsd-dist/MANIFEST", "m"),
+            ("usr/freebsd-dist/base.txz", "b"),
+            ("usr/freebsd-dist/kernel.txz", "k"),
         ],
         "freebsd-1.2",
-        "boot/pxeboot",
+        // memdisk starts it, which is not on it
         "",
-        &["boot/loader.efi"],
+        "",
+        &["usr/freebsd-dist/base.txz", "usr/freebsd-dist/kernel.txz"],
     ),
     (
         &[
@@ -230,9 +235,9 @@ const CASES: &[Case] = &[
             ("7.5/amd64/BOOTX64.EFI", "e"),
         ],
         "openbsd-7.5",
-        "7.5/amd64/pxeboot",
+        "7.5/amd64/bsd.rd",
         "",
-        &["7.5/amd64/BOOTX64.EFI", "7.5/amd64/bsd.rd"],
+        &["7.5/amd64/pxeboot", "7.5/amd64/BOOTX64.EFI"],
     ),
 ];
 
@@ -247,7 +252,7 @@ fn each_layout_is_recognised_and_says_what_boots() {
         let path = |p: &farrier::image::disc::media::Part| p.path.clone();
         assert_eq!(
             medium.kernel.as_ref().map(path).as_deref(),
-            Some(*kernel),
+            Some(*kernel).filter(|kernel| !kernel.is_empty()),
             "{name}"
         );
         let initrds: Vec<String> = medium.initrds.iter().map(path).collect();
@@ -294,6 +299,54 @@ fn what_no_one_knows_is_no_medium_and_windows_needs_a_boot_program() {
 }
 
 #[test]
+fn what_a_medium_cannot_give_is_said() {
+    for (files, said, unsaid) in [
+        (
+            &[
+                (".alpine-release", "3.22.1"),
+                ("boot/vmlinuz-virt", "k"),
+                ("boot/initramfs-virt", "i"),
+                ("apks/x86_64/linux-lts-6.12.38-r0.apk", "k"),
+                ("apks/x86_64/grub-efi-2.12-r5.apk", "g"),
+                ("apks/x86_64/openssh-server-10.0-r7.apk", "not openssh"),
+            ][..],
+            &[
+                "give it with --with initramfs-virt",
+                "(openssh, kbd-bkeymaps, sfdisk, e2fsprogs, syslinux, dosfstools)",
+            ][..],
+            "linux-lts,",
+        ),
+        (
+            &[("7.8/amd64/bsd.rd", "b")],
+            &["no pxeboot", "no bootx64.efi", "no sets", "site78.tgz"],
+            "url.tree",
+        ),
+        (
+            &[("boot/kernel/kernel", "k"), ("bin/freebsd-version", "v")],
+            &["lacks base.txz or kernel.txz", "mfsbsd.iso"],
+            "url.tree",
+        ),
+        (
+            &[
+                (".cd-info", "PRODUCT='pve'\n"),
+                ("boot/linux26", "k"),
+                ("boot/initrd.img", "i"),
+            ],
+            &["no auto-installer-mode.toml", "8 GiB"],
+            "4 GiB",
+        ),
+    ] {
+        let layout = Layout::new(files);
+        let medium = found(&layout.image(ROCK_RIDGE)).medium.expect("known");
+        let notes = medium.notes.join("\n");
+        for part in said {
+            assert!(notes.contains(part), "{part}: {notes}");
+        }
+        assert!(!notes.contains(unsaid), "{unsaid}: {notes}");
+    }
+}
+
+#[test]
 fn an_esxi_with_too_many_modules_is_refused_and_one_named_twice_is_told() {
     let with = |modules: &str| {
         let text = format!("build=8.0.1-1\nkernel=/b.b00\nmodules={modules}\n");
@@ -310,7 +363,11 @@ fn an_esxi_with_too_many_modules_is_refused_and_one_named_twice_is_told() {
     let medium = medium.expect("a medium").medium.expect("ESXi");
     assert_eq!(
         medium.vars["modules"],
-        ["b.b00", "y.v00", "y.v00", "shadow"]
+        Var::List(
+            ["b.b00", "y.v00", "y.v00", "shadow"]
+                .map(str::to_string)
+                .into()
+        )
     );
     assert_eq!(medium.more.len(), 2, "{medium:?}");
     assert!(medium.notes[0].starts_with("2 modules"), "{medium:?}");

@@ -160,16 +160,30 @@ pub(super) fn proxmox(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, Di
     let name = format!("{product} {}", release.replace(' ', "-"));
     let mut medium = Medium::new(title, &name)
         .kernel(tree, "boot/linux26")
-        .initrd(tree, "boot/initrd.img")
-        .note(
-            "boots by network only with the medium as a second initrd, proxmox.iso; for unattended \
-             installs prepare it first: proxmox-auto-install-assistant prepare-iso",
+        .initrd(tree, "boot/initrd.img");
+    if disc.size() < RAM_DISK {
+        medium.whole = Some("proxmox.iso".to_string());
+        medium = medium.note(
+            "the whole medium is one more initrd, proxmox.iso, where its installer looks for it: a \
+             machine needs 8 GiB of memory",
         );
+    } else {
+        medium = medium.note(
+            "its installer looks for the whole medium in its RAM disk, which takes files of less than \
+             4 GiB: it cannot be started by network",
+        );
+    }
     if !tree.has("auto-installer-mode.toml") {
-        medium = medium.note("it has no auto-installer-mode.toml: the installer will ask");
+        medium = medium.note(
+            "it has no auto-installer-mode.toml, so the installer will ask: import what \
+             `proxmox-auto-install-assistant prepare-iso FILE --fetch-from http` makes of it",
+        );
     }
     Ok(Some(medium))
 }
+
+/// Files of an archive for a RAM disk are smaller: their length has 32 bits.
+const RAM_DISK: u64 = 1 << 32;
 
 /// Alpine.
 pub(super) fn alpine(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, DiscError> {
@@ -183,19 +197,57 @@ pub(super) fn alpine(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, Dis
         return Ok(None);
     };
     let line = release.lines().next().unwrap_or("").trim();
-    let modules = format!("boot/modloop-{flavour}");
-    let medium = Medium::new(
+    let initrd = format!("initramfs-{flavour}");
+    let mut medium = Medium::new(
         format!("Alpine {line}"),
         &format!("alpine {}", alpine_version(line)),
     )
     .kernel(tree, &format!("boot/vmlinuz-{flavour}"))
-    .initrd(tree, &format!("boot/initramfs-{flavour}"))
-    .also(tree, &modules)
+    .initrd(tree, &format!("boot/{initrd}"))
+    .also(tree, &format!("boot/modloop-{flavour}"))
     .note(&format!(
         "its modules are modloop={{{{ url.artefact[\"modloop-{flavour}\"] }}}}, its packages \
              alpine_repo={{{{ url.tree[\"media.iso\"] }}}}/apks"
+    ))
+    .note(&format!(
+        "its {initrd} knows disks and CDs and no network card: machines that boot by network want \
+         that of alpine-netboot of the same release; give it with --with {initrd}"
     ));
+    let missing: Vec<&str> = ALPINE_PACKAGES
+        .into_iter()
+        .filter(|package| !has_package(tree, package))
+        .collect();
+    if !missing.is_empty() {
+        medium = medium.note(&format!(
+            "the profile alpine installs packages that it has not ({}): set `repository` under [vars] \
+             to a mirror, up to the release",
+            missing.join(", ")
+        ));
+    }
     Ok(Some(medium))
+}
+
+/// What the profile's script, and Alpine's setup-disk that it calls, add to a bare system by BIOS or
+/// UEFI.
+const ALPINE_PACKAGES: [&str; 8] = [
+    "linux-lts",
+    "openssh",
+    "kbd-bkeymaps",
+    "sfdisk",
+    "e2fsprogs",
+    "syslinux",
+    "grub-efi",
+    "dosfstools",
+];
+
+/// Whether a medium of Alpine has a package: `apks/x86_64/linux-lts-6.12.38-r0.apk`.
+fn has_package(tree: &Tree, package: &str) -> bool {
+    let version = |path: &str| {
+        let name = path.rsplit('/').next()?;
+        let rest = name.strip_prefix(package)?.strip_prefix('-')?;
+        rest.starts_with(|c: char| c.is_ascii_digit()).then_some(())
+    };
+    tree.below("apks/").any(|path| version(path).is_some())
 }
 
 /// `alpine-standard-3.20.3 240906`, or `3.20.3`.

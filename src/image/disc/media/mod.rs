@@ -54,6 +54,28 @@ pub struct Part {
     pub path: String,
 }
 
+/// A var that a medium brings along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Var {
+    /// A text.
+    Text(String),
+    /// A list of texts.
+    List(Vec<String>),
+}
+
+/// What starts an installer over the network where nothing on its medium does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Starter {
+    /// The kernel's name.
+    pub kernel: String,
+    /// The Debian package that has it.
+    pub package: String,
+    /// Its path in the package.
+    pub path: String,
+    /// Its initial RAM disk, which must be given.
+    pub initrd: String,
+}
+
 /// A medium that was recognised.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Medium {
@@ -67,13 +89,17 @@ pub struct Medium {
     pub kernel_uefi: Option<Part>,
     /// Initial RAM disks, in order.
     pub initrds: Vec<Part>,
+    /// The name of one more initial RAM disk that holds the whole medium, as a file of that name.
+    pub whole: Option<String>,
+    /// What starts it, if that is neither on the medium nor given as its kernel.
+    pub starter: Option<Starter>,
     /// What else its installer is made of.
     pub more: Vec<Part>,
     /// How it is started, where that is not Linux's usual way. What is named is the name of a part, or of
     /// a file that the medium has not and that must be given.
     pub way: DistroWay,
     /// What profiles have to know of it, by the name of the var.
-    pub vars: BTreeMap<String, Vec<String>>,
+    pub vars: BTreeMap<String, Var>,
     /// Sentences about using it.
     pub notes: Vec<String>,
 }

@@ -1,8 +1,8 @@
 //! Installers that are not Linux.
 
-use super::{Medium, Part, part, text};
-use crate::image::disc::{Disc, DiscError, Tree};
-use crate::model::{DistroWay, Module, Own, Start};
+use super::{Medium, Part, Starter, Var, part, text};
+use crate::image::disc::{Disc, DiscError, EFI_IMAGE, Tree};
+use crate::model::{DistroWay, Family, Module, Own, Start};
 
 /// VMware ESXi: `BOOT.CFG` names every module.
 pub(super) fn esxi(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, DiscError> {
@@ -50,7 +50,9 @@ pub(super) fn esxi(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, DiscE
         }
         modules.push(name);
     }
-    medium.vars.insert("modules".to_string(), modules);
+    medium
+        .vars
+        .insert("modules".to_string(), Var::List(modules));
     medium.way = DistroWay {
         start: Start::Efi,
         own: Some(Own {
@@ -181,13 +183,28 @@ pub(super) fn freebsd(_disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, D
     let mut medium = Medium::new(
         format!("FreeBSD {}", tree.label()),
         &format!("freebsd {label}"),
-    )
-    .kernel(tree, "boot/pxeboot");
-    medium.kernel_uefi = part(tree, "boot/loader.efi");
-    medium.kernel = medium.kernel.or(medium.kernel_uefi.clone());
+    );
+    let archives = ["base.txz", "kernel.txz"];
+    for archive in archives {
+        medium = medium.also(tree, &format!("usr/freebsd-dist/{archive}"));
+    }
+    if medium.more.len() < archives.len() {
+        medium = medium.note(
+            "it lacks base.txz or kernel.txz, which the profile freebsd unpacks: take disc1 of a release \
+             that has them, or give them with --with",
+        );
+    }
+    // memdisk starts it, which is a program of the BIOS
+    medium.way.firmware = vec![Family::Bios];
+    medium.starter = Some(Starter {
+        kernel: "memdisk".to_string(),
+        package: "syslinux-common".to_string(),
+        path: "usr/lib/syslinux/memdisk".to_string(),
+        initrd: "mfsbsd.iso".to_string(),
+    });
     Ok(Some(medium.note(
-        "its loader takes the rest of the system over NFS, or from a memory disk that you make; its \
-         sets are below {{ url.tree[\"media.iso\"] }}/usr/freebsd-dist",
+        "its own boot programs take the rest of the system over NFS, so it is started by mfsBSD, which \
+         is on no medium: give an mfsbsd.iso that asks this server for its script with --with",
     )))
 }
 
@@ -207,18 +224,64 @@ pub(super) fn openbsd(_disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, D
         format!("OpenBSD {version}, {arch}"),
         &format!("openbsd {version}"),
     )
-    .kernel(tree, &format!("{dir}/pxeboot"))
-    .also(tree, &format!("{dir}/bsd.rd"));
-    let efi = tree.any_case(&format!("{dir}/BOOTX64.EFI"));
-    medium.kernel_uefi = efi.and_then(|real| part(tree, real));
-    if medium.kernel.is_none() {
-        medium.kernel = medium.kernel_uefi.clone();
-        medium.kernel = medium
-            .kernel
-            .or_else(|| part(tree, &format!("{dir}/bsd.rd")));
-        medium.more.retain(|p| Some(p) != medium.kernel.as_ref());
+    .kernel(tree, &format!("{dir}/bsd.rd"));
+    // An import leaves those away that are neither on the medium nor given.
+    let programs = [
+        (BIOS_PROGRAM, vec![format!("{dir}/pxeboot")]),
+        (
+            UEFI_PROGRAM,
+            vec![
+                format!("{dir}/BOOTX64.EFI"),
+                format!("{EFI_IMAGE}/EFI/BOOT/BOOTX64.EFI"),
+            ],
+        ),
+    ];
+    for (name, places) in programs {
+        let found = places.iter().find_map(|at| tree.any_case(at));
+        match named(name, found) {
+            Some(part) => medium.more.push(part),
+            None => {
+                medium = medium.note(&format!(
+                    "it has no {name}, by which the firmware starts it: give that of its release's folder \
+                     with --with"
+                ));
+            }
+        }
     }
+    medium.way = DistroWay {
+        start: Start::Own,
+        own: Some(Own {
+            bios: Some(BIOS_PROGRAM.to_string()),
+            uefi: Some(UEFI_PROGRAM.to_string()),
+            config: "boot.conf".to_string(),
+            config_names: vec!["etc/boot.conf".to_string()],
+            files: [("bsd.rd".to_string(), "bsd.rd".to_string())].into(),
+            signed: false,
+        }),
+        ..DistroWay::default()
+    };
+    let short = version.replace('.', "");
+    let sets = tree.has(&format!("{dir}/base{short}.tgz"));
+    medium = if sets {
+        medium
+            .vars
+            .insert("sets_path".to_string(), Var::Text(dir.clone()));
+        medium.note(&format!(
+            "its sets are below {{{{ url.tree[\"media.iso\"] }}}}/{dir}, where the profile openbsd takes \
+             them unless `sets_server` is set"
+        ))
+    } else {
+        medium.note(
+            "it has no sets (a cdXX.iso): set `sets_server` and `sets_path` under [vars] to a mirror, or \
+             take installXX.iso",
+        )
+    };
     Ok(Some(medium.note(&format!(
-        "its sets are below {{{{ url.tree[\"media.iso\"] }}}}/{dir}"
+        "the profile's own set is named after the release: site{short}.tgz, in its profile.toml and \
+         index.txt"
     ))))
 }
+
+/// OpenBSD's boot programs for the network, as artefacts.
+const BIOS_PROGRAM: &str = "pxeboot";
+const UEFI_PROGRAM: &str = "bootx64.efi";
