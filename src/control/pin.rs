@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::way::way;
 use super::{Control, Snapshot};
 use crate::model::{
-    ArtefactIndex, ArtefactRef, Diagnostic, Digest, Distro, Firmware, Name, Pinned, PlannedFile, Profile, ProfileKind,
-    Refusal, Site, Subnet, System,
+    ArtefactIndex, ArtefactRef, Diagnostic, Digest, Distro, Firmware, Name, Pinned, PlannedFile,
+    Profile, ProfileKind, Refusal, Site, Subnet, System,
 };
 
 use crate::render::{self, Place, Rendered};

@@ -13,8 +13,7 @@ use crate::boot::{Scope, TokenKey};
 use crate::control::{Authorised, Control, TellError, TellReport, Told};
 use crate::model::{
     ArtefactIndex, Build, BuildKey, Decision, DhcpMode, Document, Door, Event, EventKind, Facts,
-    Firmware,
-    MacAddr, Name, Site,
+    Firmware, MacAddr, Name, Site,
 };
 
 /// A `tell` under way.

@@ -13,8 +13,8 @@ use farrier::control::{Authorised, TellError, Told};
 use farrier::lifecycle::{scope_open, step};
 use farrier::model::{
     Artefact, ArtefactIndex, ArtefactRef, Build, BuildKey, Deadlines, Decision, DhcpMode, Digest,
-    DiskRule, Document, Door, Event, EventKind, Facts, Firmware, Interface, MacAddr, Machine, Name, Nature,
-    Phase, Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp, Way,
+    DiskRule, Document, Door, Event, EventKind, Facts, Firmware, Interface, MacAddr, Machine, Name,
+    Nature, Phase, Pinned, PlannedFile, ProfileKind, Purpose, Site, Subnet, System, Timestamp, Way,
 };
 use farrier::render::release;
 use farrier::serve::Waist;
@@ -142,7 +142,6 @@ impl Standin {
                 pool: Vec::new(),
                 lease: Duration::from_secs(3600),
                 server: None,
-                uefi: None,
             }],
             ..Site::default()
         };
