@@ -113,6 +113,8 @@ pub fn step(
             build.phase = phase;
             build.since = now;
             build.observed = None;
+            // Whatever ended it: this server has nothing more to do at that machine.
+            build.pushing = false;
             build.deadline = next_deadline(phase, deadlines, now);
             build.ended = (!phase.is_active()).then_some(now);
         }

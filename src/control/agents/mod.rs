@@ -4,6 +4,7 @@
 mod errands;
 mod nodes;
 mod push;
+mod queue;
 
 use std::net::SocketAddrV4;
 
