@@ -13,6 +13,7 @@ use crate::model::{
     Way, Why,
 };
 
+mod again;
 mod obstacles;
 
 pub(super) struct Bench {

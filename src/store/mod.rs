@@ -95,4 +95,4 @@ pub async fn open(path: &Path) -> Result<(Store, Writer), StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
