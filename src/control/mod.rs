@@ -179,7 +179,7 @@ impl Control {
     /// Who may use this token for this, at the present phase of its build. `None` covers every
     /// reason alike.
     pub fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
-        self.snapshot.load().authorise(token, scope)
+        self.snapshot.load().authorise(token, scope, self.clock())
     }
 
     /// The build or one-shot under way of the system with this interface.

@@ -15,11 +15,14 @@ use crate::boot::Scope;
 use crate::boot::paths::SecureUrls;
 use crate::control::Authorised;
 use crate::lifecycle::disks::{self, ReportedDisk};
+use crate::lifecycle::only_last_words;
 use crate::model::{Event, EventKind, Phase, Stage};
 
 const VERBS: [&str; 9] = [
     "start", "disks", "progress", "end", "fail", "log", "handoff", "status", "bundle",
 ];
+/// What a failed installer may still say; all else that it reports is over.
+const LAST_WORDS: [&str; 3] = ["fail", "log", "bundle"];
 /// Most bytes of a report.
 pub(super) const MOST: usize = 64 * 1024;
 /// How long a report may take to come in.
@@ -39,7 +42,8 @@ pub(super) async fn report(
     let Some(granted) = admit(plane, asked, token, Scope::Report) else {
         return reply::not_found().into();
     };
-    if !VERBS.contains(&verb) {
+    let over = only_last_words(&granted.build) && !LAST_WORDS.contains(&verb);
+    if !VERBS.contains(&verb) || over {
         return reply::not_found().into();
     }
     // Some installers have a client that can only GET (those of the BSDs).
