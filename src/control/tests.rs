@@ -14,6 +14,7 @@ use crate::model::{
 };
 
 mod again;
+mod misused;
 mod obstacles;
 
 pub(super) struct Bench {
