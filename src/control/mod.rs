@@ -102,6 +102,8 @@ pub struct Control {
     shelf: Shelf,
     counters: Counters,
     heard: Arc<heard::Heard>,
+    /// Held while a key is enrolled.
+    enrolling: tokio::sync::Mutex<()>,
     discovered: Arc<discovered::Discovered>,
     /// Systems whose latest build in the store cannot be read.
     unreadable: Vec<Name>,
