@@ -11,6 +11,9 @@ use crate::model::{BuildKey, LogEntry, Timestamp};
 const WAITING: usize = 50_000;
 /// Lines of one build a second at most; what is beyond is counted.
 const A_SECOND: u32 = 400;
+/// Lines that the reports of one build may bring along at once beyond that: the ends of the few logs
+/// that a failure has.
+const BURST: u32 = 4000;
 
 /// The lines that wait.
 #[derive(Debug, Default)]
@@ -22,6 +25,22 @@ pub(super) struct Heard {
 struct Waiting {
     lines: Vec<LogEntry>,
     rates: HashMap<BuildKey, Rate>,
+    reports: HashMap<BuildKey, Spent>,
+}
+
+/// Lines that the reports of a build have had of what they may have at once.
+#[derive(Debug, Default)]
+struct Spent {
+    lines: u32,
+    second: i64,
+}
+
+impl Spent {
+    /// What is left of it at this second.
+    fn at(&self, second: i64) -> u32 {
+        let passed = u32::try_from(second.saturating_sub(self.second)).unwrap_or(0);
+        self.lines.saturating_sub(passed.saturating_mul(A_SECOND))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +82,22 @@ impl Heard {
         }
     }
 
+    /// How many of these lines, that a report brings along, are kept.
+    pub(super) fn admit(&self, build: &BuildKey, lines: usize, now: Timestamp) -> usize {
+        let mut waiting = self.lock();
+        let second = now.as_second();
+        waiting.reports.retain(|_, spent| spent.at(second) > 0);
+        let spent = waiting.reports.entry(build.clone()).or_default();
+        let before = spent.at(second);
+        let wanted = u32::try_from(lines).unwrap_or(u32::MAX);
+        let kept = wanted.min(BURST.saturating_sub(before));
+        *spent = Spent {
+            lines: before + kept,
+            second,
+        };
+        kept as usize
+    }
+
     /// Everything that waits.
     pub(super) fn take(&self) -> Vec<LogEntry> {
         let mut waiting = self.lock();
@@ -78,6 +113,25 @@ impl Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reports_may_have_much_at_once_and_no_more_than_syslog_for_long() {
+        let heard = Heard::default();
+        let build = |epoch| BuildKey {
+            system: "web01".parse().expect("a name"),
+            epoch,
+        };
+        let at = |s| Timestamp::from_second(s).expect("a time");
+        let kept: usize = (0..100).map(|_| heard.admit(&build(1), 500, at(7))).sum();
+        assert_eq!(kept, BURST as usize);
+        assert_eq!(heard.admit(&build(2), 500, at(7)), 500, "another's");
+        let kept: usize = (8..108)
+            .flat_map(|s| [s; 20])
+            .map(|s| heard.admit(&build(1), 500, at(s)))
+            .sum();
+        assert_eq!(kept, 100 * A_SECOND as usize);
+        assert_eq!(heard.admit(&build(1), 500, at(1000)), 500);
+    }
 
     #[test]
     fn a_flood_is_cut_and_said_to_be() {

@@ -46,7 +46,8 @@ impl Control {
         }
     }
 
-    /// The end of a log that a report of this build carries. When this returns, it is durable.
+    /// The end of a log that a report of this build carries. When this returns, it is durable. What
+    /// comes too fast is dropped, as of syslog.
     ///
     /// # Errors
     /// If it could not be made durable.
@@ -58,10 +59,22 @@ impl Control {
     ) -> Result<(), TellError> {
         let time = self.clock();
         let all: Vec<&str> = text.lines().collect();
-        let lines: Vec<LogEntry> = all[all.len().saturating_sub(TAIL)..]
+        let mut lines: Vec<String> = all[all.len().saturating_sub(TAIL)..]
             .iter()
             .map(|line| clean(line))
             .filter(|line| !line.is_empty())
+            .collect();
+        let kept = self.heard.admit(build, lines.len(), time);
+        if kept == 0 {
+            return Ok(());
+        }
+        let dropped = lines.len() - kept;
+        lines.drain(..dropped);
+        if dropped > 0 {
+            lines[0] = format!("({} lines came too fast and were dropped)", dropped + 1);
+        }
+        let lines: Vec<LogEntry> = lines
+            .into_iter()
             .map(|text| LogEntry {
                 build: build.clone(),
                 time,
@@ -69,9 +82,6 @@ impl Control {
                 text,
             })
             .collect();
-        if lines.is_empty() {
-            return Ok(());
-        }
         let (done, wait) = oneshot::channel();
         self.commands
             .send(Command::Lines { lines, done })

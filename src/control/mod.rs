@@ -102,6 +102,8 @@ pub struct Control {
     shelf: Shelf,
     counters: Counters,
     heard: Arc<heard::Heard>,
+    /// Held while a key is enrolled.
+    enrolling: tokio::sync::Mutex<()>,
     discovered: Arc<discovered::Discovered>,
     /// Systems whose latest build in the store cannot be read.
     unreadable: Vec<Name>,
@@ -179,7 +181,7 @@ impl Control {
     /// Who may use this token for this, at the present phase of its build. `None` covers every
     /// reason alike.
     pub fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
-        self.snapshot.load().authorise(token, scope)
+        self.snapshot.load().authorise(token, scope, self.clock())
     }
 
     /// The build or one-shot under way of the system with this interface.

@@ -22,7 +22,14 @@ pub(super) struct Recent {
     builds: HashMap<BuildKey, Spoken>,
 }
 
+/// What a group admits besides. It counts once the group is stored: of what was lost nothing is
+/// remembered, so that whoever says it again is heard.
 #[derive(Debug, Default)]
+pub(super) struct Admitted {
+    builds: HashMap<BuildKey, Spoken>,
+}
+
+#[derive(Debug, Clone, Default)]
 struct Spoken {
     last: VecDeque<(u64, Timestamp)>,
     spent: i64,
@@ -30,9 +37,16 @@ struct Spoken {
 }
 
 impl Recent {
-    /// Whether this is worth a record.
-    pub(super) fn admit(&mut self, build: &BuildKey, kind: &EventKind, now: Timestamp) -> bool {
-        let said = self.builds.entry(build.clone()).or_default();
+    /// Whether this is worth a record in a group that has admitted these already.
+    pub(super) fn admit(
+        &self,
+        group: &mut Admitted,
+        build: &BuildKey,
+        kind: &EventKind,
+        now: Timestamp,
+    ) -> bool {
+        let before = || self.builds.get(build).cloned().unwrap_or_default();
+        let said = group.builds.entry(build.clone()).or_insert_with(before);
         let signature = signature(kind);
         let age = |then: Timestamp| now.as_second().saturating_sub(then.as_second());
         if said
@@ -61,6 +75,11 @@ impl Recent {
         }
         said.last.push_back((signature, now));
         true
+    }
+
+    /// What a group admitted is stored.
+    pub(super) fn stored(&mut self, group: Admitted) {
+        self.builds.extend(group.builds);
     }
 
     /// Forgets a build that is over.
@@ -105,18 +124,41 @@ mod tests {
         }
     }
 
+    impl Recent {
+        /// In a group of its own, which is stored.
+        fn alone(&mut self, build: &BuildKey, kind: &EventKind, now: Timestamp) -> bool {
+            let mut group = Admitted::default();
+            let admitted = self.admit(&mut group, build, kind, now);
+            self.stored(group);
+            admitted
+        }
+    }
+
+    #[test]
+    fn of_what_was_not_stored_nothing_is_remembered() {
+        let mut recent = Recent::default();
+        let mut lost = Admitted::default();
+        let kind = EventKind::LocalServed;
+        assert!(recent.admit(&mut lost, &build(), &kind, at(0)));
+        let twice = recent.admit(&mut lost, &build(), &kind, at(0));
+        assert!(!twice, "one group records it once");
+        drop(lost);
+        assert!(recent.alone(&build(), &kind, at(1)));
+        assert!(!recent.alone(&build(), &kind, at(2)));
+    }
+
     #[test]
     fn the_same_is_said_once_in_a_while() {
         let mut recent = Recent::default();
         let admitted: Vec<i64> = (0..100)
-            .filter(|s| recent.admit(&build(), &EventKind::LocalServed, at(*s)))
+            .filter(|s| recent.alone(&build(), &EventKind::LocalServed, at(*s)))
             .collect();
         assert_eq!(admitted, [0, 30, 60, 90]);
         let other = BuildKey {
             epoch: 2,
             ..build()
         };
-        assert!(recent.admit(&other, &EventKind::LocalServed, at(99)));
+        assert!(recent.alone(&other, &EventKind::LocalServed, at(99)));
     }
 
     #[test]
@@ -124,13 +166,13 @@ mod tests {
         let mut recent = Recent::default();
         let flood = |recent: &mut Recent, seconds: std::ops::Range<i64>| {
             let all = seconds.flat_map(|s| (0..100).map(move |i| (s, i)));
-            all.filter(|(s, i)| recent.admit(&build(), &progress(1000 * *s as usize + i), at(*s)))
+            all.filter(|(s, i)| recent.alone(&build(), &progress(1000 * *s as usize + i), at(*s)))
                 .count() as i64
         };
         assert_eq!(flood(&mut recent, 0..1), BURST);
         let more = flood(&mut recent, 1..101);
         assert!((49..=51).contains(&more), "one in {EACH} seconds: {more}");
         recent.forget(&build());
-        assert!(recent.admit(&build(), &progress(1), at(101)));
+        assert!(recent.alone(&build(), &progress(1), at(101)));
     }
 }

@@ -71,10 +71,10 @@ impl Snapshot {
     }
 
     /// Looks a token up by its digest and checks scope and phase.
-    pub fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised> {
+    pub fn authorise(&self, token: &str, scope: Scope, now: Timestamp) -> Option<Authorised> {
         let (key, granted) = self.tokens.get(&TokenHash::of(token))?;
         let build = self.machines.get(&key.system)?.with_epoch(key.epoch)?;
-        if *granted != scope || !scope_open(build, scope) {
+        if *granted != scope || !scope_open(build, scope, now) {
             return None;
         }
         Some(Authorised {

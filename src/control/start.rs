@@ -138,6 +138,7 @@ impl Control {
             state: options.state,
             counters: super::Counters::default(),
             heard,
+            enrolling: tokio::sync::Mutex::default(),
             discovered,
             unreadable: known.unreadable,
             started: now,

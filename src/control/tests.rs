@@ -13,6 +13,8 @@ use crate::model::{
     Way, Why,
 };
 
+mod again;
+mod misused;
 mod obstacles;
 
 pub(super) struct Bench {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::discovered::{Discovered, MOST};
 use super::heard::Heard;
-use super::recent::Recent;
+use super::recent::{Admitted, Recent};
 use super::snapshot::Snapshot;
 use super::{Clock, Told};
 use crate::boot::TokenKey;
@@ -134,6 +134,8 @@ struct Group {
     /// Answers that wait for the lines.
     kept: Vec<Waiting>,
     last_event: i64,
+    /// What is worth a record although it changes nothing.
+    admitted: Admitted,
     changed: bool,
 }
 
@@ -233,6 +235,7 @@ impl Writer {
             lines: Vec::new(),
             kept: Vec::new(),
             last_event: self.last_event,
+            admitted: Admitted::default(),
             changed: false,
         };
         for command in commands {
@@ -390,7 +393,8 @@ impl Writer {
             None => true,
             Some(next) => noted && was.is_some_and(|was| is_soft(was, next)),
         };
-        if soft && !self.recent.admit(&build.key, &kind, now) {
+        let recent = &self.recent;
+        if soft && !recent.admit(&mut group.admitted, &build.key, &kind, now) {
             let build = was.cloned().unwrap_or(build);
             return Ok(Told { build });
         }
@@ -439,6 +443,7 @@ impl Writer {
         };
         if stored.is_ok() {
             self.last_event = group.last_event;
+            self.recent.stored(group.admitted);
             for (key, deadline) in group.due {
                 match deadline {
                     Some(at) => self.due.insert(key, at),

@@ -57,6 +57,11 @@ pub fn accept_cfengine(keys: &str, key: &str) -> Result<(), String> {
     write(&existing(keys)?, &file_of(&name), key)
 }
 
+/// Whether a CFEngine hub trusts the key that it calls so already.
+pub fn cfengine_trusts(keys: &str, name: &str) -> bool {
+    Path::new(keys).join(file_of(name)).exists()
+}
+
 /// What CFEngine calls a key: `MD5=` and the digest of its numbers. That is no signature: the hub
 /// compares the key itself with the file of that name.
 ///
@@ -180,9 +185,9 @@ mod tests {
         let file = dir
             .path()
             .join(format!("root-{}.pub", CFENGINE_NAME.trim()));
-        assert!(file.exists());
+        assert!(file.exists() && cfengine_trusts(&keys, CFENGINE_NAME.trim()));
         remove_cfengine(&keys, CFENGINE_NAME.trim()).expect("gone");
-        assert!(!file.exists());
+        assert!(!file.exists() && !cfengine_trusts(&keys, CFENGINE_NAME.trim()));
         assert!(cfengine_name(SALT_KEY).is_err());
     }
 }

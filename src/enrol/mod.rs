@@ -12,6 +12,6 @@ mod revoke;
 
 pub use command::{Ended, run, which};
 pub use csr::{CertificateRequest, CsrError};
-pub use keys::{accept_cfengine, accept_salt, cfengine_name};
+pub use keys::{accept_cfengine, accept_salt, cfengine_name, cfengine_trusts};
 pub use report::{RunReport, read_report};
 pub use revoke::{revoke, unusable};

@@ -15,7 +15,7 @@ pub mod step;
 pub mod usual;
 
 pub use deadline::{expected_next, next_deadline};
-pub use scope::scope_open;
+pub use scope::{only_last_words, scope_open};
 pub use silent::silent;
 pub use stages::over;
 pub use step::{StepError, implied, step};

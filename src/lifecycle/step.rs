@@ -113,6 +113,8 @@ pub fn step(
             build.phase = phase;
             build.since = now;
             build.observed = None;
+            // Whatever ended it: this server has nothing more to do at that machine.
+            build.pushing = false;
             build.deadline = next_deadline(phase, deadlines, now);
             build.ended = (!phase.is_active()).then_some(now);
         }
@@ -245,6 +247,14 @@ pub fn step(
                  this machine"
             ));
         }),
+        // Said once: whoever has the token may use it from many addresses. The others are events.
+        EventKind::TokenMisused { from } if was.alarm.is_none() => moved(was.phase, &|b| {
+            b.alarm = Some(format!(
+                "its token was used from {from}, an address that it does not hold: somebody else has \
+                 read it, or the machine has changed its address"
+            ));
+        }),
+        EventKind::TokenMisused { .. } => Ok(None),
         EventKind::Leased { .. } | EventKind::Fetched { .. } | EventKind::Seen { .. } => {
             Ok(observed::seen(was, event).map(|stage| Build {
                 observed: Some(stage),

@@ -541,7 +541,7 @@ fn a_one_shots_tokens_die_when_it_is_up() {
     events.push((3, up));
     let up = run(&events).expect("up");
     for scope in [crate::boot::Scope::Read, crate::boot::Scope::Report] {
-        assert!(crate::lifecycle::scope_open(&booting, scope));
-        assert!(!crate::lifecycle::scope_open(&up, scope));
+        assert!(crate::lifecycle::scope_open(&booting, scope, at(9)));
+        assert!(!crate::lifecycle::scope_open(&up, scope, at(9)));
     }
 }

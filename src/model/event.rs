@@ -205,6 +205,11 @@ pub enum EventKind {
         /// From where.
         from: Ipv4Addr,
     },
+    /// A good token of the build was used from an address that its machine does not hold. Refused.
+    TokenMisused {
+        /// From where.
+        from: Ipv4Addr,
+    },
     /// The first boot is done, and this server is to run its playbook now.
     PushDue(AgentReport),
     /// The agent's result.
@@ -260,6 +265,7 @@ impl EventKind {
             EventKind::InstallerFailed { .. } => "installer-failed",
             EventKind::HandoffRedeemed { .. } => "handoff-redeemed",
             EventKind::HandoffReused { .. } => "handoff-reused",
+            EventKind::TokenMisused { .. } => "token-misused",
             EventKind::PushDue(_) => "push-due",
             EventKind::AgentReported(_) => "agent-reported",
             EventKind::IdentityRevoked { .. } => "identity-revoked",
@@ -332,6 +338,9 @@ impl EventKind {
             }
             EventKind::HandoffReused { from } => {
                 format!("refused to {from}: the hand-off was already redeemed")
+            }
+            EventKind::TokenMisused { from } => {
+                format!("refused to {from}: its token, from an address that it does not hold")
             }
             EventKind::PushDue(r) => {
                 format!(

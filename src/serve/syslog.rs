@@ -3,9 +3,10 @@
 //! Nothing in it is authenticated. Lines are kept only from an address whose machine has a build
 //! under way, they move nothing, and there is a limit to everything.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -24,6 +25,49 @@ const MESSAGE: usize = 8192;
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Connections at once.
 const CONNECTIONS: usize = 1024;
+/// Connections of one address at once; an installer has one or two.
+const PER_ADDRESS: usize = 16;
+
+/// How many connections each address has.
+#[derive(Debug, Default)]
+struct Callers {
+    of: Mutex<HashMap<Ipv4Addr, usize>>,
+}
+
+impl Callers {
+    /// A place for one more from there, until it is dropped; none if it has enough.
+    fn enter(self: &Arc<Self>, from: Ipv4Addr) -> Option<Caller> {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = of.entry(from).or_default();
+        if *count >= PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Caller {
+            among: self.clone(),
+            from,
+        })
+    }
+}
+
+/// One connection that counts for its address.
+struct Caller {
+    among: Arc<Callers>,
+    from: Ipv4Addr,
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let of = self.among.of.lock();
+        let mut of = of.unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = of.get_mut(&self.from) {
+            *count -= 1;
+            if *count == 0 {
+                of.remove(&self.from);
+            }
+        }
+    }
+}
 
 /// A syslog door that is open.
 #[derive(Debug)]
@@ -100,6 +144,7 @@ async fn receive(socket: UdpSocket, waist: Arc<dyn Waist>, mut stopped: watch::R
 
 async fn accept(listener: TcpListener, waist: Arc<dyn Waist>, mut stopped: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let callers = Arc::new(Callers::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -108,15 +153,16 @@ async fn accept(listener: TcpListener, waist: Arc<dyn Waist>, mut stopped: watch
         match accepted {
             Ok((stream, from)) => {
                 let known = v4(from.ip()).filter(|ip| waist.holder(*ip).is_some());
+                let caller = known.and_then(|from| callers.enter(from));
                 let place = room.clone().try_acquire_owned();
-                if let (Some(from), Ok(place)) = (known, place) {
+                if let (Some(caller), Ok(place)) = (caller, place) {
                     let (waist, mut stopped) = (waist.clone(), stopped.clone());
                     tokio::spawn(async move {
                         tokio::select! {
-                            () = hear(stream, from, waist.as_ref()) => {}
+                            () = hear(stream, caller.from, waist.as_ref()) => {}
                             () = over(&mut stopped) => {}
                         }
-                        drop(place);
+                        drop((place, caller));
                     });
                 }
             }
@@ -191,6 +237,23 @@ fn v4(address: IpAddr) -> Option<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_address_does_not_take_the_places_of_others() {
+        let callers = Arc::new(Callers::default());
+        let (one, other) = ([10, 77, 0, 11].into(), [10, 77, 0, 12].into());
+        let mut held: Vec<Caller> = (0..PER_ADDRESS)
+            .map(|_| callers.enter(one).expect("a place"))
+            .collect();
+        assert!(callers.enter(one).is_none());
+        assert!(callers.enter(other).is_some());
+        held.pop();
+        held.push(callers.enter(one).expect("the place of the one that left"));
+        assert!(callers.enter(one).is_none());
+        drop(held);
+        let of = callers.of.lock().expect("a lock");
+        assert!(of.is_empty(), "nothing is left of those that are gone");
+    }
 
     #[test]
     fn messages_are_counted_or_lines() {

@@ -132,6 +132,22 @@ pub trait Waist: Send + Sync + 'static {
         }
     }
 
+    /// Takes down that a good token was used from where its machine is not: whoever can use it has read
+    /// it. Noted and not told, so that the answer is as fast as to any other wrong token.
+    fn misused(&self, granted: &Authorised, from: Ipv4Addr) {
+        let key = &granted.build.key;
+        tracing::warn!(
+            client.address = %from,
+            machine.name = %key.system,
+            "a good token was used from an address that its machine does not hold"
+        );
+        self.note(Event {
+            system: key.system.clone(),
+            epoch: Some(key.epoch),
+            kind: EventKind::TokenMisused { from },
+        });
+    }
+
     /// The event that binds a build to the address its machine uses now, if it is not.
     fn binding(&self, ip: Ipv4Addr, system: &Name, epoch: u32) -> Option<Event> {
         let site = self.site();

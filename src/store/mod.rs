@@ -99,4 +99,4 @@ pub async fn open(path: &Path) -> Result<(Store, Writer), StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,6 +11,24 @@ use crate::model::{
     Record, SecretName, Timestamp, Way,
 };
 
+/// Makes a database refuse to record anything, as a full disk would, or take it again.
+pub(crate) async fn refuse(path: &Path, refuse: bool) {
+    let options = SqliteConnectOptions::new().filename(path);
+    let mut other = SqliteConnection::connect_with(&options)
+        .await
+        .expect("a connection");
+    let statement = match refuse {
+        true => {
+            "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(ABORT, 'full'); END"
+        }
+        false => "DROP TRIGGER full",
+    };
+    sqlx::query(statement)
+        .execute(&mut other)
+        .await
+        .expect("done");
+}
+
 fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }

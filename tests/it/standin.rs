@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(crate) struct Standin {
     pub(crate) down: AtomicBool,
     /// While a test holds this, what was told is not acknowledged.
     pub(crate) commits: tokio::sync::Mutex<()>,
+    /// Seconds since the tests began, as the waist's clock has them.
+    pub(crate) seconds: AtomicI64,
     known: Mutex<Known>,
 }
 
@@ -54,9 +56,7 @@ pub(crate) fn name(last: u8) -> Name {
     format!("web{last:02}").parse().expect("a name")
 }
 
-fn now() -> Timestamp {
-    Timestamp::from_second(1_700_000_000).expect("a time")
-}
+const BEGAN: i64 = 1_700_000_000;
 
 fn system(last: u8) -> Arc<System> {
     Arc::new(System {
@@ -167,6 +167,7 @@ impl Standin {
             key: TokenKey::new([7; 32]),
             down: AtomicBool::new(false),
             commits: tokio::sync::Mutex::default(),
+            seconds: AtomicI64::new(0),
             known: Mutex::default(),
         })
     }
@@ -187,7 +188,7 @@ impl Standin {
             purpose: Purpose::Install,
             profile: "debian-12".parse().expect("a name"),
             revision: Digest([0; 32]),
-            expires: now() + Duration::from_secs(3600),
+            expires: self.now() + Duration::from_secs(3600),
             attempts: 2,
             retry_after_write: false,
             revoke: Vec::new(),
@@ -199,7 +200,7 @@ impl Standin {
             machine.last_epoch(),
             &flagged,
             &Deadlines::default(),
-            now(),
+            self.now(),
         )
         .expect("flagged")
         .expect("a build");
@@ -238,6 +239,11 @@ impl Standin {
         let mut pinned = (*known.pinned[key]).clone();
         change(&mut pinned);
         known.pinned.insert(key.clone(), Arc::new(pinned));
+    }
+
+    fn now(&self) -> Timestamp {
+        let seconds = BEGAN + self.seconds.load(Ordering::SeqCst);
+        Timestamp::from_second(seconds).expect("a time")
     }
 
     pub(crate) fn token(&self, key: &BuildKey, scope: Scope) -> String {
@@ -298,7 +304,7 @@ impl Standin {
             machine.last_epoch(),
             &event.kind,
             &Deadlines::default(),
-            now(),
+            self.now(),
         )
         .map_err(TellError::Refused)?;
         let build = next.or(was).expect("a build");
@@ -348,7 +354,7 @@ impl Waist for Standin {
             artefacts: &self.index,
             frozen: None,
             ignore_unknown: false,
-            now: now(),
+            now: self.now(),
         };
         decide(facts, &situation)
     }
@@ -412,7 +418,7 @@ impl Waist for Standin {
             .values()
             .filter_map(|m| m.build.clone())
             .find(|b| self.key.token(&b.key, scope).hash() == wanted)?;
-        scope_open(&build, scope).then(|| Authorised {
+        scope_open(&build, scope, self.now()).then(|| Authorised {
             pinned: known.pinned[&build.key].clone(),
             system: self.site.systems.get(&build.key.system).cloned(),
             build,

@@ -4,137 +4,73 @@
 //! What is to be done stands in the builds themselves, so a restart of the server forgets none of it.
 //! It is tried again, later and later, for as long as its build waits for it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::super::Control;
+use super::queue::{Errand, Outcome, Queue, errands_of};
 use crate::enrol;
-use crate::model::{BuildKey, Event, EventKind, Identity, Machine, Name, Phase, Revocation};
+use crate::model::{BuildKey, Event, EventKind, Identity, Name, Revocation};
 
 /// How long nothing is looked at if nothing is recorded and nothing is due.
 const LOOK: Duration = Duration::from_secs(60);
-/// Revocations at once: tools of Puppet's take a second of a core each.
-const REVOCATIONS: usize = 4;
-/// Playbooks at once; they wait for their machines most of the time.
-const PUSHES: usize = 16;
-/// The longest pause between two tries.
-const PAUSE: Duration = Duration::from_secs(60);
 /// How long whoever flags waits for revocations, to be told that the flag is in force.
 const FLAG_WAITS: Duration = Duration::from_secs(15);
-
-/// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Errand {
-    Revoke(BuildKey, Identity),
-    Push(BuildKey),
-}
-
-impl Errand {
-    fn is_like(&self, other: &Errand) -> bool {
-        std::mem::discriminant(self) == std::mem::discriminant(other)
-    }
-
-    fn at_once(&self) -> usize {
-        match self {
-            Errand::Revoke(..) => REVOCATIONS,
-            Errand::Push(..) => PUSHES,
-        }
-    }
-
-    fn system(&self) -> &Name {
-        match self {
-            Errand::Revoke(build, _) | Errand::Push(build) => &build.system,
-        }
-    }
-}
-
-/// What a machine's build waits for.
-fn errands_of(machine: &Machine) -> Vec<Errand> {
-    let Some(build) = &machine.build else {
-        return Vec::new();
-    };
-    let key = || build.key.clone();
-    if build.phase == Phase::Armed {
-        let revoke = build.revoke.iter();
-        return revoke
-            .map(|r| Errand::Revoke(key(), r.identity.clone()))
-            .collect();
-    }
-    match build.pushing {
-        true => vec![Errand::Push(key())],
-        false => Vec::new(),
-    }
-}
-
-/// When an errand that failed is tried again.
-#[derive(Debug, Default)]
-struct Tries {
-    count: u32,
-    next: Option<Instant>,
-}
 
 impl Control {
     /// Does what there is to do at agents' servers, now and after each change. Never returns; run it
     /// as a task of its own.
     pub async fn errands(self: Arc<Self>) {
+        let run = |control: Arc<Self>, errand| async move { control.run_errand(&errand).await };
+        self.errands_by(run).await;
+    }
+
+    /// The same, by whoever is to do them. Whoever does one is stopped, with all that it started, as
+    /// soon as nobody waits for it.
+    async fn errands_by<F, R>(self: Arc<Self>, run: F)
+    where
+        F: Fn(Arc<Self>, Errand) -> R,
+        R: Future<Output = bool> + Send + 'static,
+    {
         let mut records = self.subscribe();
-        let mut running: JoinSet<(Errand, bool)> = JoinSet::new();
-        let mut busy: HashSet<Errand> = HashSet::new();
-        let mut failed: HashMap<Errand, Tries> = HashMap::new();
-        let mut wanted = self.wanted();
+        let mut running: JoinSet<bool> = JoinSet::new();
+        let mut handles: HashMap<Id, (Errand, AbortHandle)> = HashMap::new();
+        let mut queue = Queue::default();
+        queue.all(self.wanted());
         loop {
-            for errand in wanted.values().flatten() {
-                let alike = busy.iter().filter(|other| errand.is_like(other)).count();
-                if alike >= errand.at_once() {
-                    continue;
-                }
-                let waits = failed.get(errand).and_then(|t| t.next);
-                if waits.is_some_and(|at| Instant::now() < at) || !busy.insert(errand.clone()) {
-                    continue;
-                }
-                let (control, errand) = (self.clone(), errand.clone());
-                running.spawn(async move {
-                    let done = control.run_errand(&errand).await;
-                    (errand, done)
-                });
+            for errand in queue.begin(Instant::now()) {
+                let handle = running.spawn(run(self.clone(), errand.clone()));
+                handles.insert(handle.id(), (errand, handle));
             }
-            let waiting = failed.iter().filter(|(errand, _)| !busy.contains(*errand));
-            let due = waiting.filter_map(|(_, tries)| tries.next).min();
-            let due = due.unwrap_or_else(|| Instant::now() + LOOK);
+            let stop = queue.to_stop();
+            for (_, handle) in handles.values().filter(|(e, _)| stop.contains(e)) {
+                handle.abort();
+            }
+            let due = queue.due().unwrap_or_else(|| Instant::now() + LOOK);
             tokio::select! {
                 () = tokio::time::sleep_until(due) => {}
-                Some(ended) = running.join_next() => {
-                    let Ok((errand, done)) = ended else {
+                Some(ended) = running.join_next_with_id() => {
+                    let (id, outcome) = outcome(&ended);
+                    let Some((errand, _)) = handles.remove(&id) else {
                         continue;
                     };
-                    busy.remove(&errand);
-                    if done {
-                        failed.remove(&errand);
-                    } else {
-                        let tries = failed.entry(errand).or_default();
-                        let pause = Duration::from_secs(1 << tries.count.min(6)).min(PAUSE);
-                        tries.count += 1;
-                        tries.next = Some(Instant::now() + pause);
-                    }
+                    // What it told may have come before the record of it.
+                    let system = errand.system().clone();
+                    queue.of(system.clone(), self.wanted_of(&system));
+                    queue.ended(errand, outcome, Instant::now());
                 }
                 record = records.recv() => match record {
                     Ok(record) => {
                         let errands = self.wanted_of(&record.system);
-                        if errands.is_empty() {
-                            wanted.remove(&record.system);
-                        } else {
-                            wanted.insert(record.system, errands);
-                        }
-                        failed.retain(|errand, _| {
-                            wanted.get(errand.system()).is_some_and(|w| w.contains(errand))
-                        });
+                        queue.of(record.system, errands);
                     }
-                    Err(RecvError::Lagged(_)) => wanted = self.wanted(),
+                    Err(RecvError::Lagged(_)) => queue.all(self.wanted()),
                     Err(RecvError::Closed) => return,
                 },
             }
@@ -146,7 +82,6 @@ impl Control {
         let snapshot = self.snapshot();
         let all = snapshot.machines.iter();
         all.map(|(name, machine)| (name.clone(), errands_of(machine)))
-            .filter(|(_, errands)| !errands.is_empty())
             .collect()
     }
 
@@ -220,5 +155,126 @@ impl Control {
             tracing::debug!("revocations go on after the flag was answered");
         }
         left()
+    }
+}
+
+/// Whose try it was, and what came of it. One that ended by a fault of its own leaves its place.
+fn outcome(ended: &Result<(Id, bool), JoinError>) -> (Id, Outcome) {
+    match ended {
+        Ok((id, true)) => (*id, Outcome::Done),
+        Ok((id, false)) => (*id, Outcome::Again),
+        Err(error) if error.is_cancelled() => (error.id(), Outcome::CalledOff),
+        Err(error) => {
+            tracing::error!(%error, "what was being done at an agent's server ended by a fault; it is tried again");
+            (error.id(), Outcome::Again)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::control::tests::{Bench, event};
+    use crate::model::event::AgentReport;
+
+    /// Until this holds. What is waited for here is another task's, and nothing tells of it.
+    async fn until(what: &str, holds: impl Fn() -> bool) {
+        let waits = async {
+            while !holds() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(20), waits).await;
+        assert!(in_time.is_ok(), "{what}");
+    }
+
+    /// A machine whose playbook is next.
+    async fn pushing(bench: &Bench) -> Arc<Control> {
+        let control = bench.open().await;
+        bench.flag(&control).await.expect("flagged");
+        let report = AgentReport {
+            agent: "steps".into(),
+            code: 0,
+            class: "ok".into(),
+            seconds: 1,
+            reason: None,
+            log: String::new(),
+            host_keys: Vec::new(),
+        };
+        let detail = String::new();
+        for kind in [
+            EventKind::ScriptServed,
+            EventKind::InstallerStarted { detail },
+            EventKind::InstallerEnded,
+            EventKind::HandoffRedeemed { key: "k".into() },
+            EventKind::PushDue(report),
+        ] {
+            control.tell(event(1, kind)).await.expect("told");
+        }
+        control
+    }
+
+    fn alive(file: &Path) -> bool {
+        let Ok(id) = std::fs::read_to_string(file) else {
+            return false;
+        };
+        let commands = PathBuf::from("/proc").join(id.trim()).join("cmdline");
+        std::fs::read(commands).is_ok_and(|c| !c.is_empty())
+    }
+
+    #[tokio::test]
+    async fn a_playbook_of_a_build_that_is_called_off_is_stopped_and_not_run_again() {
+        let bench = Bench::new();
+        let control = pushing(&bench).await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let (begun, child) = (dir.path().join("begun"), dir.path().join("child"));
+        let script = format!(
+            "echo x >>'{}'; sleep 600 & echo $! >'{}'; wait",
+            begun.display(),
+            child.display()
+        );
+        let run = move |_: Arc<Control>, _: Errand| {
+            let words = ["sh", "-c", &script].map(str::to_string);
+            async move {
+                let ended = enrol::run(&words, &[], Duration::from_secs(600)).await;
+                ended.is_ok()
+            }
+        };
+        let task = tokio::spawn(control.clone().errands_by(run));
+        until("it runs", || alive(&child)).await;
+        let actor = "root".to_string();
+        let off = event(1, EventKind::Cancelled { actor });
+        control.tell(off).await.expect("cancelled");
+        until("all that it started is stopped", || !alive(&child)).await;
+        // what happens next is no reason to run it
+        let bound = EventKind::LocalServed;
+        control.tell(event(1, bound)).await.expect("told");
+        assert!(!task.is_finished());
+        let runs = std::fs::read_to_string(&begun).expect("it had begun");
+        assert_eq!(runs, "x\n");
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_fault_of_an_errands_own_leaves_its_place_and_is_tried_again() {
+        let bench = Bench::new();
+        let control = pushing(&bench).await;
+        let (tries, mut tried) = tokio::sync::mpsc::unbounded_channel();
+        let run = move |_: Arc<Control>, errand: Errand| {
+            let tries = tries.clone();
+            async move {
+                let unheard = tries.send(errand).is_err();
+                assert!(unheard, "a fault of its own");
+                unheard
+            }
+        };
+        let task = tokio::spawn(control.clone().errands_by(run));
+        for _ in 0..2 {
+            let next = tokio::time::timeout(Duration::from_secs(20), tried.recv());
+            assert!(next.await.expect("another try").is_some());
+        }
+        task.abort();
     }
 }

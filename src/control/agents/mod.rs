@@ -4,10 +4,11 @@
 mod errands;
 mod nodes;
 mod push;
+mod queue;
 
 use std::net::SocketAddrV4;
 
-use super::{Control, TellError};
+use super::{Control, Snapshot, TellError};
 use crate::boot::Scope;
 use crate::boot::paths::{SecureUrls, Urls};
 use crate::enrol::{self, CertificateRequest};
@@ -125,6 +126,20 @@ impl Control {
             epoch: Some(build.key.epoch),
             kind,
         };
+        // Two that send one key at a time: the second sees what the first did.
+        let _alone = self.enrolling.lock().await;
+        if let Some(reason) = taken(&self.snapshot(), build, &identity, &digest) {
+            tracing::warn!(machine.name = %build.key.system, %identity, reason, "an enrolment was refused");
+            let refused = EventKind::EnrolmentRefused {
+                identity,
+                reason: reason.clone(),
+                reused: false,
+            };
+            if let Err(error) = self.tell(event(refused)).await {
+                tracing::error!(%error, "a refused enrolment could not be recorded");
+            }
+            return Err((reason, false));
+        }
         let enrolled = EventKind::Enrolled {
             identity: identity.clone(),
             key: digest,
@@ -242,9 +257,83 @@ pub enum TellReport {
     Store(TellError),
 }
 
+/// Why this key is not to be this build's: it is somebody else's. With it the machine could not speak
+/// to the server, and its next rebuild would take the other's key away.
+fn taken(snapshot: &Snapshot, build: &Build, identity: &Identity, key: &str) -> Option<String> {
+    let own = &build.key.system;
+    let machines = snapshot.machines.iter().filter(|(name, _)| *name != own);
+    let mut builds = machines.filter_map(|(_, machine)| machine.build.as_ref());
+    if let Some(other) = builds.find(|b| b.enrolled.as_deref() == Some(key)) {
+        let system = &other.key.system;
+        return Some(format!("this key is enrolled for `{system}`"));
+    }
+    let machine = snapshot.machines.get(own);
+    let now = machine.and_then(|m| m.with_epoch(build.key.epoch));
+    let is_ours = now.is_some_and(|b| b.enrolled.as_deref() == Some(key));
+    let keys = &snapshot.site.agents.cfengine_keys;
+    let is_there = identity.agent == Agent::Cfengine && enrol::cfengine_trusts(keys, key);
+    (is_there && !is_ours)
+        .then(|| "the hub trusts this key already, and not as this machine's".to_string())
+}
+
 fn puppet(name: &str) -> Identity {
     Identity {
         agent: Agent::Puppet,
         name: name.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::lifecycle::step::tests::build_in;
+    use crate::model::{ArtefactIndex, Machine, Site};
+
+    const KEY: &str = include_str!("../../enrol/testdata/cfengine.pub");
+
+    #[test]
+    fn a_key_of_another_is_refused_and_its_own_is_not() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut site = Site::default();
+        site.agents.cfengine_keys = dir.path().display().to_string();
+        let mut snapshot = Snapshot::new(Arc::new(site), Arc::new(ArtefactIndex::default()));
+        let key = enrol::cfengine_name(KEY).expect("a key");
+        let identity = |agent| Identity {
+            agent,
+            name: "web01.lab.example".to_string(),
+        };
+        let hub = identity(Agent::Cfengine);
+        let build = build_in(Phase::Configuring);
+        let put = |snapshot: &mut Snapshot, build: &Build| {
+            let mut machine = Machine::new(build.key.system.clone());
+            machine.build = Some(build.clone());
+            snapshot
+                .machines
+                .insert(machine.name.clone(), Arc::new(machine));
+        };
+        put(&mut snapshot, &build);
+        assert_eq!(taken(&snapshot, &build, &hub, &key), None);
+
+        // its file is there, and nobody knows whose it is: the hub's own, or one put there by hand
+        enrol::accept_cfengine(&snapshot.site.agents.cfengine_keys, KEY).expect("written");
+        let why = taken(&snapshot, &build, &hub, &key).expect("refused");
+        assert!(why.contains("trusts this key already"), "{why}");
+        assert_eq!(taken(&snapshot, &build, &identity(Agent::Salt), &key), None);
+
+        // asked again, for its answer was lost
+        let enrolled = Build {
+            enrolled: Some(key.clone()),
+            ..build.clone()
+        };
+        put(&mut snapshot, &enrolled);
+        assert_eq!(taken(&snapshot, &enrolled, &hub, &key), None);
+
+        let mut other = build;
+        other.key.system = "web02".parse().expect("a name");
+        put(&mut snapshot, &other);
+        let why = taken(&snapshot, &other, &hub, &key).expect("refused");
+        assert_eq!(why, "this key is enrolled for `web01`");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::Control;
@@ -96,7 +96,9 @@ impl Control {
                 "it reported no ssh host key, so nobody could tell that it is this machine".into(),
             );
         }
-        let folder = self.scratch(&build.key)?;
+        // Goes last, and also if the run is called off.
+        let scratch = Scratch(self.scratch(&build.key)?);
+        let folder = &scratch.0;
         let result = async {
             let known = folder.join("known_hosts");
             let lines: Vec<String> = build
@@ -134,15 +136,11 @@ impl Control {
             ];
             enrol::run(&words, &environment, Duration::from_secs(push.timeout)).await
         };
-        let result = result.await;
-        if let Err(error) = fs::remove_dir_all(&folder) {
-            tracing::debug!(%error, "what a playbook needed was not removed");
-        }
-        result
+        result.await
     }
 
     /// A folder that only this user reads.
-    fn scratch(&self, key: &BuildKey) -> Result<std::path::PathBuf, String> {
+    fn scratch(&self, key: &BuildKey) -> Result<PathBuf, String> {
         use std::os::unix::fs::DirBuilderExt;
         let folder = self
             .state
@@ -155,6 +153,17 @@ impl Control {
             .create(&folder)
             .map_err(|e| format!("`{}` cannot be made: {e}", folder.display()))?;
         Ok(folder)
+    }
+}
+
+/// What a playbook needs, while it runs.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::debug!(%error, "what a playbook needed was not removed");
+        }
     }
 }
 

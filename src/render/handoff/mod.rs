@@ -48,7 +48,10 @@ ln -sf ../farrier-first-boot.service \\
 
 umask 077
 printf 'handoff=%s\\nkey=%s\\n' \"$handoff\" \"$key\" >\"$state/pending.part\"
+sync
 mv -f \"$state/pending.part\" \"$state/pending\"
+# whoever runs this reports the end next, and may restart without another word
+sync
 [ -z \"$itself\" ] || { systemctl daemon-reload && systemctl --no-block start farrier-first-boot.service; }
 echo \"first-boot.sh: placed\"
 ",

@@ -109,13 +109,9 @@ pub(super) fn admit(
     scope: Scope,
 ) -> Option<Authorised> {
     let granted = plane.waist.authorise(token, scope)?;
-    let system = granted.system.as_ref()?;
+    granted.system.as_ref()?;
     if !plane.waist.is_home_of(asked.from, &granted, scope) {
-        tracing::warn!(
-            client.address = %asked.from,
-            machine.name = %system.name,
-            "a good token was used from an address that its machine does not hold"
-        );
+        plane.waist.misused(&granted, asked.from);
         return None;
     }
     Some(granted)

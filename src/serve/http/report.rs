@@ -1,12 +1,14 @@
 //! `/r/TOKEN/VERB`: what the installer reports.
 
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::document::admit;
 use super::machine::{Answer, Asked, MachinePlane, Speech};
@@ -15,11 +17,14 @@ use crate::boot::Scope;
 use crate::boot::paths::SecureUrls;
 use crate::control::Authorised;
 use crate::lifecycle::disks::{self, ReportedDisk};
-use crate::model::{Event, EventKind, Phase, Stage};
+use crate::lifecycle::only_last_words;
+use crate::model::{BuildKey, Event, EventKind, Phase, Stage};
 
 const VERBS: [&str; 9] = [
     "start", "disks", "progress", "end", "fail", "log", "handoff", "status", "bundle",
 ];
+/// What a failed installer may still say; all else that it reports is over.
+const LAST_WORDS: [&str; 3] = ["fail", "log", "bundle"];
 /// Most bytes of a report.
 pub(super) const MOST: usize = 64 * 1024;
 /// How long a report may take to come in.
@@ -39,7 +44,8 @@ pub(super) async fn report(
     let Some(granted) = admit(plane, asked, token, Scope::Report) else {
         return reply::not_found().into();
     };
-    if !VERBS.contains(&verb) {
+    let over = only_last_words(&granted.build) && !LAST_WORDS.contains(&verb);
+    if !VERBS.contains(&verb) || over {
         return reply::not_found().into();
     }
     // Some installers have a client that can only GET (those of the BSDs).
@@ -231,14 +237,38 @@ pub(super) async fn kept(
 
 /// Large bodies that are in memory at once.
 static LARGE: Semaphore = Semaphore::const_new(8);
+/// The one place that each build has among them, of those that have or want it now.
+static OWN: LazyLock<Mutex<HashMap<BuildKey, Arc<Semaphore>>>> = LazyLock::new(Mutex::default);
+
+/// A place for a large body.
+#[derive(Debug)]
+pub(super) struct Place {
+    _own: OwnedSemaphorePermit,
+    _any: SemaphorePermit<'static>,
+}
 
 /// A place for a body that is larger than a report, or does not say; none is needed for a small one.
-pub(super) async fn large(asked: &Asked) -> Result<Option<SemaphorePermit<'static>>, Response> {
+/// A build has one: a machine that sends many, and slowly, waits for itself.
+pub(super) async fn large(asked: &Asked, build: &BuildKey) -> Result<Option<Place>, Response> {
     if asked.announces().is_some_and(|n| n <= MOST as u64) {
         return Ok(None);
     }
-    match tokio::time::timeout(PATIENCE, LARGE.acquire()).await {
-        Ok(Ok(place)) => Ok(Some(place)),
+    let own = {
+        let mut all = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, own| Arc::strong_count(own) > 1);
+        let one = || Arc::new(Semaphore::new(1));
+        all.entry(build.clone()).or_insert_with(one).clone()
+    };
+    let place = async {
+        let own = own.acquire_owned().await.ok()?;
+        let any = LARGE.acquire().await.ok()?;
+        Some(Place {
+            _own: own,
+            _any: any,
+        })
+    };
+    match tokio::time::timeout(PATIENCE, place).await {
+        Ok(Some(place)) => Ok(Some(place)),
         _ => Err(reply::text(StatusCode::SERVICE_UNAVAILABLE, "too busy\n")),
     }
 }

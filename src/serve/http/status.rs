@@ -21,7 +21,7 @@ pub(super) async fn status(
     granted: &Authorised,
     body: Body,
 ) -> Answer {
-    let place = match large(asked).await {
+    let place = match large(asked, &granted.build.key).await {
         Ok(place) => place,
         Err(response) => return response.into(),
     };

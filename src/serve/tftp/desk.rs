@@ -117,7 +117,11 @@ impl Desk {
         let granted = waist.authorise(token, Scope::Read).ok_or_else(missing)?;
         let pinned = &granted.pinned;
         let permits = pinned.kind.permitting_answer() == Some(name);
-        if !waist.is_home_of(ip, &granted, Scope::Read) || !pinned.way.loads(name) || permits {
+        if !waist.is_home_of(ip, &granted, Scope::Read) {
+            waist.misused(&granted, ip);
+            return Err(missing());
+        }
+        if !pinned.way.loads(name) || permits {
             return Err(missing());
         }
         let document = granted.pinned.documents.get(name).filter(|d| !d.secret);

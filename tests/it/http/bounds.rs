@@ -224,3 +224,35 @@ async fn stopping_lets_a_transfer_finish() {
     assert!(TcpStream::connect(address).await.is_err(), "closed");
     let _unused = name(1);
 }
+
+#[tokio::test]
+async fn a_machine_that_sends_much_and_slowly_keeps_nobody_else_waiting() {
+    let door = open(Limits::default()).await;
+    let (slow, other) = (door.flag(1), door.flag(2));
+    for last in [1, 2] {
+        door.get(ip(last), &format!("/ipxe/{}", mac(last).dashed()))
+            .await;
+    }
+    // as many as there are places for large bodies, and more
+    let mut held = Vec::new();
+    let token = door.waist.token(&slow, Scope::Report);
+    for n in 0..9 {
+        let mut stream = door.connect(ip(1)).await;
+        let head = format!(
+            "POST /r/{token}/bundle HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        // the first is being read: the door asks for its body
+        if n == 0 {
+            assert_eq!(stream.read_u8().await.expect("go on"), b'H');
+        }
+        held.push(stream);
+    }
+    let token = door.waist.token(&other, Scope::Report);
+    let body = "x".repeat(1_000_000);
+    let path = format!("/r/{token}/bundle");
+    let sent = door.post(ip(2), &path, &body);
+    let got = tokio::time::timeout(Duration::from_secs(20), sent).await;
+    assert_eq!(got.expect("its own place").status, 200);
+    drop(held);
+}

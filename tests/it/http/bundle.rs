@@ -1,5 +1,7 @@
 //! Bundles of logs that a failing installer sends.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 
 #[tokio::test]
@@ -37,5 +39,7 @@ async fn a_bundle_is_kept_before_the_failure_and_bounded() {
     assert_eq!(kept.count(), 1);
     door.post(ip(1), &format!("/r/{report}/fail/extract"), "no space")
         .await;
-    assert_eq!(door.post(ip(1), &path, "late").await.status, 404);
+    assert_eq!(door.post(ip(1), &path, "late").await.status, 200);
+    door.waist.seconds.fetch_add(600, Ordering::SeqCst);
+    assert_eq!(door.post(ip(1), &path, "too late").await.status, 404);
 }

@@ -27,7 +27,12 @@ async fn a_build_is_bound_to_the_address_its_script_went_to() {
         assert_eq!(got.status, 404, "{path}");
     }
     assert_eq!(door.waist.phase(9), Phase::Booting);
-    assert_eq!(door.waist.noted(), [], "and nothing is noted of it");
+    let misused = EventKind::TokenMisused { from: thief };
+    assert_eq!(
+        door.waist.noted(),
+        [misused.clone(), misused.clone(), misused],
+        "that its tokens were used is noted, and nothing else of the other"
+    );
     assert_eq!(door.get(machine, &path).await.status, 200, "its own again");
     let answer = door.get(machine, &format!("/b/{read}/preseed.cfg")).await;
     assert_eq!(answer.status, 200);

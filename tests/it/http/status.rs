@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -164,6 +165,60 @@ async fn a_failure_of_the_whole_fails_the_build_and_brings_the_log() {
         log.is_some_and(|(_, l)| l.ends_with("No space left on device\n") && l.len() < 300_000)
     );
     assert_eq!(post(&door, &path, &last).await, 404, "its token is over");
+}
+
+/// The webhook says first that it failed, and says little; the error command comes after it.
+#[tokio::test]
+async fn the_last_words_of_an_installer_that_failed_are_kept_and_move_nothing() {
+    let door = open(Limits::default()).await;
+    let path = installing(&door).await;
+    let install = "subiquity/Install/install";
+    replay(&door, &path, &["start subiquity/Install/install"]).await;
+    let failed = message("finish", install, "installing system", Some("FAIL"));
+    assert_eq!(post(&door, &path, &failed).await, 200);
+    let before = door.waist.build(1).expect("a build");
+    assert_eq!(before.phase, Phase::Failed);
+
+    let of = |verb: &str| path.replace("/status", &format!("/{verb}"));
+    let (bundle, log, fail) = (of("bundle"), of("log"), of("fail/partition"));
+    let reason = "the disk is too small\n";
+    for path in [&bundle, &log, &fail, &fail] {
+        assert_eq!(
+            door.post(ip(1), path, reason).await.text(),
+            "ok\n",
+            "{path}"
+        );
+    }
+    assert_eq!(door.waist.build(1), Some(before), "nothing moves");
+    let told = door.waist.told();
+    let words = ["installer-failed", "bundle-kept", "installer-failed"];
+    assert_eq!(told[told.len() - 4..][..3], words, "{told:?}");
+    let kept = door.waist.seen();
+    let has = |what: &str| kept.iter().any(|(_, line)| line.contains(what));
+    assert!(has("bundle of 22 bytes") && has("kept report of build 1: the disk is too small"));
+
+    // all else is over, and so are these for anybody else
+    for verb in ["start", "progress/x", "disks", "end", "handoff", "status"] {
+        assert_eq!(door.post(ip(1), &of(verb), "x").await.status, 404, "{verb}");
+    }
+    assert_eq!(door.post(ip(2), &log, "x").await.status, 404);
+    door.waist.seconds.fetch_add(600, Ordering::SeqCst);
+    for path in [&bundle, &log, &fail] {
+        let got = door.post(ip(1), path, reason).await;
+        assert_eq!(got.status, 404, "{path}: its time is over");
+    }
+}
+
+#[tokio::test]
+async fn a_new_flag_ends_the_last_words_of_the_build_before() {
+    let door = open(Limits::default()).await;
+    let path = installing(&door).await;
+    let failed = message("finish", "cmd-install", "", Some("FAIL"));
+    assert_eq!(post(&door, &path, &failed).await, 200);
+    let log = path.replace("/status", "/log");
+    assert_eq!(door.post(ip(1), &log, "x").await.status, 200);
+    door.flag(1);
+    assert_eq!(door.post(ip(1), &log, "x").await.status, 404);
 }
 
 #[tokio::test]

@@ -393,3 +393,39 @@ fn chef_is_given_its_own_key_and_no_validators() {
         "{arguments}"
     );
 }
+
+/// What is enrolled is durable at the server at once: a key that a power cut takes away here would be
+/// followed by another one, which is refused there.
+#[test]
+fn a_key_is_on_the_disk_before_it_is_enrolled() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    for (tool, text) in [
+        ("sync", "echo sync >>log"),
+        ("curl", "echo curl >>log; printf 200"),
+    ] {
+        fs::write(at(tool), format!("#!/bin/sh\n{text}\n")).expect("written");
+        fs::set_permissions(at(tool), fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    let agents = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/render/handoff/agents");
+    fs::copy(agents.join("agent.sh"), at("agent.sh")).expect("copied");
+    fs::write(at("key.pub"), "PUBLIC\n").expect("written");
+    let out = Command::new("sh")
+        .args(["-euc", ". ./agent.sh; enrol key.pub https://server/h/x"])
+        .current_dir(folder.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()))
+        .env("FARRIER_REASON_FILE", at("reason"))
+        .output()
+        .expect("run");
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!(
+        fs::read_to_string(at("log")).expect("a log"),
+        "sync\ncurl\n"
+    );
+    // and the marker comes after the key that it stands for
+    for agent in ["salt", "cfengine"] {
+        let step = fs::read_to_string(agents.join(agent)).expect("a step");
+        let marked = step.find("echo \"$BUILD\" >").expect("a marker");
+        assert!(step[..marked].trim_end().ends_with("sync"), "{agent}");
+    }
+}

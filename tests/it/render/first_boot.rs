@@ -391,6 +391,22 @@ fn a_result_cut_off_is_sent_again_and_no_step_runs_twice() {
 }
 
 #[test]
+fn a_result_that_a_power_cut_left_empty_is_made_again() {
+    let steps = [("10-x", "#!/bin/sh\necho one >>\"$OUT\"\n")];
+    let Some(t) = Target::place(&["dash"], "curl", &steps, 60, |_, _| None) else {
+        return;
+    };
+    std::fs::write(t.state("result"), "").expect("a file");
+    assert!(t.boot().status.success());
+    assert_eq!(t.out(), "one\n");
+    let results = t.results();
+    assert!(
+        results.len() == 1 && results[0].contains("class=ok\n"),
+        "{results:?}"
+    );
+}
+
+#[test]
 fn without_a_program_that_fetches_the_unit_is_not_placed() {
     let profile = profile(ProfileKind::Preseed, &[]);
     let rendered = render(&system("web01"), &profile, &distro(), &place()).expect("rendered");

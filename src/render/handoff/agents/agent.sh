@@ -51,11 +51,13 @@ answers() {
 }
 
 # enrol FILE URL: sends this machine's public key to its server, which makes the agent's server accept
-# it. The address is a secret: it is told on standard input, which no list of processes shows. Asks
+# it. That is durable there at once, so the key and its marker are made durable here first: after a power
+# cut another key would be one too many. The address is a secret: it is told on standard input, which no list of processes shows. Asks
 # until that is done; ends the step if it is refused.
 enrol() {
     # it is elsewhere where /usr is read-only
     trust=${FARRIER_TRUST:-/usr/lib/farrier/trust}
+    sync
     while :; do
         if command -v curl >/dev/null 2>&1; then
             status=$(printf 'url = "%s/enrol"\n' "$2" |
