@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::image::disc::media::Var;
-use crate::model::{ArtefactSource, Distro, Family, Module, Own, Start};
+use crate::model::{ArtefactSource, Distro, Family, Module, Own, Start, size_word};
 
 /// Writes a distro as a person would write it, with the vars that it brings along.
 pub fn compose(distro: &Distro, vars: &BTreeMap<String, Var>) -> String {
@@ -37,6 +37,9 @@ pub fn compose(distro: &Distro, vars: &BTreeMap<String, Var>) -> String {
         };
         let all: Vec<String> = way.firmware.iter().map(word).collect();
         line(format!("firmware = {}", list(&all)));
+    }
+    if let Some(memory) = way.memory {
+        line(format!("memory = {}", quoted(&size_word(memory))));
     }
     for (name, source) in &distro.artefacts {
         line(format!("\n[artefact.{}]", key(name)));

@@ -14,6 +14,7 @@ use crate::model::{
 };
 
 mod again;
+mod memory;
 mod misused;
 mod obstacles;
 

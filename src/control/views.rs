@@ -14,7 +14,7 @@ use crate::model::view::{
 };
 use crate::model::{
     Build, ClientStage, Decision, Door, Facts, Firmware, MacAddr, Name, Phase, Record, Refusal,
-    System,
+    System, size_word,
 };
 
 impl Control {
@@ -96,10 +96,18 @@ impl Control {
     /// What is expected next of a system, and by when.
     async fn expected(&self, snapshot: &Snapshot, system: &System) -> Option<String> {
         let machine = snapshot.machines.get(&system.name)?;
-        let build = [&machine.once, &machine.build]
-            .into_iter()
-            .flatten()
-            .find(|b| b.phase.is_active())?;
+        let needs = |build: &Build| {
+            let memory = snapshot.pinned.get(&build.key)?.way.memory?;
+            Some(size_word(memory))
+        };
+        let mut builds = [&machine.once, &machine.build].into_iter().flatten();
+        let Some(build) = builds.find(|b| b.phase.is_active()) else {
+            let build = machine.build.as_ref();
+            let needs = needs(build.filter(|b| b.phase == Phase::Stalled)?)?;
+            return Some(format!(
+                "nothing; its installer needs {needs} of memory, and with less it may have hung in silence"
+            ));
+        };
         let mut text = expected_next(build)?.to_string();
         if let Some(at) = build.deadline {
             text.push_str(&format!(", by {at:.0}"));
@@ -115,6 +123,11 @@ impl Control {
         }
         if let Some(usual) = usual(&beginnings).get(build.phase.word()) {
             text.push_str(&format!(" (usually after {} s)", usual.as_secs()));
+        }
+        if let (Phase::Armed | Phase::Booting | Phase::Installing, Some(needs)) =
+            (build.phase, needs(build))
+        {
+            text.push_str(&format!("; its installer needs {needs} of memory"));
         }
         Some(text)
     }

@@ -48,6 +48,7 @@ pub(super) fn way<E>(
         modules,
         own,
         pair: pair::of(distro, here),
+        memory: declared.memory,
     })
 }
 

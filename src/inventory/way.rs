@@ -8,7 +8,14 @@ use super::settings::one_of;
 use crate::model::{Delivery, DistroWay, Family, Module, Own, Start};
 
 /// Keys of a distro's file that this module reads.
-pub(super) const KEYS: [&str; 5] = ["start", "kernel_path", "firmware", "module", "own"];
+pub(super) const KEYS: [&str; 6] = [
+    "start",
+    "kernel_path",
+    "firmware",
+    "module",
+    "own",
+    "memory",
+];
 
 const FAMILIES: [(&str, Family); 2] = [("bios", Family::Bios), ("uefi", Family::Uefi)];
 
@@ -38,6 +45,7 @@ pub(super) fn distro(
         modules: modules(root, "artefact", named),
         own,
         inside: BTreeMap::new(),
+        memory: root.get("memory").and_then(|f| f.size()),
     };
     if way.start == Start::Own
         && way.own.is_none()

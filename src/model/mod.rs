@@ -53,7 +53,7 @@ pub use secret::SecretName;
 pub use site::{AgentServers, DhcpMode, Keep, Mirror, Server, Site, UnknownAction};
 pub use subnet::{AddressRange, Subnet};
 pub use system::{DiskRule, Interface, System};
-pub use way::{Content, Delivery, DistroWay, Family, Module, Own, Pair, Start, Way};
+pub use way::{Content, Delivery, DistroWay, Family, Module, Own, Pair, Start, Way, size_word};
 
 /// A point in time, always passed in, never read in words or thought.
 pub use jiff::Timestamp;

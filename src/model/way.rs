@@ -54,6 +54,19 @@ pub struct DistroWay {
     /// Artefacts that are served as an archive with the file in it, to be unpacked into the
     /// installer's RAM disk: name, path in it.
     pub inside: BTreeMap<String, String>,
+    /// How much memory a machine needs for it, in bytes, where that is more than any has. With less most
+    /// installers hang and say nothing.
+    pub memory: Option<u64>,
+}
+
+/// A number of bytes as a site's files have it: `4GiB`, `1536MiB`.
+pub fn size_word(bytes: u64) -> String {
+    let whole = |unit: u32| (bytes > 0 && bytes.is_multiple_of(1 << unit)).then_some(bytes >> unit);
+    match (whole(30), whole(20)) {
+        (Some(gib), _) => format!("{gib}GiB"),
+        (None, Some(mib)) => format!("{mib}MiB"),
+        (None, None) => bytes.to_string(),
+    }
 }
 
 /// What a profile adds: contents are names of its answers.
@@ -138,6 +151,9 @@ pub struct Way {
     /// Its own shim and GRUB, if it has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<Pair>,
+    /// How much memory its installer needs, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
 }
 
 impl Way {
@@ -318,6 +334,14 @@ mod tests {
         };
         assert!(only_bios.loader(uefi, false).is_err());
         assert_eq!(only_bios.loader(bios, false), Ok(Ipxe));
+    }
+
+    #[test]
+    fn sizes_are_written_as_they_are_read() {
+        assert_eq!(size_word(4 << 30), "4GiB");
+        assert_eq!(size_word(1536 << 20), "1536MiB");
+        assert_eq!(size_word(1000), "1000");
+        assert_eq!(size_word(0), "0");
     }
 
     #[test]

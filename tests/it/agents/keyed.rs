@@ -98,7 +98,9 @@ fn cfengine_exchanges_keys_beforehand() -> Result<(), RackError> {
 
     // at the hub's address answers one with another key: it is told nothing and obeyed in nothing
     policy("files: \"/etc/promised\" create => \"true\";");
-    serverd.kill();
+    // at its word, or its lock keeps the next from starting
+    serverd.terminate();
+    serverd.wait(SLOW)?;
     let pair = ["localhost.pub", "localhost.priv"].map(|name| keys.join(name));
     let own = pair.clone().map(|path| fs::read(path).expect("a key"));
     pair.iter().for_each(|p| fs::remove_file(p).expect("gone"));
@@ -108,7 +110,8 @@ fn cfengine_exchanges_keys_beforehand() -> Result<(), RackError> {
     until_reason(&machine, "gave no policy")?;
     until_reason(&machine, "rust")?;
     assert!(!machine.disk().path("/etc/promised").exists());
-    impostor.kill();
+    impostor.terminate();
+    impostor.wait(SLOW)?;
     for (path, bytes) in pair.iter().zip(&own) {
         fs::write(path, bytes).expect("written");
     }

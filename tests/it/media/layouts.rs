@@ -261,6 +261,13 @@ fn each_layout_is_recognised_and_says_what_boots() {
         let uefi = medium.kernel_uefi.iter().map(path);
         let rest: Vec<String> = uefi.chain(medium.more.iter().map(path)).collect();
         assert_eq!(rest, *more, "{name}");
+        let memory = match *name {
+            "ubuntu-24.04.1" => Some(5 << 30),
+            _ if more.contains(&"images/pxeboot/rootfs.img") => Some(4 << 30),
+            name if name.starts_with("pve") => Some(8 << 30),
+            _ => None,
+        };
+        assert_eq!(medium.way.memory, memory, "{name}");
         for part in medium.parts() {
             assert!(found.tree.has(&part.path), "{name}: {part:?}");
             assert!(part.name.len() > 3 && !part.name.contains('/'), "{part:?}");

@@ -20,10 +20,11 @@ pub(super) fn coreos(_disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, Di
     } else {
         label
     };
-    let medium = Medium::new(format!("Fedora CoreOS live, {label}"), name)
+    let mut medium = Medium::new(format!("Fedora CoreOS live, {label}"), name)
         .kernel(tree, kernel)
         .initrd(tree, "images/pxeboot/initrd.img")
         .also(tree, rootfs);
+    medium.way.memory = Some(4 << 30);
     Ok(Some(medium.note(
         "the live system is coreos.live.rootfs_url={{ url.artefact[\"rootfs.img\"] }}",
     )))
@@ -66,9 +67,11 @@ pub(super) fn ubuntu(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, Dis
     } else {
         "ubuntu-live"
     };
-    let medium = Medium::new(info.clone(), &format!("{flavour} {}", version(&info)))
+    let mut medium = Medium::new(info.clone(), &format!("{flavour} {}", version(&info)))
         .kernel(tree, kernel)
         .initrd(tree, initrd);
+    let old = version(&info).starts_with("22.");
+    medium.way.memory = Some(if old { 4 << 30 } else { 5 << 30 });
     Ok(Some(medium.note(
         "the installer fetches the whole medium into memory: url={{ url.artefact[\"media.iso\"] }}",
     )))
@@ -163,6 +166,7 @@ pub(super) fn proxmox(disc: &Disc<'_>, tree: &Tree) -> Result<Option<Medium>, Di
         .initrd(tree, "boot/initrd.img");
     if disc.size() < RAM_DISK {
         medium.whole = Some("proxmox.iso".to_string());
+        medium.way.memory = Some(8 << 30);
         medium = medium.note(
             "the whole medium is one more initrd, proxmox.iso, where its installer looks for it: a \
              machine needs 8 GiB of memory",

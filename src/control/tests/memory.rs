@@ -1,0 +1,33 @@
+//! What an installer needs of a machine's memory is said where somebody waits for it.
+
+use super::*;
+
+#[tokio::test]
+async fn what_an_installer_needs_is_said_until_it_is_through_and_when_it_is_silent() {
+    let bench = Bench::new();
+    let control = bench.open().await;
+    let mut records = control.subscribe();
+    let needs = "its installer needs 4GiB of memory";
+    bench
+        .flag_with(&control, |pinned| pinned.way.memory = Some(4 << 30))
+        .await;
+    let expected = async || control.show("web01").await.expect("shown").expected;
+    let told = expected().await.expect("a network boot");
+    assert!(told.ends_with(needs), "{told}");
+    let served = event(1, EventKind::ScriptServed);
+    control.tell(served).await.expect("served");
+    let told = expected().await.expect("its answers");
+    assert!(told.ends_with(needs), "{told}");
+
+    bench.seconds.fetch_add(11 * 60, Ordering::Relaxed);
+    while records.recv().await.expect("a record").phase != Phase::Stalled {}
+    let told = expected().await.expect("what may be wrong");
+    assert!(
+        told.starts_with("nothing; its installer needs 4GiB"),
+        "{told}"
+    );
+
+    bench.flag_with(&control, |_| ()).await;
+    let told = expected().await.expect("a network boot");
+    assert!(!told.contains("memory"), "{told}");
+}
