@@ -95,6 +95,11 @@ finish() {
         second_esp "$second"
     fi
 
+    # a cache of it that this server has not would make every later update of the lists fail
+    if [ "$SECURITY_ASSUMED" = yes ] && ! wget -q -O /dev/null "$SECURITY/dists/$SUITE-security/InRelease"; then
+        echo "this server has no cache of the security archive ($SECURITY), so the system gets no source of it: declare the mirror, or name a URL in vars.security"
+        SECURITY=
+    fi
     if [ -n "$SECURITY" ]; then
         mkdir -p "$target/etc/apt/sources.list.d"
         echo "deb $SECURITY $SUITE-security main" >"$target/etc/apt/sources.list.d/security.list"

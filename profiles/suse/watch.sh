@@ -18,6 +18,7 @@ beat=60
 began=
 gone=0
 ended=0
+early=0
 seen=x
 
 # The key of an encrypted disk, if it was logged, is not sent.
@@ -52,10 +53,13 @@ over() {
                 echo "Agama's installation failed"
             elif systemctl is-active --quiet agama-autoinstall.service; then
                 ended=0
+                early=0
             elif [ -e held ]; then
                 ended=$((ended + 1))
             else
-                echo "Agama ended before the system was installed"
+                # systemctl fails also where systemd is too busy to answer
+                early=$((early + 1))
+                [ "$early" -lt 3 ] || echo "Agama ended before the system was installed"
             fi
             ;;
         *)

@@ -22,7 +22,7 @@ for (var e = 0; e < entries.length; e++) {
     }
     if (own[0] === "{fwbootmgr}") {
         order = entries[e];
-    } else if (/^\{[0-9a-f-]{36}\}$/i.test(own[0]) && /\b(PXE\w*|HTTPv?\w*|IPv?[46]|Network|LAN|NIC)\b/i.test(entries[e])) {
+    } else if (/^\{[0-9a-f-]{36}\}$/i.test(own[0]) && /\b(PXE\w*|HTTPv?\w*|IPv?[46]|Network|Ethernet|LAN|LOM|NIC|GbE)\b/i.test(entries[e])) {
         network.push(own[0]);
     }
 }
@@ -32,10 +32,15 @@ network.sort(function (a, b) {
     var other = order.indexOf(b);
     return (at < 0 ? order.length : at) - (other < 0 ? order.length : other);
 });
+if (!network.length) {
+    // whatever came before Windows then is not this server either
+    WScript.Echo("the firmware names no entry of the network: the boot order stays, and Windows comes first");
+    WScript.Quit(0);
+}
 // Windows second
-var failed = edit("/set {fwbootmgr} displayorder {bootmgr} " + (network.length ? "/addfirst" : "/addlast"));
+var failed = edit("/set {fwbootmgr} displayorder {bootmgr} /addfirst");
 for (var n = network.length - 1; n >= 0; n--) {
     failed = edit("/set {fwbootmgr} displayorder " + network[n] + " /addfirst") || failed;
 }
-WScript.Echo("the boot order begins with " + (network.length ? network.join(" ") : "whatever it had, and Windows is last"));
+WScript.Echo("the boot order begins with " + network.join(" "));
 WScript.Quit(failed ? 1 : 0);

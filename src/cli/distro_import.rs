@@ -133,6 +133,13 @@ impl DistroImport {
                 let (name, source) = given_file(given).await?;
                 artefacts.insert(name.clone(), source);
                 kernel_uefi = None;
+                // another starter starts the same
+                if let (None, Some(starter)) = (&medium.kernel, &medium.starter) {
+                    if !artefacts.contains_key(&starter.initrd) {
+                        return Err(lacking(medium, path, "--with", &starter.initrd));
+                    }
+                    initrds.push(starter.initrd.clone());
+                }
                 name
             }
             (None, Some(part)) => part.name.clone(),

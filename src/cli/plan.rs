@@ -186,8 +186,13 @@ pub(super) async fn stored(place: &Place, which: &str) -> Result<FileSet, Refusa
         .help("start the server, or name its state with `--state DIR`")
     };
     let database = place.state.join("farrier.db");
-    if !database.is_file() {
-        return Err(nothing());
+    match database.metadata() {
+        Ok(found) if found.is_file() => {}
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let told = format!("`{}` may not be read by this user", database.display());
+            return Err(Refusal::failed(told).help("ask as root, or as the server's user"));
+        }
+        _ => return Err(nothing()),
     }
     let failed = |e: store::StoreError| Refusal::failed(offline::chain(&e));
     let (store, _writer) = store::open(&database).await.map_err(failed)?;

@@ -67,7 +67,7 @@ use crate::boot::{Scope, TokenKey, decide};
 use crate::lifecycle::StepError;
 use crate::model::{
     Action, ArtefactIndex, Build, BuildKey, Decision, DhcpMode, Digest, Document, Door, Event,
-    Facts, Firmware, MacAddr, Name, Phase, Record, Site, Timestamp,
+    EventKind, Facts, Firmware, MacAddr, Name, Phase, Record, Site, Timestamp,
 };
 use crate::net;
 use crate::store::{Bundles, Store};
@@ -144,20 +144,23 @@ impl Control {
         wait.await.map_err(|_| TellError::Stopped)?
     }
 
-    /// A `tell` that nobody waits for, for what doors merely saw. Dropped unless the system has a
-    /// build under way, and when the writer is behind.
+    /// A `tell` that nobody waits for, for what doors merely saw. Dropped when the writer is behind,
+    /// and unless the system has a build under way; a token that somebody else has is noted after it
+    /// too, for what it opens may be open still.
     pub fn note(&self, event: Event) {
-        let active = self
-            .snapshot
-            .load()
-            .machines
-            .get(&event.system)
-            .is_some_and(|m| {
-                [&m.build, &m.once]
-                    .into_iter()
-                    .flatten()
-                    .any(|b| b.phase.is_active())
-            });
+        let alarming = matches!(event.kind, EventKind::TokenMisused { .. });
+        let active = alarming
+            || self
+                .snapshot
+                .load()
+                .machines
+                .get(&event.system)
+                .is_some_and(|m| {
+                    [&m.build, &m.once]
+                        .into_iter()
+                        .flatten()
+                        .any(|b| b.phase.is_active())
+                });
         if active && self.commands.try_send(Command::Note { event }).is_err() {
             tracing::warn!("an observation was dropped: the writer is behind");
         }

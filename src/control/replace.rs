@@ -142,6 +142,9 @@ impl Control {
         );
         place.firmware = firmware.or(place.firmware);
         let rendered = render::render(system, profile, distro, &place).map_err(Refusal::files)?;
+        if let Some(name) = rendered.secrets.iter().find(|name| !self.is_set(name)) {
+            return Err(Refusal::refused(format!("the secret `{name}` is not set")));
+        }
         Ok(Pinned {
             cmdline: rendered.cmdline,
             documents: rendered

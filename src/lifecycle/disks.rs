@@ -356,7 +356,7 @@ fn may_be_written(disk: &ReportedDisk, may_destroy: &[String], wipe: bool) -> Re
         }
         if lower == "unknown" {
             return Err(format!(
-                "{} holds `unknown`: its installer cannot tell what is on it, be it something or nothing; if it may be overwritten, write `wipe = true` for this system: {}",
+                "{} holds `unknown`: its installer cannot tell what is on it, be it something, nothing, or what an installation left that was broken off; if it may be overwritten, write `wipe = true` for this system: {}",
                 disk.path,
                 disk.line()
             ));

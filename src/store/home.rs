@@ -34,7 +34,7 @@ pub fn home(dir: &Path) -> io::Result<()> {
         Ok(()) => {
             let inherited = fs::metadata(dir)?.mode() & SET_GROUP;
             // the umask may be tighter than the socket's group can do with
-            return fs::set_permissions(dir, Permissions::from_mode(inherited | DIRECTORY));
+            return closed(dir, inherited | DIRECTORY).map(drop);
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
@@ -57,8 +57,7 @@ pub fn home(dir: &Path) -> io::Result<()> {
         return Ok(());
     }
     let kept = tightened(mode);
-    if kept != mode {
-        fs::set_permissions(dir, Permissions::from_mode(kept))?;
+    if kept != mode && closed(dir, kept)? {
         let (before, now) = (format!("{mode:04o}"), format!("{kept:04o}"));
         tracing::info!(before, now, "the state directory is closed to others");
     }
@@ -71,6 +70,24 @@ pub fn home(dir: &Path) -> io::Result<()> {
         tracing::warn!(%error, "the state directory keeps its group, so that the control socket's group may not reach it");
     }
     Ok(())
+}
+
+/// Gives something that is there this mode. Some file systems know no modes, and some users may not change
+/// any: that is said, and no reason not to serve.
+fn closed(path: &Path, mode: u32) -> io::Result<bool> {
+    match fs::set_permissions(path, Permissions::from_mode(mode)) {
+        Ok(()) => Ok(true),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied | ErrorKind::Unsupported
+            ) =>
+        {
+            tracing::warn!(%error, "others can read `{}`, and its mode cannot be changed", path.display());
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What is left of a mode; nothing is added.
@@ -97,7 +114,7 @@ pub(super) fn private(database: &Path) -> io::Result<()> {
         let path = beside(database, end);
         match fs::metadata(&path) {
             Ok(found) if found.mode() & 0o7777 & !DATABASE != 0 => {
-                fs::set_permissions(&path, Permissions::from_mode(DATABASE))?;
+                closed(&path, DATABASE)?;
             }
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}

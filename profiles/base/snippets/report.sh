@@ -168,7 +168,7 @@ farrier_holds() {
             # 8: more than one signature, of which blkid then names none
             echo unknown
             if command -v wipefs >/dev/null 2>&1; then
-                wipefs --no-act --noheadings --output TYPE "$1" 2>/dev/null
+                wipefs --no-act --noheadings --output TYPE "$1" 2>/dev/null || true
             else
                 # asked for by name it says yes or no; these are what the server protects most
                 for farrier_word in VMFS VMFS_volume_member zfs_member gfs gfs2 ocfs ocfs2 drbd \

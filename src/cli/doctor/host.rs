@@ -27,12 +27,16 @@ const CAPABILITIES: [(u32, &str); 3] = [
     (13, "CAP_NET_RAW"),
 ];
 
-/// Hand-offs that were asked for twice.
+/// Hand-offs that were asked for twice, and tokens that somebody else has.
 pub(super) fn alarms(status: Option<&StatusView>) -> Vec<Finding> {
-    let fix = "replace the secrets it was given, find out who asked, and rebuild it";
+    let handoff = "replace the secrets it was given, find out who asked, and rebuild it";
+    let token = "find out whose address that is; if it is not the machine's own, rebuild it";
     let alarms = status.iter().flat_map(|s| &s.alarms);
     alarms
-        .map(|alarm| Finding::fail("hand-off", alarm.clone(), fix))
+        .map(|alarm| match alarm.contains("its token was used from") {
+            true => Finding::fail("token", alarm.clone(), token),
+            false => Finding::fail("hand-off", alarm.clone(), handoff),
+        })
         .collect()
 }
 

@@ -100,6 +100,15 @@ impl Control {
         }
     }
 
+    /// Whether a build's challenge was used already, with another key than this.
+    fn enrolled_another(&self, build: &Build, digest: &str) -> bool {
+        let snapshot = self.snapshot();
+        let machine = snapshot.machines.get(&build.key.system);
+        let now = machine.and_then(|m| m.with_epoch(build.key.epoch));
+        let before = now.and_then(|b| b.enrolled.as_deref());
+        before.is_some_and(|before| before != digest)
+    }
+
     /// Enrols a machine that sent its public key with its secret token: the agent's server on this
     /// host is made to accept it.
     ///
@@ -133,7 +142,7 @@ impl Control {
             let refused = EventKind::EnrolmentRefused {
                 identity,
                 reason: reason.clone(),
-                reused: false,
+                reused: self.enrolled_another(build, &digest),
             };
             if let Err(error) = self.tell(event(refused)).await {
                 tracing::error!(%error, "a refused enrolment could not be recorded");

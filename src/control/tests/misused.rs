@@ -40,3 +40,25 @@ async fn a_token_that_is_used_from_elsewhere_is_an_alarm_and_fills_no_store() {
     let count = misused.count();
     assert!((2..=80).contains(&count), "{count} records");
 }
+
+#[tokio::test]
+async fn it_is_also_an_alarm_after_the_build() {
+    let bench = Bench::new();
+    let control = bench.open().await;
+    bench.flag(&control).await.expect("flagged");
+    let actor = "root".to_string();
+    let off = event(1, EventKind::Cancelled { actor });
+    control.tell(off).await.expect("cancelled");
+    let mut records = control.subscribe();
+    let from = [10, 77, 1, 9].into();
+    control.note(event(1, EventKind::TokenMisused { from }));
+    let record = records.recv().await.expect("a record");
+    assert_eq!(record.event.word(), "token-misused");
+    assert!(
+        control
+            .status()
+            .alarms
+            .iter()
+            .any(|a| a.contains("10.77.1.9"))
+    );
+}

@@ -2,7 +2,8 @@
 //!
 //! Setup reads a component in its passes only, and stops at one that it does not know. The list is of
 //! Windows 10, 11 and Server, of components that are said of an installation; drivers and languages of
-//! Windows PE among them, though nothing reads `windowsPE` where an image is applied.
+//! Windows PE among them, though nothing reads `windowsPE` where an image is applied. Windows has more than
+//! are here, so that another one is only warned of.
 
 use super::Findings;
 use super::xml::tag_length;
@@ -19,7 +20,7 @@ const PASSES: [&str; 7] = [
 ];
 
 /// Components without `Microsoft-Windows-`, each with its passes.
-const COMPONENTS: [(&str, &[&str]); 29] = [
+const COMPONENTS: [(&str, &[&str]); 31] = [
     (
         "Shell-Setup",
         &[
@@ -89,6 +90,14 @@ const COMPONENTS: [(&str, &[&str]); 29] = [
         &["specialize", "auditSystem", "oobeSystem"],
     ),
     ("Win32-Service", &["specialize"]),
+    (
+        "SecureStartup-FilterDriver",
+        &["offlineServicing", "specialize", "oobeSystem"],
+    ),
+    (
+        "EnhancedStorage-Adm",
+        &["offlineServicing", "specialize", "oobeSystem"],
+    ),
 ];
 
 /// Those that are called otherwise.
@@ -117,8 +126,12 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
         let start = at + found;
         let rest = &text[start..];
         let line = text[..start].matches('\n').count() + 1;
-        if let Some(end) = rest.strip_prefix("<!--").and_then(|r| r.find("-->")) {
-            at = start + 4 + end + 3;
+        let skipped = |open: &str, close: &str| {
+            let end = rest.strip_prefix(open)?.find(close)?;
+            Some(open.len() + end + close.len())
+        };
+        if let Some(length) = skipped("<!--", "-->").or_else(|| skipped("<![CDATA[", "]]>")) {
+            at = start + length;
             continue;
         }
         let Some(length) = tag_length(rest) else {
@@ -145,6 +158,9 @@ pub(super) fn lint(text: &str, findings: &mut Findings<'_>) {
                 }
             }
             ([_], "servicing") => {}
+            // what the tools that write such files leave in them, and setup passes over
+            ([_], name) if name.contains(':') || name == "Extensions" => {}
+            ([_, above, ..], _) if above.contains(':') || *above == "Extensions" => {}
             ([_], other) => findings.error(line, format!("`<{other}>` stands in no answer file; below `<unattend>` is `<settings pass=\"..\">`")),
             ([_, "settings"], "component") => component(tag, pass, line, findings),
             ([_, "settings"], other) => findings.error(line, format!("`<{other}>` is no component; below `<settings>` is `<component name=\"..\">`")),
@@ -172,7 +188,7 @@ fn component(tag: &str, pass: &str, line: usize, findings: &mut Findings<'_>) {
         None => OTHERS.iter().find(|(n, _)| *n == name),
     };
     match known {
-        None => findings.error(
+        None => findings.warning(
             line,
             format!("no component `{name}` of Windows is known here, and setup stops at one that it does not know"),
         ),
@@ -273,6 +289,16 @@ mod tests {
             assert_eq!(all[0].0, line, "{to}: {all:?}");
             assert!(all[0].1.contains(part), "{to}: {all:?}");
         }
+        // what tools leave in such a file is none of setup's, and text is no tag
+        for left in [
+            "</settings>\n<cpi:offlineImage cpi:source=\"wim:x\" xmlns:cpi=\"urn:y\"/>\n",
+            "</settings>\n<Extensions xmlns=\"urn:z\"><File path=\"x\"><Value>a</Value></File></Extensions>\n",
+        ] {
+            assert_eq!(found(&SOUND.replacen("</settings>\n", left, 1)), []);
+        }
+        let text = "<ComputerName><![CDATA[it's <a>x</a>]]></ComputerName>";
+        let text = SOUND.replacen("<ComputerName>web01</ComputerName>", text, 1);
+        assert_eq!(found(&text), []);
         let early = SOUND
             .replacen("\"specialize\"", "\"windowsPE\"", 1)
             .replacen("Shell-Setup", "Setup", 1);

@@ -144,13 +144,11 @@ fn what_blkid_cannot_name_is_not_taken_for_empty() {
 fn two_signatures_in_one_partition_are_both_named() {
     let Some(disk) = Disk::new(TABLE) else { return };
     disk.does("mkfs.ext4 -q -F ${DISK}p1; put '\\136\\361\\253\\057' 2097152 ${DISK}p1");
-    let node = &disk.node;
-    let ambivalent = format!("blkid -p {node}p1 2>/dev/null; echo $?");
-    assert_eq!(
-        sh(&ambivalent).as_deref(),
-        Some("8"),
-        "else nothing is seen"
-    );
+    let ambivalent = |number: u32| {
+        let ask = format!("blkid -p {}p{number} 2>/dev/null; echo $?", disk.node);
+        assert_eq!(sh(&ask).as_deref(), Some("8"), "else nothing is seen");
+    };
+    ambivalent(1);
     disk.holds("VMFS,gpfs,gpt,unknown,vmfs", "ext4");
     // the uberblocks of a pool, at the places where their ring is
     disk.does("mkfs.ext4 -q -F ${DISK}p2");
@@ -160,11 +158,7 @@ fn two_signatures_in_one_partition_are_both_named() {
             "put '\\014\\261\\272\\000\\000\\000\\000\\000' {at} ${{DISK}}p2"
         ));
     }
-    assert_eq!(
-        sh(&ambivalent.replace("p1", "p2")).as_deref(),
-        Some("8"),
-        "else nothing is seen"
-    );
+    ambivalent(2);
     disk.holds("VMFS,gpfs,gpt,unknown,vmfs,zfs_member", "ext4");
 }
 

@@ -456,6 +456,34 @@ fn without_a_permit_nothing_goes_on() {
 }
 
 #[test]
+fn a_security_archive_that_is_assumed_is_a_source_only_where_it_answers() {
+    for (code, there) in [(200, true), (404, false)] {
+        let Some(installer) = Installer::unpack() else {
+            return;
+        };
+        let (server, rendered) = serving_as(
+            |_| with_vars("web01", json!({})),
+            move |path, _, _| match path {
+                "/mirror/debian-security/dists/bookworm-security/InRelease" => {
+                    (code, String::new())
+                }
+                p if p.ends_with("/handoff") => (200, "handoff=https://192.0.2.1/h/TOKEN\n".into()),
+                _ => (204, String::new()),
+            },
+        );
+        lay_out(&rendered, &installer.path("tmp/farrier"));
+        for folder in ["target/etc/systemd/system", "target/usr/bin", "target/root"] {
+            std::fs::create_dir_all(installer.path(folder)).expect("a folder");
+        }
+        std::fs::write(installer.path("target/usr/bin/curl"), "").expect("a file");
+        let out = installer.run("sh /tmp/farrier/late.sh");
+        let source = installer.path("target/etc/apt/sources.list.d/security.list");
+        assert_eq!(source.exists(), there, "{out:?}");
+        assert!(reports(&server).contains(&"end".to_string()), "{out:?}");
+    }
+}
+
+#[test]
 fn the_last_part_before_the_disks_are_unmounted_finishes_the_system() {
     let Some(installer) = Installer::unpack() else {
         return;
