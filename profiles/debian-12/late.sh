@@ -96,7 +96,7 @@ finish() {
     fi
 
     # a cache of it that this server has not would make every later update of the lists fail
-    if [ "$SECURITY_ASSUMED" = yes ] && ! wget -q -O /dev/null "$SECURITY/dists/$SUITE-security/InRelease"; then
+    if [ "$SECURITY_ASSUMED" = yes ] && ! wget --quiet --tries=3 --timeout=20 --output-document=/dev/null "$SECURITY/dists/$SUITE-security/InRelease"; then
         echo "this server has no cache of the security archive ($SECURITY), so the system gets no source of it: declare the mirror, or name a URL in vars.security"
         SECURITY=
     fi

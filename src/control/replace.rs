@@ -105,6 +105,15 @@ impl Control {
         Ok(true)
     }
 
+    /// Whether the documents of a build are for one kind of firmware, and nobody has said yet which its
+    /// machine has.
+    pub fn waits_for_firmware(&self, key: &BuildKey) -> bool {
+        let snapshot = self.snapshot();
+        let system = snapshot.site.systems.get(&key.system);
+        let one = snapshot.pinned.get(key).is_some_and(|p| p.uefi.is_some());
+        one && system.is_some_and(|system| self.firmware_of(system).is_none())
+    }
+
     /// What a build pinned, with the documents of another place or firmware.
     async fn made_for(
         &self,

@@ -70,15 +70,7 @@ mod tests {
     async fn steps_and_their_durations_are_kept_and_the_next_build_knows_what_is_usual() {
         let bench = Bench::new();
         let control = bench.open().await;
-        let done = EventKind::AgentReported(AgentReport {
-            agent: "steps".into(),
-            code: 0,
-            class: "ok".into(),
-            seconds: 1,
-            reason: None,
-            log: String::new(),
-            host_keys: Vec::new(),
-        });
+        let done = EventKind::AgentReported(AgentReport::well("steps"));
         for (epoch, extract) in [(1, 50), (2, 70), (3, 0)] {
             bench.flag(&control).await.expect("flagged");
             let story = [

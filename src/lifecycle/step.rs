@@ -13,7 +13,7 @@ use super::deadline::{after, next_deadline};
 use super::enrol::enrolment;
 use super::observed;
 use crate::boot::decide::may_boot;
-use crate::model::event::printable;
+use crate::model::event::{TOKEN_MISUSED, printable};
 use crate::model::{
     Build, BuildKey, Deadlines, EventKind, Firmware, MachineId, Name, Phase, Purpose, Revocation,
     Stage, Timestamp, Why,
@@ -250,7 +250,7 @@ pub fn step(
         // Said once: whoever has the token may use it from many addresses. The others are events.
         EventKind::TokenMisused { from } if was.alarm.is_none() => moved(was.phase, &|b| {
             b.alarm = Some(format!(
-                "its token was used from {from}, an address that it does not hold: somebody else has \
+                "{TOKEN_MISUSED} {from}, an address that it does not hold: somebody else has \
                  read it, or the machine has changed its address"
             ));
         }),

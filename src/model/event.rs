@@ -219,6 +219,10 @@ pub enum EventKind {
     DeadlinePassed,
 }
 
+/// How the alarm of [`EventKind::TokenMisused`] begins: what helps is another thing than after a hand-off
+/// that was asked for twice.
+pub const TOKEN_MISUSED: &str = "its token was used from";
+
 /// What the first-boot unit reports of the agent's run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentReport {
@@ -237,6 +241,22 @@ pub struct AgentReport {
     pub log: String,
     /// The machine's ssh host public keys.
     pub host_keys: Vec<String>,
+}
+
+#[cfg(test)]
+impl AgentReport {
+    /// That an agent ended well at once.
+    pub(crate) fn well(agent: &str) -> Self {
+        AgentReport {
+            agent: agent.to_string(),
+            code: 0,
+            class: "ok".to_string(),
+            seconds: 1,
+            reason: None,
+            log: String::new(),
+            host_keys: Vec::new(),
+        }
+    }
 }
 
 impl EventKind {

@@ -58,6 +58,8 @@ pub trait Waist: Send + Sync + 'static {
     fn authorise(&self, token: &str, scope: Scope) -> Option<Authorised>;
     /// See [`Control::open_build`].
     fn open_build(&self, mac: MacAddr) -> Option<BuildKey>;
+    /// See [`Control::waits_for_firmware`].
+    fn waits_for_firmware(&self, build: &BuildKey) -> bool;
     /// See [`Control::document`].
     fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>>;
     /// See [`Control::holder`].
@@ -205,6 +207,10 @@ impl Waist for Control {
 
     fn open_build(&self, mac: MacAddr) -> Option<BuildKey> {
         Control::open_build(self, mac)
+    }
+
+    fn waits_for_firmware(&self, build: &BuildKey) -> bool {
+        Control::waits_for_firmware(self, build)
     }
 
     fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {

@@ -439,6 +439,10 @@ impl Waist for Standin {
         )
     }
 
+    fn waits_for_firmware(&self, _build: &BuildKey) -> bool {
+        false
+    }
+
     fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {
         let known = self.known.lock().expect("a lock");
         let document = known.pinned.get(build)?.documents.get(name)?;

@@ -45,6 +45,21 @@ pub(crate) fn answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Scr
     answer_claiming(status, headers, body.len(), body)
 }
 
+/// So many MiB, of which nobody is told how many they are.
+pub(crate) fn chunked(mib: usize) -> Script {
+    const MIB: usize = 1 << 20;
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+    let mut script = vec![Act::Send(head.as_bytes().to_vec())];
+    for _ in 0..mib {
+        let mut chunk = format!("{MIB:x}\r\n").into_bytes();
+        chunk.resize(chunk.len() + MIB, 7);
+        chunk.extend(b"\r\n");
+        script.push(Act::Send(chunk));
+    }
+    script.push(Act::Send(b"0\r\n\r\n".to_vec()));
+    script
+}
+
 /// An answer that claims another length than it has; the connection is closed after it.
 pub(crate) fn answer_claiming(
     status: &str,

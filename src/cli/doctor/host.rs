@@ -11,6 +11,7 @@ use super::clock;
 use super::finding::Finding;
 use crate::cli::place::Place;
 use crate::cli::time::bytes;
+use crate::model::event::TOKEN_MISUSED;
 use crate::model::view::StatusView;
 use crate::net::clock_synchronised;
 
@@ -33,7 +34,7 @@ pub(super) fn alarms(status: Option<&StatusView>) -> Vec<Finding> {
     let token = "find out whose address that is; if it is not the machine's own, rebuild it";
     let alarms = status.iter().flat_map(|s| &s.alarms);
     alarms
-        .map(|alarm| match alarm.contains("its token was used from") {
+        .map(|alarm| match alarm.contains(TOKEN_MISUSED) {
             true => Finding::fail("token", alarm.clone(), token),
             false => Finding::fail("hand-off", alarm.clone(), handoff),
         })

@@ -194,15 +194,7 @@ mod tests {
     async fn pushing(bench: &Bench) -> Arc<Control> {
         let control = bench.open().await;
         bench.flag(&control).await.expect("flagged");
-        let report = AgentReport {
-            agent: "steps".into(),
-            code: 0,
-            class: "ok".into(),
-            seconds: 1,
-            reason: None,
-            log: String::new(),
-            host_keys: Vec::new(),
-        };
+        let report = AgentReport::well("steps");
         let detail = String::new();
         for kind in [
             EventKind::ScriptServed,

@@ -100,15 +100,6 @@ impl Control {
         }
     }
 
-    /// Whether a build's challenge was used already, with another key than this.
-    fn enrolled_another(&self, build: &Build, digest: &str) -> bool {
-        let snapshot = self.snapshot();
-        let machine = snapshot.machines.get(&build.key.system);
-        let now = machine.and_then(|m| m.with_epoch(build.key.epoch));
-        let before = now.and_then(|b| b.enrolled.as_deref());
-        before.is_some_and(|before| before != digest)
-    }
-
     /// Enrols a machine that sent its public key with its secret token: the agent's server on this
     /// host is made to accept it.
     ///
@@ -137,12 +128,13 @@ impl Control {
         };
         // Two that send one key at a time: the second sees what the first did.
         let _alone = self.enrolling.lock().await;
-        if let Some(reason) = taken(&self.snapshot(), build, &identity, &digest) {
+        let now = self.snapshot();
+        if let Some(reason) = taken(&now, build, &identity, &digest) {
             tracing::warn!(machine.name = %build.key.system, %identity, reason, "an enrolment was refused");
             let refused = EventKind::EnrolmentRefused {
                 identity,
                 reason: reason.clone(),
-                reused: self.enrolled_another(build, &digest),
+                reused: enrolled(&now, build).is_some_and(|before| before != digest),
             };
             if let Err(error) = self.tell(event(refused)).await {
                 tracing::error!(%error, "a refused enrolment could not be recorded");
@@ -276,13 +268,17 @@ fn taken(snapshot: &Snapshot, build: &Build, identity: &Identity, key: &str) -> 
         let system = &other.key.system;
         return Some(format!("this key is enrolled for `{system}`"));
     }
-    let machine = snapshot.machines.get(own);
-    let now = machine.and_then(|m| m.with_epoch(build.key.epoch));
-    let is_ours = now.is_some_and(|b| b.enrolled.as_deref() == Some(key));
+    let is_ours = enrolled(snapshot, build) == Some(key);
     let keys = &snapshot.site.agents.cfengine_keys;
     let is_there = identity.agent == Agent::Cfengine && enrol::cfengine_trusts(keys, key);
     (is_there && !is_ours)
         .then(|| "the hub trusts this key already, and not as this machine's".to_string())
+}
+
+/// The key that a build's challenge was used with, if it was.
+fn enrolled<'a>(snapshot: &'a Snapshot, build: &Build) -> Option<&'a str> {
+    let machine = snapshot.machines.get(&build.key.system)?;
+    machine.with_epoch(build.key.epoch)?.enrolled.as_deref()
 }
 
 fn puppet(name: &str) -> Identity {
@@ -338,6 +334,8 @@ mod tests {
         };
         put(&mut snapshot, &enrolled);
         assert_eq!(taken(&snapshot, &enrolled, &hub, &key), None);
+        // with another's key it is an alarm, as with any other second one
+        assert_eq!(super::enrolled(&snapshot, &build), Some(key.as_str()));
 
         let mut other = build;
         other.key.system = "web02".parse().expect("a name");

@@ -252,15 +252,7 @@ mod tests {
             assert!(waits_for(&over).is_empty(), "{event:?}");
         }
         // a restart, and a first boot that reports again, begin anew
-        let report = AgentReport {
-            agent: "ansible".to_string(),
-            code: 0,
-            class: "ok".to_string(),
-            seconds: 1,
-            reason: None,
-            log: String::new(),
-            host_keys: Vec::new(),
-        };
+        let report = AgentReport::well("ansible");
         let stalled = Build {
             pushing: false,
             ..build_in(Phase::Stalled)

@@ -19,29 +19,17 @@ const PASSES: [&str; 7] = [
     "oobeSystem",
 ];
 
+/// Passes that several components have.
+const INSTALLED: &[&str] = PASSES.split_at(1).1;
+const RUNNING: &[&str] = PASSES.split_at(2).1;
+const EARLY: &[&str] = &["offlineServicing", "generalize", "specialize"];
+const TWICE: &[&str] = &["offlineServicing", "specialize", "oobeSystem"];
+const LATE: &[&str] = &["specialize", "auditSystem", "oobeSystem"];
+
 /// Components without `Microsoft-Windows-`, each with its passes.
 const COMPONENTS: [(&str, &[&str]); 31] = [
-    (
-        "Shell-Setup",
-        &[
-            "offlineServicing",
-            "generalize",
-            "specialize",
-            "auditSystem",
-            "auditUser",
-            "oobeSystem",
-        ],
-    ),
-    (
-        "Deployment",
-        &[
-            "generalize",
-            "specialize",
-            "auditSystem",
-            "auditUser",
-            "oobeSystem",
-        ],
-    ),
+    ("Shell-Setup", INSTALLED),
+    ("Deployment", RUNNING),
     ("International-Core", &["specialize", "oobeSystem"]),
     ("International-Core-WinPE", &["windowsPE"]),
     ("Setup", &["windowsPE"]),
@@ -49,19 +37,10 @@ const COMPONENTS: [(&str, &[&str]); 31] = [
     ("DNS-Client", &["windowsPE", "specialize"]),
     ("NetBT", &["windowsPE", "specialize"]),
     ("UnattendedJoin", &["specialize"]),
-    (
-        "TerminalServices-LocalSessionManager",
-        &["offlineServicing", "generalize", "specialize"],
-    ),
-    (
-        "TerminalServices-RDP-WinStationExtensions",
-        &["offlineServicing", "generalize", "specialize"],
-    ),
+    ("TerminalServices-LocalSessionManager", EARLY),
+    ("TerminalServices-RDP-WinStationExtensions", EARLY),
     ("RemoteAssistance-Exe", &["specialize"]),
-    (
-        "LUA-Settings",
-        &["offlineServicing", "specialize", "oobeSystem"],
-    ),
+    ("LUA-Settings", TWICE),
     (
         "PnpCustomizationsNonWinPE",
         &["offlineServicing", "auditSystem"],
@@ -71,12 +50,9 @@ const COMPONENTS: [(&str, &[&str]); 31] = [
     ("Security-SPP", &["generalize", "specialize"]),
     ("Security-SPP-UX", &["specialize", "oobeSystem"]),
     ("SystemRestore-Main", &["specialize"]),
-    (
-        "ErrorReportingCore",
-        &["specialize", "auditSystem", "oobeSystem"],
-    ),
+    ("ErrorReportingCore", LATE),
     ("SQMApi", &["specialize"]),
-    ("powercpl", &["specialize", "auditSystem", "oobeSystem"]),
+    ("powercpl", LATE),
     (
         "IE-InternetExplorer",
         &["windowsPE", "specialize", "auditSystem", "oobeSystem"],
@@ -85,27 +61,15 @@ const COMPONENTS: [(&str, &[&str]); 31] = [
     ("ServerManager-SvrMgrNc", &["specialize"]),
     ("OutOfBoxExperience", &["specialize"]),
     ("SharedAccess", &["specialize"]),
-    (
-        "WinRE-RecoveryAgent",
-        &["specialize", "auditSystem", "oobeSystem"],
-    ),
+    ("WinRE-RecoveryAgent", LATE),
     ("Win32-Service", &["specialize"]),
-    (
-        "SecureStartup-FilterDriver",
-        &["offlineServicing", "specialize", "oobeSystem"],
-    ),
-    (
-        "EnhancedStorage-Adm",
-        &["offlineServicing", "specialize", "oobeSystem"],
-    ),
+    ("SecureStartup-FilterDriver", TWICE),
+    ("EnhancedStorage-Adm", TWICE),
 ];
 
 /// Those that are called otherwise.
 const OTHERS: [(&str, &[&str]); 2] = [
-    (
-        "Networking-MPSSVC-Svc",
-        &["offlineServicing", "generalize", "specialize"],
-    ),
+    ("Networking-MPSSVC-Svc", EARLY),
     ("OpenSSH-Server", &["specialize"]),
 ];
 

@@ -12,7 +12,8 @@ use crate::serve::script::{Language, write};
 /// The iPXE script of one machine.
 ///
 /// Which firmware it has is known only if iPXE says so in the query. Where that decides which
-/// kernel is sent (memtest86+ has one for each), iPXE is first asked to say it.
+/// kernel is sent (memtest86+ has one for each), or what the installer is told, and nobody has seen its
+/// firmware, iPXE is first asked to say it.
 pub(super) async fn ipxe(plane: &MachinePlane, asked: &Asked, mac: MacAddr) -> Answer {
     let firmware = firmware(asked);
     if !plane.waist.speaks_for(asked.from, mac) {
@@ -84,14 +85,18 @@ fn facts(asked: &Asked, mac: MacAddr, firmware: Option<Firmware>, language: Lang
 }
 
 fn depends_on_firmware(plane: &MachinePlane, asked: &Asked, mac: MacAddr) -> bool {
-    let kernel = |firmware| {
+    let plan = |firmware| {
         let facts = facts(asked, mac, Some(firmware), Language::Ipxe);
         match plane.waist.ask(&facts).action {
-            Action::Boot(plan) => Some((plan.kernel, plan.initrds, plan.cmdline)),
+            Action::Boot(plan) => Some(plan),
             Action::LocalDisk | Action::Ignore => None,
         }
     };
-    kernel(Firmware::BIOS) != kernel(Firmware::UEFI)
+    let (bios, uefi) = (plan(Firmware::BIOS), plan(Firmware::UEFI));
+    let mut plans = bios.iter().chain(&uefi);
+    let unseen = plans.any(|plan| plane.waist.waits_for_firmware(&plan.build));
+    let sent = bios.map(|p| (p.kernel, p.initrds, p.cmdline));
+    unseen || sent != uefi.map(|p| (p.kernel, p.initrds, p.cmdline))
 }
 
 /// iPXE's `${platform}` and `${buildarch}`.

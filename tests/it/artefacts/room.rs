@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::disk::SmallDisk;
+use crate::upstream::chunked;
 
 const MIB: usize = 1 << 20;
 
@@ -32,19 +33,7 @@ async fn what_does_not_say_its_length_is_given_up_before_the_disk_is_full() {
     let Some(disk) = SmallDisk::new(128) else {
         return;
     };
-    let upstream = Upstream::start(|_| {
-        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
-        let mut script = vec![Act::Send(head.as_bytes().to_vec())];
-        for _ in 0..200 {
-            let mut chunk = format!("{MIB:x}\r\n").into_bytes();
-            chunk.resize(chunk.len() + MIB, 7);
-            chunk.extend(b"\r\n");
-            script.push(Act::Send(chunk));
-        }
-        script.push(Act::Send(b"0\r\n\r\n".to_vec()));
-        script
-    })
-    .await;
+    let upstream = Upstream::start(|_| chunked(200)).await;
     let shelf = Shelf::on_host(disk.path(), disk.path());
     let wanted = distro("d", &[("linux", url(upstream.url("/linux"), None))]);
     no_room(fetch(&shelf, &wanted).await);

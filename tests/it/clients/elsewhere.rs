@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use farrier::cli::demo::rack::{Patience, Rack, RackError, tools, until};
+use farrier::cli::demo::rack::{Rack, RackError, tools};
 
 use super::Desk;
 use super::raw::{ACK, Asker, DISCOVER, Message, REQUEST};
@@ -35,20 +35,7 @@ fn its_documents_name_the_server_as_it_reaches_it() -> Result<(), RackError> {
     );
 
     // the profile is edited after the flag: the build goes on with what it pinned
-    let profile = desk.server.site().join("profiles/rescue/profile.toml");
-    let text = std::fs::read_to_string(&profile).map_err(RackError::file(&profile))?;
-    std::fs::write(&profile, text.replace("quiet", "edited")).map_err(RackError::file(&profile))?;
-    until(
-        "the edit",
-        Patience::seconds(20),
-        || desk.server.tail(),
-        || {
-            let next = desk
-                .server
-                .must(&["render", "web01", "cmdline", "--next"])?;
-            Ok(next.contains("edited").then_some(()))
-        },
-    )?;
+    desk.edit("edited", "edited")?;
 
     let asker = Asker::everyone(&machine.host)?;
     let asks = |kind| Message::new(kind, machine.mac()).uefi().wants(IP);

@@ -18,30 +18,20 @@ fn its_documents_are_for_the_one_it_boots_by() -> Result<(), RackError> {
     let machine = Phantom::new(&rack, "client")?;
     let declared = [("web01", machine.mac().to_string(), Some("10.77.0.10"))];
     let mut desk = Desk::on(rack, &declared, "")?;
-    let profile = desk.server.site().join("profiles/rescue/profile.toml");
-    let text = std::fs::read_to_string(&profile).map_err(RackError::file(&profile))?;
-    let text = text.replace("quiet", "as={{ system.firmware }}");
-    std::fs::write(&profile, text).map_err(RackError::file(&profile))?;
     let cmdline = |desk: &Desk, more: &[&str]| {
         let words = [&["render", "web01", "cmdline"], more].concat();
         desk.server.must(&words)
     };
     desk.server.must(&["distro", "fetch", "rescue"])?;
-    until(
-        "the edit",
-        Patience::seconds(20),
-        || desk.server.tail(),
-        || {
-            let next = desk
-                .server
-                .farrier(&["render", "web01", "cmdline", "--next"]);
-            Ok(next?.stdout.contains("as=unknown").then_some(()))
-        },
-    )?;
+    desk.edit("as={{ system.firmware }}", "as=unknown")?;
 
     desk.flag("web01")?;
     assert!(cmdline(&desk, &[])?.contains("as=uefi"), "until it is seen");
     machine.host.address("10.77.0.10/24")?;
+    let plain = format!("http://10.77.0.1/ipxe/{}", machine.mac().dashed());
+    let first = machine.http(&plain, None)?.must_be(200, &plain)?.text();
+    assert!(first.contains("platform=${platform}"), "{first}");
+    assert!(!first.contains("as="), "it is asked first: {first}");
     let asker = Asker::everyone(&machine.host)?;
     let rom = Message::new(DISCOVER, machine.mac())
         .option(60, "PXEClient:Arch:00000:UNDI:002001")

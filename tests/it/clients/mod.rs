@@ -93,6 +93,25 @@ impl Desk {
         Ok(())
     }
 
+    /// Writes this in the place of `quiet` into the command line of the profile, and waits until the next
+    /// build of web01 would have what it becomes.
+    fn edit(&self, text: &str, becomes: &str) -> Result<(), RackError> {
+        let profile = self.server.site().join("profiles/rescue/profile.toml");
+        let before = std::fs::read_to_string(&profile).map_err(RackError::file(&profile))?;
+        let after = before.replace("quiet", text);
+        std::fs::write(&profile, after).map_err(RackError::file(&profile))?;
+        until(
+            "the edit",
+            Patience::seconds(20),
+            || self.server.tail(),
+            || {
+                let asked = ["render", "web01", "cmdline", "--next"];
+                let next = self.server.farrier(&asked)?;
+                Ok(next.stdout.contains(becomes).then_some(()))
+            },
+        )
+    }
+
     /// Asserts that a message is heard and not answered. The server counts what it is silent about,
     /// so that a silence is seen, and not waited for.
     #[track_caller]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::disk::SmallDisk;
+use crate::upstream::chunked;
 
 const MIB: usize = 1 << 20;
 /// What stays free of the disk, which has 64 MiB.
@@ -12,20 +13,6 @@ fn limits() -> Limits {
         reserve: RESERVE as u64,
         ..Limits::default()
     }
-}
-
-/// Chunks of one MiB.
-fn chunked(mib: usize) -> Script {
-    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
-    let mut script = vec![Act::Send(head.as_bytes().to_vec())];
-    for _ in 0..mib {
-        let mut chunk = format!("{MIB:x}\r\n").into_bytes();
-        chunk.resize(chunk.len() + MIB, 7);
-        chunk.extend(b"\r\n");
-        script.push(Act::Send(chunk));
-    }
-    script.push(Act::Send(b"0\r\n\r\n".to_vec()));
-    script
 }
 
 #[tokio::test]
