@@ -56,11 +56,14 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
         why,
     };
     let resident = s.machine.and_then(|m| m.build.as_ref()).zip(s.pinned);
-    let resident = resident.filter(|(build, pinned)| runs(build, pinned));
-    let once_waits = s.frozen.is_none()
-        && s.machine
-            .and_then(|m| m.once.as_ref())
-            .is_some_and(|once| s.once_pinned.is_some() && may_boot(once, s.now).is_ok());
+    let resident =
+        resident.filter(|(build, pinned)| runs(build, pinned) && pinned.is_for(facts.mac));
+    let once = s.machine.and_then(|m| m.once.as_ref()).zip(s.once_pinned);
+    let once = once.and_then(|(once, pinned)| {
+        let why = may_boot(once, s.now).ok()?;
+        pinned.is_for(facts.mac).then_some((once, pinned, why))
+    });
+    let once_waits = s.frozen.is_none() && once.is_some();
     if let (Some((build, pinned)), false) = (resident, once_waits) {
         return boot(
             facts,
@@ -77,10 +80,7 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
         });
     }
     let machine = s.machine;
-    if let Some(once) = machine.and_then(|m| m.once.as_ref())
-        && let Ok(why) = may_boot(once, s.now)
-        && let Some(pinned) = s.once_pinned
-    {
+    if let Some((once, pinned, why)) = once {
         return boot(facts, system, once, pinned, s.artefacts, why);
     }
     let Some(build) = machine.and_then(|m| m.build.as_ref()) else {
@@ -91,8 +91,16 @@ pub fn decide(facts: &Facts, s: &Situation<'_>) -> Decision {
                 .map_or(Why::NotFlagged, |problem| Why::Broken { problem }),
         );
     };
+    let epoch = build.key.epoch;
+    if build.phase.is_active() && s.pinned.is_some_and(|p| !p.is_for(facts.mac)) {
+        return own_disk(Why::OtherHardware { epoch });
+    }
     match may_boot(build, s.now) {
         Err(why) => own_disk(why),
+        // What is under way goes on: to protect a machine while it installs is usual.
+        Ok(_) if system.protected && build.phase == Phase::Armed => {
+            own_disk(Why::Protected { epoch })
+        }
         Ok(why) => match s.pinned {
             Some(pinned) => boot(facts, system, build, pinned, s.artefacts, why),
             None => own_disk(Why::Broken {

@@ -402,14 +402,22 @@ fn tree(rest: &str) -> Option<HttpPath> {
     })
 }
 
-/// A path without percent signs (RFC 3986 section 2.1): packages are named `libstdc++` and worse. None
-/// for what cannot be on a medium.
+/// A path without percent signs: packages are named `libstdc++` and worse. None for what cannot be on
+/// a medium.
 fn decoded(path: &str) -> Option<String> {
     if path.len() > TREE_PATH {
         return None;
     }
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
+    let path = percent_decoded(path)?;
+    let fine = |part: &str| part != ".." && !part.chars().any(char::is_control);
+    path.split('/').all(fine).then_some(path)
+}
+
+/// A part of a URL without percent signs (RFC 3986 section 2.1). A `+` stays one. None if what comes
+/// after a percent sign is no byte, or the whole no UTF-8.
+pub fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
     while let Some((first, more)) = rest.split_first() {
         rest = more;
         if *first == b'%' {
@@ -421,9 +429,7 @@ fn decoded(path: &str) -> Option<String> {
             bytes.push(*first);
         }
     }
-    let path = String::from_utf8(bytes).ok()?;
-    let fine = |part: &str| part != ".." && !part.chars().any(char::is_control);
-    path.split('/').all(fine).then_some(path)
+    String::from_utf8(bytes).ok()
 }
 
 /// Reads a TFTP name. Leading slashes and `./` are ignored; anything else unusual is no name.

@@ -322,6 +322,23 @@ proptest! {
 }
 
 #[test]
+fn what_a_query_says_is_decoded_or_refused() {
+    for (said, meant) in [
+        (
+            "no%20disk%3A+sda%0Aat%2520all",
+            Some("no disk:+sda\nat%20all"),
+        ),
+        ("%C3%A9", Some("é")),
+        ("", Some("")),
+        ("%ff", None),
+        ("100%", None),
+        ("%+1", None),
+    ] {
+        assert_eq!(percent_decoded(said).as_deref(), meant, "{said}");
+    }
+}
+
+#[test]
 fn tricks_are_no_names() {
     for name in [
         "../etc/passwd",

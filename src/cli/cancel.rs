@@ -7,7 +7,7 @@ use super::printer::Column;
 use super::selection::SelectArguments;
 use super::{Exit, Session};
 use crate::model::command::{CancelOutcome, CancelReport, CancelRequest};
-use crate::model::{Phase, Refusal};
+use crate::model::{Phase, Refusal, Selection};
 
 /// Call off flags and builds.
 ///
@@ -54,6 +54,7 @@ impl Cancel {
             selection: self.select.some("cancel")?,
             expect: self.agree.expect,
             dry_run: true,
+            agreed: None,
         };
         let plan: CancelReport = session.client.post("/v1/cancel", &request).await?;
         if plan.machines.is_empty() {
@@ -63,6 +64,7 @@ impl Cancel {
             print(session, &plan);
             return plan.refusal().map_or(Ok(Exit::Done), Err);
         }
+        let names: Vec<String> = plan.machines.iter().map(|m| m.name.to_string()).collect();
         let risky = plan.machines.iter().any(|m| m.disk.is_some());
         if plan.machines.len() > 1 || risky {
             session.printer.talk(
@@ -71,11 +73,12 @@ impl Cancel {
                     .table(&plan.machines, COLUMNS, false)
                     .trim_end(),
             );
-            let names: Vec<String> = plan.machines.iter().map(|m| m.name.to_string()).collect();
             self.agree.ask(session, "cancel", &names)?;
         }
         request.dry_run = false;
-        request.expect = Some(plan.machines.len());
+        request.selection = Selection::named(&names);
+        request.expect = Some(names.len());
+        request.agreed = Some(plan.fingerprint());
         let report: CancelReport = session.client.post("/v1/cancel", &request).await?;
         print(session, &report);
         report.refusal().map_or(Ok(Exit::Done), Err)

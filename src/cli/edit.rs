@@ -11,7 +11,7 @@ pub(super) async fn make(session: &Session, request: &EditRequest) -> Result<Edi
     if session.has_server().await {
         session.client.post("/v1/edit", request).await
     } else {
-        offline::edit(&session.place, request)
+        offline::edit(&session.place, request).await
     }
 }
 
@@ -67,6 +67,12 @@ pub(super) fn print(session: &Session, report: &EditReport) -> Exit {
         ));
     }
     Exit::Done
+}
+
+/// The systems of a plan: they are what was shown and agreed to, and not what the same words select a
+/// moment later.
+pub(super) fn names(plan: &EditReport) -> Vec<String> {
+    plan.systems.iter().map(|s| s.name.to_string()).collect()
 }
 
 /// A table of what would be removed or changed.

@@ -87,6 +87,9 @@ impl Events {
         for event in &page.events {
             print(session, event);
         }
+        if session.printer.is_unread() {
+            return Ok(Exit::Done);
+        }
         let mut follower = Follower::after(session, &selection, page.cursor);
         loop {
             tokio::select! {
@@ -94,6 +97,9 @@ impl Events {
                 events = follower.next(None) => {
                     for event in events? {
                         print(session, &event);
+                    }
+                    if session.printer.is_unread() {
+                        return Ok(Exit::Done);
                     }
                 }
             }

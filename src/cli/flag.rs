@@ -212,3 +212,29 @@ fn rule(disk: &DiskRule) -> String {
         format!("disk {}", words.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_agreed_to_names_both_disks() {
+        let outcome = serde_json::json!({
+            "name": "web01", "purpose": "install", "profile": "p", "kind": "preseed",
+            "phase": "ready", "last_build": 1, "last_ended": null, "last_disk": null,
+            "disk": {}, "may_destroy": [], "wipe": false, "protected": false,
+            "refusal": null, "build": null, "expires": null,
+        });
+        let mut machine: FlagOutcome = serde_json::from_value(outcome).expect("an outcome");
+        let fingerprint = |machine: &FlagOutcome| {
+            let report = FlagReport {
+                dry_run: true,
+                machines: vec![machine.clone()],
+            };
+            report.fingerprint()
+        };
+        let one = fingerprint(&machine);
+        machine.second = Some(DiskRule::default());
+        assert_ne!(fingerprint(&machine), one);
+    }
+}

@@ -91,7 +91,7 @@ impl Logs {
         }
         let mut at = (page.build, page.cursor);
         print(session, &page);
-        loop {
+        while !session.printer.is_unread() {
             tokio::select! {
                 _ = tokio::signal::ctrl_c() => return Ok(Exit::Done),
                 () = tokio::time::sleep(AGAIN) => {}
@@ -110,6 +110,7 @@ impl Logs {
             at = (page.build, page.cursor);
             print(session, &page);
         }
+        Ok(Exit::Done)
     }
 
     /// Fetches a bundle. A file that is there already is not written over.

@@ -18,7 +18,7 @@ use crate::model::{
     Name, Profile, ProfileKind, Refusal, SecretName, Selection, Severity, Site, System,
 };
 use crate::render::{self, Place as Ground, Rendered};
-use crate::store::{self, StoreError};
+use crate::store::{self, Known, StoreError};
 use crate::vault::Authority;
 
 /// A site as its files say.
@@ -97,7 +97,7 @@ pub(super) fn resolve(site: &Site, selection: &Selection) -> Result<Vec<Arc<Syst
     let names = names.map_err(|error| {
         let code = match error {
             SelectError::Empty => Code::Refused,
-            SelectError::Malformed { .. } => Code::Usage,
+            SelectError::Malformed { .. } | SelectError::Blank => Code::Usage,
             SelectError::NotFound { .. } | SelectError::NoneLeft { .. } => Code::NotFound,
         };
         Refusal::new(code, error.to_string()).help("look at systems.toml")
@@ -129,7 +129,7 @@ pub(super) fn find<'a>(site: &'a Site, subject: &str) -> Result<&'a Arc<System>,
 }
 
 /// Makes an edit on the files: worked out, checked as a whole, then written.
-pub(super) fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, Refusal> {
+pub(super) async fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, Refusal> {
     let lock = EditLock::take(&place.site).map_err(|e| unwritten(&e))?;
     let before = load(place)?;
     let (systems, dry_run) = match request {
@@ -164,11 +164,14 @@ pub(super) fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, R
             )),
         );
     }
-    let edits = inventory::edits(request, &selected)?;
-    let (files, changes, unchanged) = inventory::apply(&edits, &before.files)?;
-    let after = sound(files).map_err(|refusal| Refusal::would_be(refusal.problems))?;
+    if removes {
+        refuse_busy(place, &selected).await?;
+    }
+    let edits = inventory::edits(request, &selected);
+    let applied = inventory::apply(&edits, &before.files)?;
+    let after = sound(applied.files).map_err(|refusal| Refusal::would_be(refusal.problems))?;
     if !dry_run {
-        for change in &changes {
+        for change in &applied.changes {
             lock.write(change).map_err(|e| unwritten(&e))?;
         }
     }
@@ -179,18 +182,13 @@ pub(super) fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, R
     };
     let outcome = |edit: &inventory::Edit| {
         let name = edit.name();
-        // Only where several files were changed is it worth working each edit out again.
-        let file = match changes.as_slice() {
-            [] => None,
-            [one] => Some(one.path.clone()),
-            _ => edit.apply(&before.files).ok().map(|c| c.path),
-        };
+        let placed = applied.systems.get(name)?;
         let system = after.site.system(name).or(before.site.system(name))?;
-        let same = unchanged.contains(name);
+        let outcome = if placed.changed { word } else { "unchanged" };
         Some(EditOutcome {
             name: name.clone(),
-            outcome: if same { "unchanged" } else { word }.to_string(),
-            file: file.unwrap_or_default(),
+            outcome: outcome.to_string(),
+            file: placed.file.clone(),
             macs: system.interfaces.iter().map(|i| i.mac).collect(),
             profile: system.profile.clone(),
             phase: None,
@@ -203,6 +201,25 @@ pub(super) fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, R
         revision: after.site.revision.short(),
         warnings: after.warnings.clone(),
     })
+}
+
+/// A system whose build is under way is not removed: the server that starts later goes on with it.
+async fn refuse_busy(place: &Place, systems: &[&System]) -> Result<(), Refusal> {
+    let machines = known(place).await?.machines;
+    for system in systems {
+        let machine = machines.iter().find(|m| m.name == system.name);
+        if let Some(build) = machine.and_then(|m| m.current())
+            && build.phase.is_active()
+        {
+            let name = &system.name;
+            return Err(Refusal::refused(format!(
+                "build {} of `{name}` is {}",
+                build.key.epoch, build.phase
+            ))
+            .help(format!("farrier serve, then farrier cancel {name}")));
+        }
+    }
+    Ok(())
 }
 
 fn unwritten(error: &WriteError) -> Refusal {
@@ -421,15 +438,20 @@ pub(super) async fn fetch(
         .ok_or_else(|| Refusal::failed(format!("`{name}` was fetched and is not there")))
 }
 
-/// Which versions of artefacts the builds under way pinned: a server that starts later serves them.
-async fn in_use(place: &Place) -> Result<BTreeSet<Digest>, Refusal> {
+/// What the database says, for when no server runs; nothing if there is none.
+async fn known(place: &Place) -> Result<Known, Refusal> {
     let database = place.state.join("farrier.db");
     if !database.exists() {
-        return Ok(BTreeSet::new());
+        return Ok(Known::default());
     }
     let failed = |e: StoreError| Refusal::failed(chain(&e));
     let (store, _writer) = store::open(&database).await.map_err(failed)?;
-    let known = store.known().await.map_err(failed)?;
+    store.known().await.map_err(failed)
+}
+
+/// Which versions of artefacts the builds under way pinned: a server that starts later serves them.
+async fn in_use(place: &Place) -> Result<BTreeSet<Digest>, Refusal> {
+    let known = known(place).await?;
     Ok(control::in_use(&known.machines, |key| {
         let pin = known.pins.iter().find(|(k, _)| k == key)?;
         Some(pin.1.as_ref())

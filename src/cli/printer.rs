@@ -19,6 +19,8 @@ pub struct Printer {
     progress: bool,
     /// Data was lost: the exit code must say so.
     lost: Arc<AtomicBool>,
+    /// Whoever read the data went away.
+    unread: Arc<AtomicBool>,
 }
 
 /// One column of a table of `T`.
@@ -70,6 +72,7 @@ impl Printer {
                 && !matches!(global.output, Output::Json | Output::Jsonl)
                 && std::env::var_os("FARRIER_NO_PROGRESS").is_none(),
             lost: Arc::default(),
+            unread: Arc::default(),
         }
     }
 
@@ -107,14 +110,23 @@ impl Printer {
     pub(super) fn bytes(&self, bytes: &[u8]) {
         let mut out = std::io::stdout().lock();
         let written = out.write_all(bytes).and_then(|()| out.flush());
-        if let Err(error) = written
-            && error.kind() != std::io::ErrorKind::BrokenPipe
-        {
-            // Once is enough: a table may be many writes.
-            if !self.lost.swap(true, Ordering::Relaxed) {
-                self.talk(&format!("error: stdout cannot be written: {error}"));
+        match written {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                self.unread.store(true, Ordering::Relaxed);
+            }
+            Err(error) => {
+                // Once is enough: a table may be many writes.
+                if !self.lost.swap(true, Ordering::Relaxed) {
+                    self.talk(&format!("error: stdout cannot be written: {error}"));
+                }
             }
         }
+    }
+
+    /// Whether nobody reads on: what goes on until interrupted ends then.
+    pub(super) fn is_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
     }
 
     /// Whether data could not be written, other than because nobody reads on.

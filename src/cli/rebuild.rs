@@ -19,6 +19,9 @@ pub(super) struct Rebuild {
     select: SelectArguments,
     #[command(flatten)]
     agree: AgreeArguments,
+    /// Boots of the installer allowed (the profile's if not given)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    attempts: Option<u32>,
     #[command(flatten)]
     options: FlagArguments,
 }
@@ -29,9 +32,6 @@ pub(super) struct FlagArguments {
     /// When the flag is dead if the machine has not booted (24h if not given)
     #[arg(long, value_name = "SPAN", value_parser = time::parse_duration)]
     pub expires: Option<Duration>,
-    /// Boots of the installer allowed (the profile's if not given)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-    pub attempts: Option<u32>,
     /// Install again after a power cut although the disk was being written
     #[arg(long)]
     pub retry_after_write: bool,
@@ -53,7 +53,7 @@ impl FlagArguments {
             profile: None,
             expect: None,
             expires: self.expires.map(|d| d.as_secs()),
-            attempts: self.attempts,
+            attempts: None,
             retry_after_write: self.retry_after_write.then_some(true),
             dry_run: false,
             agreed: None,
@@ -65,7 +65,8 @@ impl Rebuild {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let selection = self.select.some("rebuild")?;
-        let request = self.options.request(selection, Purpose::Install);
+        let mut request = self.options.request(selection, Purpose::Install);
+        request.attempts = self.attempts;
         flag::run(
             session,
             "rebuild",

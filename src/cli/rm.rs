@@ -5,7 +5,7 @@ use clap::Args;
 use super::agree::AgreeArguments;
 use super::selection::SelectArguments;
 use super::{Exit, Session, edit};
-use crate::model::{EditRequest, Refusal};
+use crate::model::{EditRequest, Refusal, Selection};
 
 /// Remove systems from the files.
 ///
@@ -26,19 +26,24 @@ impl Rm {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let selection = self.select.some("rm")?;
-        let request = |dry_run| EditRequest::Remove {
-            selection: selection.clone(),
+        let request = EditRequest::Remove {
+            selection,
             expect: self.agree.expect,
-            dry_run,
+            dry_run: true,
         };
-        let plan = edit::make(session, &request(true)).await?;
+        let plan = edit::make(session, &request).await?;
         if self.dry_run {
             return Ok(edit::print(session, &plan));
         }
         session.printer.talk(edit::table(session, &plan).trim_end());
-        let names: Vec<String> = plan.systems.iter().map(|s| s.name.to_string()).collect();
+        let names = edit::names(&plan);
         self.agree.ask(session, "rm", &names)?;
-        let report = edit::make(session, &request(false)).await?;
+        let request = EditRequest::Remove {
+            selection: Selection::named(&names),
+            expect: Some(names.len()),
+            dry_run: false,
+        };
+        let report = edit::make(session, &request).await?;
         Ok(edit::print(session, &report))
     }
 }

@@ -34,7 +34,7 @@ impl Set {
                 .help("farrier set NAME key=value"));
         }
         let changes = change::parse_all(&changes)?;
-        let selection = Selection {
+        let mut selection = Selection {
             selectors: selection::expand(names)?,
             tags: self.tags,
             phases: Vec::new(),
@@ -42,26 +42,31 @@ impl Set {
         if selection.is_empty() {
             return Err(selection::nothing("set"));
         }
-        let request = |dry_run| EditRequest::Set {
-            selection: selection.clone(),
-            expect: self.agree.expect,
-            changes: changes.clone(),
-            dry_run,
-        };
+        let named = selection.names_one().then_some(1);
+        let mut expect = self.agree.expect.or(named);
+        let request =
+            |selection: &Selection, expect: Option<usize>, dry_run: bool| EditRequest::Set {
+                selection: selection.clone(),
+                expect,
+                changes: changes.clone(),
+                dry_run,
+            };
         if self.dry_run {
-            let plan = edit::make(session, &request(true)).await?;
+            let plan = edit::make(session, &request(&selection, expect, true)).await?;
             return Ok(edit::print(session, &plan));
         }
         // One system that is named is not asked about, so it is not worked out twice either.
-        if !selection.names_one() {
-            let plan = edit::make(session, &request(true)).await?;
-            if plan.systems.len() > 1 {
+        if named.is_none() || expect != named {
+            let plan = edit::make(session, &request(&selection, expect, true)).await?;
+            let names = edit::names(&plan);
+            if names.len() > 1 {
                 session.printer.talk(edit::table(session, &plan).trim_end());
-                let names: Vec<String> = plan.systems.iter().map(|s| s.name.to_string()).collect();
                 self.agree.ask(session, "set", &names)?;
             }
+            selection = Selection::named(&names);
+            expect = Some(names.len());
         }
-        let report = edit::make(session, &request(false)).await?;
+        let report = edit::make(session, &request(&selection, expect, false)).await?;
         Ok(edit::print(session, &report))
     }
 }

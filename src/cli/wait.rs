@@ -32,7 +32,7 @@ pub(super) struct Wait {
 impl Wait {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
-        let selection = self.select.some("wait")?;
+        let (selection, _) = settled(session, self.select.some("wait")?).await?;
         let mut goal = Goal::new(self.wanted);
         let spinner = progress::spinner(&session.printer, "waiting".to_string());
         let ended = until(session, &selection, &mut goal, self.timeout, |goal, _| {
@@ -174,8 +174,26 @@ impl Goal {
     }
 }
 
-/// Follows events until the goal is reached or out of reach. `each` is called for every event, and
-/// once more when a round of them is over.
+/// Which systems are waited for, and where they stand: those that are in the phases selected now, by
+/// their names, for they leave these phases while they are waited for.
+pub(super) async fn settled(
+    session: &Session,
+    selection: Selection,
+) -> Result<(Selection, Vec<SystemView>), Refusal> {
+    let asked = pairs(&selection);
+    let now: Vec<SystemView> = session.client.get("/v1/systems", &asked).await?;
+    if now.is_empty() {
+        return Err(Refusal::new(Code::NotFound, "no system is selected").help("farrier ls"));
+    }
+    if selection.phases.is_empty() {
+        return Ok((selection, now));
+    }
+    let names: Vec<String> = now.iter().map(|s| s.name.clone()).collect();
+    Ok((Selection::named(&names), now))
+}
+
+/// Follows events until the goal is reached or out of reach, or nobody reads what is printed of them.
+/// `each` is called for every event, and once more when a round of them is over.
 pub(super) async fn until(
     session: &Session,
     selection: &Selection,
@@ -219,6 +237,9 @@ pub(super) async fn until(
         for event in &events {
             goal.pass(event);
             each(goal, Some(event));
+        }
+        if session.printer.is_unread() {
+            return Ok(systems);
         }
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::client::pairs;
 use super::follow::Follower;
 use super::selection::SelectArguments;
-use super::wait::{Goal, until};
+use super::wait::{Goal, settled, until};
 use super::{Exit, Session, events, time};
 use crate::model::view::{EventView, SystemView};
 use crate::model::{Phase, Refusal, Selection, Timestamp};
@@ -30,10 +30,14 @@ impl Watch {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let selection = self.select.selection()?;
-        let systems: Vec<SystemView> = session
-            .client
-            .get("/v1/systems", &pairs(&selection))
-            .await?;
+        let (selection, systems) = match self.until.is_empty() {
+            true => {
+                let asked = pairs(&selection);
+                let now: Vec<SystemView> = session.client.get("/v1/systems", &asked).await?;
+                (selection, now)
+            }
+            false => settled(session, selection).await?,
+        };
         let mut timeline = Timeline::new(&systems);
         for system in systems.iter().filter(|s| s.phase.is_active()) {
             session.printer.talk(&standing(system));
@@ -48,6 +52,9 @@ impl Watch {
             }
         })
         .await?;
+        if session.printer.is_unread() {
+            return Ok(Exit::Done);
+        }
         goal.verdict()
     }
 }
@@ -64,6 +71,9 @@ async fn follow(
             events = follower.next(None) => {
                 for event in events? {
                     timeline.print(session, &event);
+                }
+                if session.printer.is_unread() {
+                    return Ok(Exit::Done);
                 }
             }
         }

@@ -46,10 +46,7 @@ impl Control {
         if let Some(agreed) = &request.agreed
             && *agreed != report.fingerprint()
         {
-            return Err(
-                Refusal::refused("what would happen has changed since it was shown")
-                    .help("run the command again and look at the new list"),
-            );
+            return Err(changed());
         }
         if request.dry_run || report.refusal().is_some() {
             return Ok(report);
@@ -255,8 +252,8 @@ impl Control {
     /// Calls off flags and builds under way.
     ///
     /// # Errors
-    /// If nothing is selected or the count is not the expected one. A machine's own refusal is in
-    /// the report.
+    /// If nothing is selected, the count is not the expected one or the plan is not the agreed one. A
+    /// machine's own refusal is in the report.
     pub async fn cancel(
         &self,
         request: &CancelRequest,
@@ -269,6 +266,7 @@ impl Control {
             dry_run: request.dry_run,
             machines: Vec::new(),
         };
+        let mut builds: Vec<Vec<u32>> = Vec::new();
         for system in &systems {
             let machine = snapshot.machines.get(&system.name);
             let build = machine.and_then(|m| m.build.as_ref());
@@ -296,24 +294,40 @@ impl Control {
                     Refusal::refused(format!("nothing of `{}` is under way", system.name))
                         .help(format!("farrier show {}", system.name)),
                 );
-            } else if !request.dry_run {
-                for build in under_way {
-                    let event = Event {
-                        system: system.name.clone(),
-                        epoch: Some(build.key.epoch),
-                        kind: EventKind::Cancelled {
-                            actor: actor.to_string(),
-                        },
-                    };
-                    if let Err(error) = self.tell(event).await {
-                        outcome.refusal = Some(Refusal::failed(error.to_string()));
-                    }
+            }
+            builds.push(under_way.iter().map(|b| b.key.epoch).collect());
+            report.machines.push(outcome);
+        }
+        if let Some(agreed) = &request.agreed
+            && *agreed != report.fingerprint()
+        {
+            return Err(changed());
+        }
+        if request.dry_run {
+            return Ok(report);
+        }
+        for (outcome, epochs) in report.machines.iter_mut().zip(builds) {
+            for epoch in epochs {
+                let event = Event {
+                    system: outcome.name.clone(),
+                    epoch: Some(epoch),
+                    kind: EventKind::Cancelled {
+                        actor: actor.to_string(),
+                    },
+                };
+                if let Err(error) = self.tell(event).await {
+                    outcome.refusal = Some(Refusal::failed(error.to_string()));
                 }
             }
-            report.machines.push(outcome);
         }
         Ok(report)
     }
+}
+
+/// What an operator said yes to is not what would be done.
+fn changed() -> Refusal {
+    Refusal::refused("what would happen has changed since it was shown")
+        .help("run the command again and look at the new list")
 }
 
 /// Every name that an agent's server may know the machine by: the new build's too, for a machine may

@@ -168,7 +168,8 @@ impl Control {
 
     /// Remembers one step of a conversation for `farrier why`, in memory only.
     pub fn observe(&self, mac: MacAddr, door: Door, text: impl Into<String>) {
-        self.observed.add(mac, door, self.clock(), text.into());
+        let text: String = text.into();
+        self.observed.add(mac, door, self.clock(), &text);
     }
 
     /// Remembers what the firmware behind this hardware address is, for rendering and `why`.
@@ -202,8 +203,9 @@ impl Control {
         (!document.secret).then(|| document.clone())
     }
 
-    /// Which hardware address holds this IP address now: by reservation, else by lease. A lease that
-    /// has ended is good for a machine whose build is under way, until the address is offered to another.
+    /// Which hardware address holds this IP address now: by a lease or a reservation that was
+    /// acknowledged, else by reservation. A lease that has ended is good for a machine whose build is
+    /// under way, until the address is offered to another.
     ///
     /// Where another server hands out the addresses: the neighbour that answers there, if it is on
     /// one of this host's own networks; else by declaration, else by the build that is bound to it.
@@ -214,8 +216,19 @@ impl Control {
         if foreign && let Some(mac) = net::neighbour(ip) {
             return Some(mac);
         }
-        // A lease that is older than a reservation of its address goes before it, as in DHCP.
-        if !foreign && let Some(mac) = self.leases.holder(ip, self.clock()) {
+        // What was given before the address was reserved goes before that, as in DHCP; for an
+        // installer that does not renew its lease, as Debian's, past the end of it.
+        let installing = |mac: &MacAddr| {
+            let system = site.by_mac.get(mac);
+            let machine = system.and_then(|s| snapshot.machines.get(&s.name));
+            let build = machine.and_then(|m| m.current());
+            build.is_some_and(|b| b.phase.is_active() && b.phase != Phase::Armed)
+        };
+        let given = || {
+            let held = self.leases.holder(ip, self.clock());
+            held.or_else(|| self.leases.last_holder(ip).filter(installing))
+        };
+        if !foreign && let Some(mac) = given() {
             return Some(mac);
         }
         if let Some(system) = site.by_ip.get(&ip) {
@@ -226,12 +239,7 @@ impl Control {
                 .map(|i| i.mac);
         }
         if !foreign {
-            // An installer that does not renew its lease, as Debian's, keeps what nobody else was given.
-            let mac = self.leases.last_holder(ip)?;
-            let system = site.by_mac.get(&mac)?;
-            let build = snapshot.machines.get(&system.name)?.current()?;
-            let under_way = build.phase.is_active() && build.phase != Phase::Armed;
-            return under_way.then_some(mac);
+            return None;
         }
         let system = site.systems.get(snapshot.bound_to(ip)?)?;
         system.first().map(|i| i.mac)

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::log::clean;
 use crate::model::{Door, Firmware, MacAddr, Timestamp};
 
 /// One step of a conversation.
@@ -76,7 +77,10 @@ impl Rings {
 }
 
 impl Observed {
-    pub(super) fn add(&self, mac: MacAddr, door: Door, time: Timestamp, text: String) {
+    /// Takes one step down. What machines send and ask for may hold a build's tokens, by whichever
+    /// door: it is shown to people, so these are left out here.
+    pub(super) fn add(&self, mac: MacAddr, door: Door, time: Timestamp, text: &str) {
+        let text = clean(text);
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = rings.ring(mac);
         ring.again = !ring.steps.is_empty();
@@ -131,7 +135,7 @@ mod tests {
             MacAddr([2, 0, b[0], b[1], b[2], b[3]])
         };
         let add = |i: u32| {
-            observed.add(mac(i), Door::Dhcp, time(i64::from(i)), format!("{i}"));
+            observed.add(mac(i), Door::Dhcp, time(i64::from(i)), &format!("{i}"));
         };
         let kept = ADDRESSES as u32;
         (0..kept).for_each(add);
@@ -156,9 +160,30 @@ mod tests {
         assert_eq!(observed.addresses(), ADDRESSES);
         assert_eq!(observed.of(mac(0)).len(), 14);
         for i in 0..100 {
-            observed.add(mac(1), Door::Dhcp, time(i), format!("{i}"));
+            observed.add(mac(1), Door::Dhcp, time(i), &format!("{i}"));
         }
         let ring = observed.of(mac(1));
         assert_eq!((ring.len(), ring[STEPS - 1].text.as_str()), (STEPS, "99"));
+    }
+
+    #[test]
+    fn no_token_is_shown() {
+        let observed = Observed::default();
+        let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+        let token = "k".repeat(43);
+        for text in [
+            format!("RRQ b/{token}/overlay.cpio: 512 bytes"),
+            format!("start Late/run/command_0: wget http://10.77.0.1/b/{token}/$f"),
+        ] {
+            observed.add(mac, Door::Tftp, Timestamp::UNIX_EPOCH, &text);
+        }
+        let shown: Vec<String> = observed.of(mac).into_iter().map(|o| o.text).collect();
+        assert_eq!(
+            shown,
+            [
+                "RRQ b/../overlay.cpio: 512 bytes",
+                "start Late/run/command_0: wget http://10.77.0.1/b/../$f"
+            ]
+        );
     }
 }

@@ -67,6 +67,7 @@ impl Control {
             handoff: profile.kind.installs(),
             server: Some(place.server),
             uefi,
+            macs: system.interfaces.iter().map(|i| i.mac).collect(),
             identity: rendered.identity,
             push: rendered.push,
             agent: rendered.agent.map(str::to_string),

@@ -52,12 +52,13 @@ impl Recent {
         if said
             .last
             .iter()
-            .any(|(s, then)| *s == signature && age(*then) < SAME)
+            // A clock that was set back makes it come from the future.
+            .any(|(s, then)| *s == signature && age(*then).abs() < SAME)
         {
             return false;
         }
         if let Some(at) = said.at {
-            let back = age(at).max(0) / EACH;
+            let back = age(at).abs() / EACH;
             said.spent = said.spent.saturating_sub(back).max(0);
             if back > 0 {
                 said.at = Some(now);

@@ -56,7 +56,7 @@ impl Control {
 fn refusal(error: &SelectError) -> Refusal {
     let code = match error {
         SelectError::Empty => Code::Refused,
-        SelectError::Malformed { .. } => Code::Usage,
+        SelectError::Malformed { .. } | SelectError::Blank => Code::Usage,
         SelectError::NotFound { .. } | SelectError::NoneLeft { .. } => Code::NotFound,
     };
     Refusal::new(code, error.to_string()).help("farrier ls")

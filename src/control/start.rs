@@ -13,12 +13,12 @@ use super::heard::Heard;
 use super::leases::Desk;
 use super::recent::Recent;
 use super::snapshot::Snapshot;
-use super::writer::Writer;
+use super::writer::{Command, Writer};
 use super::{Control, Observed, Places, site};
 use crate::artefacts::Shelf;
 use crate::boot::TokenKey;
-use crate::model::{Site, Timestamp};
-use crate::store::{self, Bundles, StoreError};
+use crate::model::{Build, Event, EventKind, Phase, SecretName, Site, Timestamp};
+use crate::store::{self, Bundles, SecretRow, StoreError, Witness};
 use crate::vault::{self, Authority, Sealer, VaultError};
 
 /// Tells the time. Only the edge of the program reads the machine's clock; tests pass their own.
@@ -80,7 +80,13 @@ impl Control {
         let sealer = Sealer::open(&options.state)?;
         let authority = Authority::open(&options.state)?;
         let (store, writer) = store::open(&options.state.join("farrier.db")).await?;
-        let known = store.known().await?;
+        let mut known = store.known().await?;
+        let (witness, last) = Witness::open(&options.state);
+        let is_old = last.is_some_and(|last| last > known.last_event);
+        let mut early = Vec::new();
+        known
+            .secrets
+            .retain(|name, row| readable(&sealer, name, row));
         let now = (options.clock)();
 
         let artefacts = Shelf::open(&options.state).index();
@@ -90,6 +96,14 @@ impl Control {
             for build in [&machine.build, &machine.once].into_iter().flatten() {
                 if let (true, Some(at)) = (build.phase.is_active(), build.deadline) {
                     due.insert(build.key.clone(), at);
+                }
+                if is_old
+                    && matches!(
+                        build.phase,
+                        Phase::Armed | Phase::Booting | Phase::Installing
+                    )
+                {
+                    early.push(called_off(build));
                 }
             }
             snapshot.put(machine, &key);
@@ -109,6 +123,7 @@ impl Control {
             discovered: discovered.clone(),
             recent: Recent::default(),
             tidied: None,
+            tidying: None,
             commands: received,
             store: writer,
             published: snapshot.clone(),
@@ -116,9 +131,20 @@ impl Control {
             key: key.clone(),
             clock: options.clock.clone(),
             last_event: known.last_event,
+            witness,
             due,
         };
         tokio::spawn(writer.run());
+        if is_old {
+            tracing::warn!(
+                builds = early.len(),
+                "the database is older than what this server wrote last, as after a restore: every build that was flagged or installing in it is called off, for its machine may be in use by now"
+            );
+        }
+        // Before there is a site, so that no machine is answered earlier.
+        for event in early {
+            let _never_gone = commands.send(Command::Note { event }).await;
+        }
         Ok(Arc::new(Control {
             snapshot,
             commands,
@@ -143,5 +169,29 @@ impl Control {
             unreadable: known.unreadable,
             started: now,
         }))
+    }
+}
+
+/// Whether a secret can be opened with the key that is here. One that cannot is not set: else machines
+/// would be installed, and their hand-offs fail.
+fn readable(sealer: &Sealer, name: &SecretName, row: &SecretRow) -> bool {
+    match sealer.open_sealed(name, &row.sealed) {
+        Ok(_) => true,
+        Err(error) => {
+            tracing::error!(%error, "a secret is not set, for it was sealed with another `secrets.key`");
+            false
+        }
+    }
+}
+
+/// A database that is an old copy does not know what its builds have become. What was flagged in it may
+/// be in production.
+fn called_off(build: &Build) -> Event {
+    Event {
+        system: build.key.system.clone(),
+        epoch: Some(build.key.epoch),
+        kind: EventKind::Cancelled {
+            actor: "the server: its database is an old copy".to_string(),
+        },
     }
 }

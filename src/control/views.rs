@@ -257,9 +257,9 @@ impl Control {
         let failed = |e: crate::store::StoreError| Refusal::failed(e.to_string());
         let names = systems.as_deref();
         // Taken first: what happens meanwhile is asked for again rather than missed.
-        let last = match (query.after, query.since) {
-            (None, Some(_)) => self.store.last_event().await.map_err(failed)?,
-            (after, _) => after.unwrap_or(0),
+        let last = match query.after {
+            Some(after) => after,
+            None => self.store.last_event().await.map_err(failed)?,
         };
         let records = match query.after {
             Some(after) => self.store.events(after, names, query.since, limit).await,
@@ -365,11 +365,13 @@ impl Control {
         let mut phases: BTreeMap<String, usize> = BTreeMap::new();
         let mut attention = Vec::new();
         let mut alarms = Vec::new();
-        let flagged = snapshot.machines.len();
+        // What is known of a system that is declared no more stays in the store.
+        let mut flagged = 0;
         for (name, machine) in &snapshot.machines {
             if !snapshot.site.systems.contains_key(name) {
                 continue;
             }
+            flagged += 1;
             let phase = machine.build.as_ref().map_or(Phase::Idle, |b| b.phase);
             *phases.entry(phase.word().to_string()).or_default() += 1;
             if let Some(build) = &machine.build

@@ -17,13 +17,14 @@ use super::recent::{Admitted, Recent};
 use super::snapshot::Snapshot;
 use super::{Clock, Told};
 use crate::boot::TokenKey;
-use crate::lifecycle::deadline::after;
 use crate::lifecycle::{StepError, implied, over, silent, step};
 use crate::model::{
-    ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Pinned,
-    Purpose, Record, SecretName, Site, Timestamp,
+    ArtefactIndex, Build, BuildKey, Deadlines, Event, EventKind, Lease, LogEntry, Machine, Name,
+    Pinned, Purpose, Record, SecretName, Site, Timestamp,
 };
-use crate::store::{Batch, Bundles, RevisionFiles, RevisionRow, SecretRow, Writer as StoreWriter};
+use crate::store::{
+    Batch, Bundles, RevisionFiles, RevisionRow, SecretRow, Tidying, Witness, Writer as StoreWriter,
+};
 
 /// Why a `tell` changed nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -99,6 +100,8 @@ const PACE: Duration = Duration::from_millis(1);
 const TICK: Duration = Duration::from_millis(500);
 /// How often what is older than the site keeps is removed.
 const TIDY: Duration = Duration::from_secs(3600);
+/// How long of each tick that may take.
+const TIDIES: Duration = Duration::from_millis(50);
 
 pub(super) struct Writer {
     pub(super) commands: mpsc::Receiver<Command>,
@@ -110,14 +113,18 @@ pub(super) struct Writer {
     pub(super) key: TokenKey,
     pub(super) clock: Clock,
     pub(super) last_event: i64,
+    /// Remembers that number beside the store.
+    pub(super) witness: Witness,
     /// Lines that machines log.
     pub(super) heard: Arc<Heard>,
     /// Machines that were seen and not declared.
     pub(super) discovered: Arc<Discovered>,
     /// What was lately recorded.
     pub(super) recent: Recent,
-    /// When the store was last tidied.
-    pub(super) tidied: Option<Timestamp>,
+    /// When the store was last tidied, by a clock that nobody sets.
+    pub(super) tidied: Option<Instant>,
+    /// What is left of that.
+    pub(super) tidying: Option<Tidying>,
     /// When each build that is under way must have ended its phase.
     pub(super) due: HashMap<BuildKey, Timestamp>,
 }
@@ -197,15 +204,42 @@ impl Writer {
         }
         // Not before a site says how much is kept.
         let loaded = self.published.load().site.revision != Site::default().revision;
-        if loaded && self.tidied.is_none_or(|at| now >= after(at, TIDY)) {
-            self.tidied = Some(now);
+        if loaded && self.tidied.is_none_or(|at| at.elapsed() >= TIDY) {
+            self.tidied = Some(Instant::now());
             let keep = self.published.load().site.keep;
-            if let Err(error) = self.store.tidy(&keep, now).await {
-                tracing::error!(%error, "the store could not be tidied");
+            match self.store.begin_tidying(&keep, now).await {
+                Ok(begun) => self.tidying = Some(begun),
+                Err(error) => tracing::error!(%error, "the store could not be tidied"),
             }
-            self.tidy_bundles(u64::from(keep.bundles) * 1024 * 1024)
-                .await;
         }
+        self.tidy().await;
+    }
+
+    /// As much of a tidying as nobody notices who waits for the writer.
+    async fn tidy(&mut self) {
+        let Some(mut tidying) = self.tidying.take() else {
+            return;
+        };
+        let begun = Instant::now();
+        while begun.elapsed() < TIDIES {
+            match self.store.tidy(&mut tidying).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    if tidying.rows() > 0 {
+                        tracing::info!(rows = tidying.rows(), "tidied the store");
+                    }
+                    let keep = self.published.load().site.keep;
+                    self.tidy_bundles(u64::from(keep.bundles) * 1024 * 1024)
+                        .await;
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the store could not be tidied");
+                    return;
+                }
+            }
+        }
+        self.tidying = Some(tidying);
     }
 
     /// Bundles of builds that are gone, and the oldest beyond what is kept. Nobody waits for it.
@@ -373,6 +407,9 @@ impl Writer {
             Purpose::Install => machine.build.as_ref(),
             Purpose::Once => machine.once.as_ref(),
         };
+        if flag.is_some() {
+            still_wanted(&group.next.site, &system, &kind)?;
+        }
         let deadlines = was
             .and_then(|b| group.next.pinned.get(&b.key))
             .map_or_else(Deadlines::default, |p| p.deadlines);
@@ -391,7 +428,8 @@ impl Writer {
         // What changes nothing that matters is not worth a row each time it is said.
         let soft = match &now_is {
             None => true,
-            Some(next) => noted && was.is_some_and(|was| is_soft(was, next)),
+            // Said again it is the same: whoever repeats a report without end fills nothing.
+            Some(next) => was.is_some_and(|was| was == next || noted && is_soft(was, next)),
         };
         let recent = &self.recent;
         if soft && !recent.admit(&mut group.admitted, &build.key, &kind, now) {
@@ -442,6 +480,9 @@ impl Writer {
             })
         };
         if stored.is_ok() {
+            if group.last_event != self.last_event {
+                self.witness.write(group.last_event);
+            }
             self.last_event = group.last_event;
             self.recent.stored(group.admitted);
             for (key, deadline) in group.due {
@@ -475,6 +516,30 @@ impl Writer {
         for answer in group.kept {
             answer(kept.clone());
         }
+    }
+}
+
+/// Whether a system may be flagged as the site is by now: the flags of a rack take their time, and an
+/// operator whose `set` was answered meanwhile relies on it.
+fn still_wanted(site: &Site, name: &Name, kind: &EventKind) -> Result<(), StepError> {
+    let refused = |why| {
+        Err(StepError::NotWanted {
+            system: name.clone(),
+            why,
+        })
+    };
+    let installs = matches!(
+        kind,
+        EventKind::Flagged {
+            purpose: Purpose::Install,
+            ..
+        }
+    );
+    match site.systems.get(name) {
+        None => refused("it is not declared any more"),
+        Some(system) if system.broken.is_some() => refused("its entry cannot be used"),
+        Some(system) if system.protected && installs => refused("it is protected"),
+        Some(_) => Ok(()),
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Answer<'a> {
     pub decision: Option<Decision>,
     /// What to do.
     pub outcome: Outcome<'a>,
+    /// Other leases that changed by it, to be made durable before those of the outcome, or alone. No
+    /// answer waits for them, and like an [`Outcome::Record`] they hold all the same.
+    pub records: Vec<Lease>,
 }
 
 /// What to do about a request.
@@ -96,6 +99,11 @@ pub enum Silence {
         "its address is reserved for another machine by now; it has it until its lease ends, and another one when it restarts"
     )]
     Superseded,
+    /// Its address was taken out of the pool.
+    #[error(
+        "its address is in no pool any more; it has it until its lease ends, and another one after that"
+    )]
+    OutOfPool,
     /// The owner of a reserved address found it in use.
     #[error("it found its reserved address in use by another machine")]
     Conflict,
@@ -177,16 +185,19 @@ pub fn answer<'a>(
         DhcpMode::Full if place.door != Door::Proxy => turn.full(),
         DhcpMode::Full | DhcpMode::Proxy => proxy::answer(&mut turn),
     };
+    let records = turn.table.take_records();
     Answer {
         facts,
         system,
         decision,
         outcome,
+        records,
     }
 }
 
 impl<'a> Turn<'a, '_, '_> {
     fn full(&mut self) -> Outcome<'a> {
+        self.table.follow(self.site);
         match self.request.kind {
             MessageType::Discover => self.discover(),
             MessageType::Request => selecting::answer(self),
@@ -204,17 +215,31 @@ impl<'a> Turn<'a, '_, '_> {
                 .discovered(self.request, self.facts, self.now);
         }
         if let Some((ip, subnet)) = self.reservation() {
-            return Outcome::Reply(self.reply(MessageType::Offer, ip, subnet));
+            let offer = self.table.claim(self.request.mac, ip, self.now);
+            return self.offered(offer, subnet);
         }
-        let Some(subnet) = self.pool(self.request.requested) else {
+        let Some(first) = self.pool(self.request.requested) else {
             return Outcome::Silent(match self.subnets().next() {
                 Some(_) if self.declared().is_some() => Silence::Taken,
                 Some(_) => Silence::NoAddress(Refusal::NoPool),
                 None => Silence::NoSubnet,
             });
         };
-        let ask = self.ask(subnet);
-        match self.table.offer(&ask, self.request.requested) {
+        let others = self
+            .subnets()
+            .filter(|s| !s.pool.is_empty() && s.network != first.network);
+        for subnet in std::iter::once(first).chain(others) {
+            let ask = self.ask(subnet);
+            let offer = self.table.offer(&ask, self.request.requested);
+            if offer != Offer::Refused(Refusal::Exhausted) {
+                return self.offered(offer, subnet);
+            }
+        }
+        Outcome::Silent(Silence::NoAddress(Refusal::Exhausted))
+    }
+
+    fn offered(&mut self, offer: Offer, subnet: &'a Subnet) -> Outcome<'a> {
+        match offer {
             Offer::Address(ip) => Outcome::Reply(self.reply(MessageType::Offer, ip, subnet)),
             Offer::Check(ip) => Outcome::Check(ip),
             Offer::Checking(_) => Outcome::Silent(Silence::Checking),
@@ -272,12 +297,11 @@ impl<'a> Turn<'a, '_, '_> {
         {
             return Outcome::Silent(Silence::OtherServer);
         }
-        if let Some((reserved, _)) = self.declared()
-            && reserved == ip
-            && !self.table.is_holder(request.mac, ip)
-        {
-            self.table.conflict(request.mac, ip, self.now);
-            return Outcome::Silent(Silence::Conflict);
+        if self.owned().is_some_and(|(own, _)| own == ip) {
+            return match self.table.conflict(request.mac, ip, self.now) {
+                Some(lease) => Outcome::Record(lease, Silence::Conflict),
+                None => Outcome::Silent(Silence::Conflict),
+            };
         }
         match self.table.decline(request.mac, ip, self.now) {
             Some(lease) => Outcome::Record(lease, Silence::Declined),
@@ -285,10 +309,20 @@ impl<'a> Turn<'a, '_, '_> {
         }
     }
 
-    /// The address declared for this interface, if it is on this link and nobody else's now: what
-    /// was leased to another machine before it was reserved is that machine's until its lease ends,
-    /// or it restarts and takes another (as with Kea). Until then the owner is given a pool address.
+    /// The address that this interface is to take: its own, unless it found another machine there a
+    /// short while ago and there is a pool to wait in.
     pub(super) fn reservation(&self) -> Option<(Ipv4Addr, &'a Subnet)> {
+        let (ip, subnet) = self.owned()?;
+        let declined = self.table.declined(self.request.mac, ip, self.now);
+        let waits = declined && self.subnets().any(|s| !s.pool.is_empty());
+        (!waits).then_some((ip, subnet))
+    }
+
+    /// The address declared for this interface, if it is on this link and nobody else's now: what
+    /// another machine had before it was reserved for this one is that machine's until its lease
+    /// ends, or it restarts and takes another (as with Kea). Until then the owner is given a pool
+    /// address.
+    pub(super) fn owned(&self) -> Option<(Ipv4Addr, &'a Subnet)> {
         let (ip, subnet) = self.declared()?;
         let holder = self.table.holder(ip, self.now);
         holder
@@ -297,7 +331,7 @@ impl<'a> Turn<'a, '_, '_> {
     }
 
     /// The address declared for this interface, if it is on this link.
-    fn declared(&self) -> Option<(Ipv4Addr, &'a Subnet)> {
+    pub(super) fn declared(&self) -> Option<(Ipv4Addr, &'a Subnet)> {
         let ip = self.system?.interface(self.request.mac)?.ip?;
         let subnet = self.subnets().find(|s| s.network.contains(&ip))?;
         Some((ip, subnet))
@@ -333,7 +367,7 @@ impl<'a> Turn<'a, '_, '_> {
             loaders: &self.place.loaders,
             server: SocketAddrV4::new(server, self.place.http_port),
             proxy,
-            chained: self.table.recent.chained(self.request.mac, self.now),
+            chained: self.table.recent.chained(self.request, self.now),
         };
         boot::boot(self.request, self.facts, self.decision?, from)
     }
@@ -350,7 +384,7 @@ impl<'a> Turn<'a, '_, '_> {
             let chained = boot.as_ref().is_some_and(|b| b.chained);
             self.table
                 .recent
-                .acknowledged(self.request.mac, chained, self.now);
+                .acknowledged(self.request, chained, self.now);
         }
         compose(
             self.request,

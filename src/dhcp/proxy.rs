@@ -41,11 +41,11 @@ pub(super) fn answer<'a>(turn: &mut Turn<'a, '_, '_>) -> Outcome<'a> {
         vendor.push(255);
         boot.vendor_options = Some(vendor.into());
     }
-    if kind == MessageType::Offer && turn.facts.stage == ClientStage::Ipxe && boot.chained {
+    if kind == MessageType::Offer && turn.facts.stage == ClientStage::Ipxe {
         // There is no ACK of ours in proxy mode: the offer counts.
         turn.table
             .recent
-            .acknowledged(request.mac, boot.chained, turn.now);
+            .acknowledged(request, boot.chained, turn.now);
     }
     Outcome::Reply(compose(
         request,

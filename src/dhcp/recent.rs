@@ -19,6 +19,8 @@ const CHAIN: i64 = 120;
 #[derive(Debug, Default)]
 pub struct Recent {
     clients: HashMap<MacAddr, Client>,
+    /// When the old were last dropped for lack of room.
+    dropped: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -26,7 +28,17 @@ struct Client {
     at: i64,
     xid: u32,
     facts: Facts,
-    chained: Option<i64>,
+    chained: Option<Chained>,
+}
+
+/// An iPXE that was sent to another one. A transaction that is repeated is told what it was told:
+/// only another one comes back from there.
+#[derive(Debug, Clone, Copy)]
+struct Chained {
+    at: i64,
+    xid: u32,
+    /// The transaction that was told the script after that, with which the boot is over.
+    script: Option<u32>,
 }
 
 impl Recent {
@@ -39,12 +51,15 @@ impl Recent {
             client.facts = facts.clone();
             return;
         }
-        if self.clients.len() >= MOST {
+        // Looking through all of them at every address that is invented would cost what the bound
+        // is to save.
+        if self.clients.len() >= MOST && self.dropped != Some(now) {
+            self.dropped = Some(now);
             self.clients
                 .retain(|_, c| now.abs_diff(c.at) < CHAIN.unsigned_abs());
-            if self.clients.len() >= MOST {
-                return;
-            }
+        }
+        if self.clients.len() >= MOST {
+            return;
         }
         self.clients.insert(
             request.mac,
@@ -79,19 +94,69 @@ impl Recent {
         }
     }
 
-    /// Whether this client was sent to another iPXE a moment ago.
-    pub fn chained(&self, mac: MacAddr, now: Timestamp) -> bool {
+    /// Whether this client was sent to another iPXE a moment ago, and is back.
+    pub fn chained(&self, request: &Request<'_>, now: Timestamp) -> bool {
         self.clients
-            .get(&mac)
+            .get(&request.mac)
             .and_then(|c| c.chained)
-            .is_some_and(|at| now.as_second().abs_diff(at) < CHAIN.unsigned_abs())
+            .is_some_and(|c| {
+                now.as_second().abs_diff(c.at) < CHAIN.unsigned_abs()
+                    && c.xid != request.xid
+                    && c.script.is_none_or(|told| told == request.xid)
+            })
     }
 
     /// Notes that an iPXE was acknowledged, and whether it was sent to another iPXE or to the
     /// script (after which the next boot may begin anew).
-    pub fn acknowledged(&mut self, mac: MacAddr, chained: bool, now: Timestamp) {
-        if let Some(client) = self.clients.get_mut(&mac) {
-            client.chained = chained.then(|| now.as_second());
+    pub fn acknowledged(&mut self, request: &Request<'_>, chained: bool, now: Timestamp) {
+        let Some(client) = self.clients.get_mut(&request.mac) else {
+            return;
+        };
+        if chained {
+            client.chained = Some(Chained {
+                at: now.as_second(),
+                xid: request.xid,
+                script: None,
+            });
+        } else if let Some(mark) = &mut client.chained
+            && mark.xid != request.xid
+        {
+            mark.script = Some(request.xid);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{BIOS, discover};
+    use super::super::{facts, parse};
+    use super::*;
+    use crate::model::Door;
+
+    fn seen(recent: &mut Recent, number: usize, seconds: i64) {
+        let [.., a, b, c] = number.to_be_bytes();
+        let bytes = discover(&format!("52:54:00:{a:02x}:{b:02x}:{c:02x}"), BIOS);
+        let request = parse(&bytes).expect("a request");
+        let facts = facts(&request, Door::Dhcp);
+        let now = Timestamp::from_second(seconds).expect("a time");
+        recent.discovered(&request, &facts, now);
+    }
+
+    #[test]
+    fn room_is_looked_for_once_a_second() {
+        let mut recent = Recent::default();
+        let now = 1_700_000_000;
+        for number in 0..=MOST {
+            seen(&mut recent, number, now);
+        }
+        assert_eq!(recent.clients.len(), MOST, "one is too many");
+        // there would be room, had anybody looked
+        for client in recent.clients.values_mut() {
+            client.at = now - CHAIN;
+        }
+        seen(&mut recent, MOST, now);
+        assert_eq!(recent.clients.len(), MOST);
+        seen(&mut recent, MOST, now + 1);
+        assert_eq!(recent.clients.len(), 1);
     }
 }

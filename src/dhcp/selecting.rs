@@ -9,7 +9,7 @@ use dhcproto::v4::MessageType;
 
 use super::conversation::{Outcome, Silence, Turn};
 use super::reply::{Parts, compose};
-use crate::dhcp::allocate::later;
+use crate::dhcp::allocate::{Offer, later};
 use crate::model::Subnet;
 
 /// Which kind of REQUEST this is (RFC 2131 section 4.3.2).
@@ -40,7 +40,21 @@ pub(super) fn answer<'a>(turn: &mut Turn<'a, '_, '_>) -> Outcome<'a> {
         return Outcome::Silent(Silence::NoSubnet);
     }
     let wanted = request.ciaddr.or(request.requested);
-    match turn.reservation() {
+    // The reservation is newer than its lease: it keeps that until it restarts, for a NAK would take
+    // an installer's address away in the middle of its work.
+    if state == State::Renewing
+        && let Some((own, _)) = turn.declared()
+        && let Some(ip) = wanted.filter(|ip| *ip != own)
+        && let Some(outcome) = kept(turn, ip)
+    {
+        return outcome;
+    }
+    let reservation = match state {
+        // It is at its address: what it found there before is over.
+        State::Renewing => turn.owned(),
+        State::Selecting | State::InitReboot => turn.reservation(),
+    };
+    match reservation {
         Some((ip, subnet)) => reserved(turn, state, wanted, ip, subnet),
         None => pooled(turn, state, wanted),
     }
@@ -54,28 +68,58 @@ fn reserved<'a>(
     ip: Ipv4Addr,
     subnet: &'a Subnet,
 ) -> Outcome<'a> {
+    let mac = turn.request.mac;
     // Some clients name no address at all; they get theirs (as from Kea).
     let wanted = wanted.unwrap_or(ip);
-    if wanted == ip {
-        let expires = later(turn.now, subnet.lease);
-        turn.table.acknowledged(turn.request.mac, ip, expires);
-        return Outcome::Reply(turn.reply(MessageType::Ack, ip, subnet));
+    if wanted != ip {
+        let holds = turn.table.holder(wanted, turn.now) == Some(mac);
+        return match holds && state == State::Renewing {
+            true => Outcome::Silent(unrenewed(turn, wanted)),
+            false => nak(turn),
+        };
     }
-    // The reservation is newer than its lease: it keeps that until it restarts, for a NAK would
-    // take an installer's address away in the middle of its work.
-    if state == State::Renewing && turn.table.is_holder(turn.request.mac, wanted) {
-        let outcome = pooled(turn, state, Some(wanted));
-        if matches!(outcome, Outcome::Commit(..)) {
-            return outcome;
+    // Who renews is there already, and would answer for itself.
+    if state != State::Renewing {
+        match turn.table.claim(mac, ip, turn.now) {
+            Offer::Address(_) => {}
+            Offer::Check(ip) => return Outcome::Check(ip),
+            Offer::Checking(_) | Offer::Refused(_) => return Outcome::Silent(Silence::Checking),
         }
+        let ask = turn.ask(subnet);
+        turn.table.leave(&ask, ip);
     }
-    nak(turn)
+    let expires = later(turn.now, subnet.lease);
+    turn.table.acknowledged(mac, ip, turn.now, expires);
+    Outcome::Reply(turn.reply(MessageType::Ack, ip, subnet))
+}
+
+/// Renews what the client has by lease, unless it is promised to another machine by now.
+fn kept<'a>(turn: &mut Turn<'a, '_, '_>, ip: Ipv4Addr) -> Option<Outcome<'a>> {
+    let request = turn.request;
+    let subnet = turn.subnets().find(|s| s.network.contains(&ip))?;
+    let ask = turn.ask(subnet);
+    let granted = turn.table.renew(&ask, ip, request.hostname())?;
+    let reply = turn.reply(MessageType::Ack, ip, subnet);
+    Some(Outcome::Commit(granted, reply))
+}
+
+/// Why a client that renews hears nothing: it is not to have its address for longer, and not to lose
+/// it before its lease ends.
+fn unrenewed(turn: &Turn<'_, '_, '_>, ip: Ipv4Addr) -> Silence {
+    if !turn.table.is_holder(turn.request.mac, ip) {
+        return Silence::NoRecord;
+    }
+    match turn.site.by_ip.contains_key(&ip) {
+        true => Silence::Superseded,
+        false => Silence::OutOfPool,
+    }
 }
 
 fn pooled<'a>(turn: &mut Turn<'a, '_, '_>, state: State, wanted: Option<Ipv4Addr>) -> Outcome<'a> {
     let request = turn.request;
     let Some(subnet) = turn.pool(wanted) else {
-        return Outcome::Silent(Silence::NoRecord);
+        let silence = wanted.map_or(Silence::NoRecord, |ip| unrenewed(turn, ip));
+        return Outcome::Silent(silence);
     };
     let ask = turn.ask(subnet);
     let known = turn.table.known(&ask);
@@ -96,13 +140,13 @@ fn pooled<'a>(turn: &mut Turn<'a, '_, '_>, state: State, wanted: Option<Ipv4Addr
             let reply = turn.reply(MessageType::Ack, ip, subnet);
             Outcome::Commit(granted, reply)
         }
-        Err(None) if state == State::Renewing => {
-            Outcome::Silent(match turn.table.is_holder(request.mac, ip) {
-                true => Silence::Superseded,
-                false => Silence::NoRecord,
-            })
+        Err(known) => {
+            let holds = turn.table.holder(ip, turn.now) == Some(request.mac);
+            match state == State::Renewing && (known.is_none() || holds) {
+                true => Outcome::Silent(unrenewed(turn, ip)),
+                false => nak(turn),
+            }
         }
-        Err(_) => nak(turn),
     }
 }
 

@@ -78,6 +78,8 @@ pub(crate) struct Seen {
     pub(crate) silence: Option<super::Silence>,
     pub(crate) lease: Option<Lease>,
     pub(crate) granted: Option<Granted>,
+    /// What changed besides.
+    pub(crate) records: Vec<Lease>,
     pub(crate) reply: Option<v4::Message>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) to: Option<super::Destination>,
@@ -189,14 +191,16 @@ impl Rig {
 
     /// Handles a packet as the door does, except that addresses are found free at once.
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Seen {
-        let seen = self.send_once(bytes);
-        match seen.check {
-            Some(ip) => {
-                self.table.checked(ip, false, self.now);
-                self.send_once(bytes)
-            }
-            None => seen,
-        }
+        let first = self.send_once(bytes);
+        let Some(ip) = first.check else {
+            return first;
+        };
+        self.table.checked(ip, false, self.now);
+        let mut seen = self.send_once(bytes);
+        let mut records = first.records;
+        records.append(&mut seen.records);
+        seen.records = records;
+        seen
     }
 
     pub(crate) fn send_once(&mut self, bytes: &[u8]) -> Seen {
@@ -225,6 +229,7 @@ impl Seen {
             silence: None,
             lease: None,
             granted: None,
+            records: answer.records.clone(),
             reply: None,
             bytes: Vec::new(),
             to: None,

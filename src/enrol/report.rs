@@ -5,6 +5,9 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::model::event::printable;
 
+/// Levels of a report; Puppet's have six.
+const DEEPEST: usize = 64;
+
 /// What a report says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunReport {
@@ -21,10 +24,7 @@ pub struct RunReport {
 /// # Errors
 /// A sentence, if it is none.
 pub fn read_report(text: &str) -> Result<RunReport, String> {
-    // An alias can stand for much more than it is long; Puppet's reports have none.
-    if Scanner::new(text.chars()).any(|token| matches!(token.1, TokenType::Alias(_))) {
-        return Err("a report with aliases is not read".to_string());
-    }
+    plain(text)?;
     let documents =
         YamlLoader::load_from_str(text).map_err(|e| format!("the report is no YAML: {e}"))?;
     let [report] = documents.as_slice() else {
@@ -42,6 +42,31 @@ pub fn read_report(text: &str) -> Result<RunReport, String> {
         status: printable(&status, 20),
         finding,
     })
+}
+
+/// Refuses what would cost more than it is long. An alias can stand for anything, and the parser calls
+/// itself for each level, of which a few bytes open one.
+fn plain(text: &str) -> Result<(), String> {
+    let mut depth = 0_usize;
+    for token in Scanner::new(text.chars()) {
+        match token.1 {
+            TokenType::Alias(_) => return Err("a report with aliases is not read".to_string()),
+            TokenType::BlockSequenceStart
+            | TokenType::BlockMappingStart
+            | TokenType::FlowSequenceStart
+            | TokenType::FlowMappingStart => depth += 1,
+            TokenType::BlockEnd | TokenType::FlowSequenceEnd | TokenType::FlowMappingEnd => {
+                depth = depth.saturating_sub(1);
+            }
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Err(format!(
+                "a report of more than {DEEPEST} levels is not read"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The first resource that failed, in the order they were applied.
@@ -86,6 +111,21 @@ mod tests {
 
     /// Sent by Puppet Server 7.9.5 of Debian 12; metrics and some lines of its log are cut out.
     const FAILED: &str = include_str!("testdata/puppet-report.yaml");
+
+    #[test]
+    fn a_report_of_many_levels_is_refused_before_it_is_read() {
+        for deep in [
+            "- ".repeat(50_000) + "x",
+            "[".repeat(50_000),
+            "{a: ".repeat(50_000),
+        ] {
+            let error = read_report(&deep).expect_err("too deep");
+            assert!(
+                error.contains("levels") || error.contains("no YAML"),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn the_first_resource_that_failed_is_named() {

@@ -91,6 +91,37 @@ pub(super) fn find(text: &str, key: &str) -> Option<Range<usize>> {
     headers.iter().all(|h| range.contains(h)).then_some(range)
 }
 
+/// What of a system's piece is its own: up to its last key or header, and the blank lines behind unless
+/// they part what stands around it. A comment that follows is about something else.
+pub(super) fn its_own(text: &str, piece: Range<usize>) -> Range<usize> {
+    let (before, text) = (&text[..piece.start], &text[..piece.end]);
+    let (mut at, mut end) = (piece.start, piece.start);
+    while at < text.len() {
+        let next = line_end(text, at);
+        let line = text[at..next].trim_start_matches([' ', '\t']);
+        at = match line.as_bytes().first() {
+            Some(b'#' | b'\r' | b'\n') | None => next,
+            Some(b'[') => {
+                end = next;
+                next
+            }
+            Some(_) => {
+                end = value_end(text, at, next);
+                end
+            }
+        };
+    }
+    let parted = before.is_empty() || before.ends_with("\n\n") || before.ends_with("\n\r\n");
+    while parted && end < text.len() {
+        let next = line_end(text, end);
+        if !text[end..next].trim().is_empty() {
+            break;
+        }
+        end = next;
+    }
+    piece.start..end
+}
+
 /// The pieces of a file in order: whose tables, and where.
 struct Pieces<'a> {
     text: &'a str,
@@ -311,6 +342,28 @@ mod tests {
         }
         let string = format!("x = {0}\n[system.a]\n{0}\n[system.a]\n", "\"\"\"");
         assert_eq!(find(&string, "a"), None);
+    }
+
+    #[test]
+    fn what_stands_behind_a_system_is_not_its_own() {
+        for (text, own) in [
+            (
+                "[system.a]\nx = 1 # c\n\n# the rack\n\n[system.b]\n",
+                "[system.a]\nx = 1 # c\n\n",
+            ),
+            (
+                "# a\n[system.a]\nx = [\n  1, # one\n]\n# the end",
+                "# a\n[system.a]\nx = [\n  1, # one\n]\n",
+            ),
+            (
+                "y = 1\n[system.a]\n  # within\nx = 1\n\n# the end\n",
+                "[system.a]\n  # within\nx = 1\n",
+            ),
+            ("y = 1\n\n[system.a]", "[system.a]"),
+        ] {
+            let piece = find(text, "a").expect(text);
+            assert_eq!(&text[its_own(text, piece)], own);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Changes to the text of `systems.toml` that keep comments, order and every other byte.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
 use toml_edit::{DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
@@ -98,6 +99,12 @@ impl Edit {
         }
     }
 
+    /// The file that declares the system.
+    pub(super) fn file(&self, files: &FileSet) -> Option<String> {
+        let found = quick(files, self.name()).or_else(|| find(files, self.name()));
+        found.map(|f| f.path)
+    }
+
     /// Works the change out. Pure: nothing is written.
     ///
     /// # Errors
@@ -192,7 +199,7 @@ struct Found<'a> {
     file: &'a SourceFile,
     text: &'a str,
     /// Its own ranges; none if it stands among the rest of the file.
-    ranges: Option<Vec<std::ops::Range<usize>>>,
+    ranges: Option<Vec<Range<usize>>>,
 }
 
 /// Finds a system that is spelled as usual: fast in a large site.
@@ -297,7 +304,8 @@ impl Found<'_> {
     fn remove(self, name: &Name) -> Result<Change, EditError> {
         let summary = format!("remove {name}");
         if let Some(ranges) = &self.ranges {
-            let gone: Vec<_> = ranges.iter().map(|r| (r.clone(), String::new())).collect();
+            let own = |r: &Range<usize>| chunk::its_own(self.text, r.clone());
+            let gone: Vec<_> = ranges.iter().map(|r| (own(r), String::new())).collect();
             return Ok(self.replaced(&gone, summary));
         }
         let mut document = self.parse(self.text)?;
@@ -308,7 +316,7 @@ impl Found<'_> {
         Ok(self.replaced(&[(0..self.text.len(), document.to_string())], summary))
     }
 
-    fn replaced(&self, pieces: &[(std::ops::Range<usize>, String)], summary: String) -> Change {
+    fn replaced(&self, pieces: &[(Range<usize>, String)], summary: String) -> Change {
         let mut bytes = Vec::with_capacity(self.text.len() + 256);
         let mut at = 0;
         for (range, new) in pieces {
@@ -489,6 +497,11 @@ mod tests {
             "-# first\n-[system.web01] # rack 1\n-mac     = \"52:54:00:00:00:01\" # eth0\n-# below\n-vars    = { role = \"web\" }\n-"
         );
         assert_eq!(gone("old"), "-old = { mac = \"52:54:00:00:00:03\" }");
+        let apart = "[system.a]\nmac = \"1\"\n\n# rack 2\n\n[system.b]\nmac = \"2\"\n";
+        assert_eq!(
+            difference(apart, &Edit::Remove { name: name("a") }),
+            "-[system.a]\n-mac = \"1\"\n-"
+        );
         let unknown = Edit::Remove { name: name("web1") }.apply(&site(FILE));
         let message = unknown.expect_err("not there").to_string();
         assert_eq!(message, "there is no system `web1`; did you mean `web01`?");

@@ -1,6 +1,6 @@
 //! From what an operator asks to edits of the text.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
 use super::assign::Assignment;
 use super::edit::{Change as FileChange, Edit};
@@ -9,69 +9,82 @@ use crate::model::command::{Change, ChangeVerb, EditRequest};
 use crate::model::{Name, Refusal, System};
 
 /// The edits that a request means for the systems it selects.
-///
-/// # Errors
-/// A `+=` or `-=` on something that is no list.
-pub fn edits(request: &EditRequest, selected: &[&System]) -> Result<Vec<Edit>, Refusal> {
+pub fn edits(request: &EditRequest, selected: &[&System]) -> Vec<Edit> {
     match request {
         EditRequest::Add {
             name,
             macs,
             profile,
             changes,
-        } => Ok(vec![Edit::Add {
+        } => vec![Edit::Add {
             name: name.clone(),
             macs: macs.clone(),
             profile: profile.clone(),
             ip: None,
-            assignments: changes
-                .iter()
-                .map(|c| assignment(c, None))
-                .collect::<Result<_, _>>()?,
-        }]),
-        EditRequest::Set { changes, .. } => selected
-            .iter()
-            .map(|system| {
-                let assignments = changes
-                    .iter()
-                    .map(|c| assignment(c, Some(system)))
-                    .collect::<Result<_, _>>()?;
-                Ok(Edit::Set {
-                    name: system.name.clone(),
-                    assignments,
-                })
-            })
-            .collect(),
-        EditRequest::Remove { .. } => Ok(selected
+            assignments: assignments(changes, None),
+        }],
+        EditRequest::Set { changes, .. } => {
+            let set = |system: &&System| Edit::Set {
+                name: system.name.clone(),
+                assignments: assignments(changes, Some(system)),
+            };
+            selected.iter().map(set).collect()
+        }
+        EditRequest::Remove { .. } => selected
             .iter()
             .map(|s| Edit::Remove {
                 name: s.name.clone(),
             })
-            .collect()),
+            .collect(),
     }
 }
 
-/// Applies edits one after another. An edit that would change nothing is left out of the changes;
-/// its name is among those returned second.
+/// What edits come to.
+#[derive(Debug)]
+pub struct Applied {
+    /// The files as they would be.
+    pub files: FileSet,
+    /// The files that change.
+    pub changes: Vec<FileChange>,
+    /// Each system of an edit.
+    pub systems: BTreeMap<Name, Placed>,
+}
+
+/// What an edit comes to for its system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// Its entry would be another.
+    pub changed: bool,
+    /// The file that declares it, relative to the site.
+    pub file: String,
+}
+
+/// Applies edits one after another. An edit that would change nothing is left out of the changes.
 ///
 /// # Errors
 /// The first edit that cannot be made; then nothing is to be written.
-pub fn apply(
-    edits: &[Edit],
-    files: &FileSet,
-) -> Result<(FileSet, Vec<FileChange>, Vec<Name>), Refusal> {
+pub fn apply(edits: &[Edit], files: &FileSet) -> Result<Applied, Refusal> {
     let mut after = files.clone();
     let mut changes: Vec<FileChange> = Vec::new();
-    let mut unchanged = Vec::new();
+    let mut systems = BTreeMap::new();
     for edit in edits {
         let change = match edit.apply(&after) {
             Ok(change) => change,
             Err(super::EditError::Nothing) => {
-                unchanged.push(edit.name().clone());
+                let placed = Placed {
+                    changed: false,
+                    file: edit.file(&after).unwrap_or_default(),
+                };
+                systems.insert(edit.name().clone(), placed);
                 continue;
             }
             Err(error) => return Err(refusal(&error)),
         };
+        let placed = Placed {
+            changed: true,
+            file: change.path.clone(),
+        };
+        systems.insert(edit.name().clone(), placed);
         after = after.with(&change.path, change.bytes.clone());
         match changes.iter_mut().find(|c| c.path == change.path) {
             Some(earlier) => {
@@ -81,7 +94,11 @@ pub fn apply(
             None => changes.push(change),
         }
     }
-    Ok((after, changes, unchanged))
+    Ok(Applied {
+        files: after,
+        changes,
+        systems,
+    })
 }
 
 fn refusal(error: &super::EditError) -> Refusal {
@@ -102,90 +119,111 @@ fn refusal(error: &super::EditError) -> Refusal {
     }
 }
 
-fn assignment(change: &Change, system: Option<&System>) -> Result<Assignment, Refusal> {
-    let value = match (change.verb, &change.value) {
-        (ChangeVerb::Set, None) => None,
-        (ChangeVerb::Set, Some(value)) => Some(value.clone()),
-        (verb, value) => {
-            let mut list = list_of(&change.key, system)?;
-            let named = value.as_deref().unwrap_or("").split(',').map(str::trim);
-            for value in named
-                .filter(|v| !v.is_empty())
-                .map(|v| Value::String(v.to_string()))
-            {
-                list.retain(|v| *v != value);
-                if verb == ChangeVerb::Push {
-                    list.push(value);
-                }
-            }
-            Some(toml(&Value::Array(list)))
+fn assignments(changes: &[Change], system: Option<&System>) -> Vec<Assignment> {
+    let assignment = |(at, change): (usize, &Change)| {
+        // What an earlier change sets or removes is added to, and not what was there before.
+        let of_key = |c: &Change| c.key == change.key && c.verb == ChangeVerb::Set;
+        let inherited = match system {
+            Some(system) if !changes[..at].iter().any(of_key) => inherited(&change.key, system),
+            _ => Vec::new(),
+        };
+        Assignment {
+            key: change.key.clone(),
+            verb: change.verb,
+            value: change.value.clone(),
+            inherited,
         }
     };
-    Ok(Assignment {
-        key: change.key.clone(),
-        value,
-    })
+    changes.iter().enumerate().map(assignment).collect()
 }
 
-fn list_of(key: &[String], system: Option<&System>) -> Result<Vec<Value>, Refusal> {
-    let texts = |list: &[String]| list.iter().cloned().map(Value::String).collect();
-    let Some(system) = system else {
-        return Ok(Vec::new());
-    };
+/// What a list holds by `[defaults]` if the entry does not say it.
+fn inherited(key: &[String], system: &System) -> Vec<String> {
     match key {
-        [key] if key == "tags" => Ok(texts(&system.tags)),
-        [key] if key == "ssh_keys" => Ok(texts(&system.ssh_keys)),
-        [vars, rest @ ..] if vars == "vars" && !rest.is_empty() => {
-            let mut at = system.vars.get(&rest[0]);
-            for key in &rest[1..] {
-                at = at.and_then(|v| v.get(key));
-            }
-            match at {
-                None => Ok(Vec::new()),
-                Some(Value::Array(list)) => Ok(list.clone()),
-                Some(_) => Err(no_list(key)),
-            }
-        }
-        _ => Err(no_list(key)),
-    }
-}
-
-fn no_list(key: &[String]) -> Refusal {
-    let key = key.join(".");
-    Refusal::new(crate::model::Code::Usage, format!("`{key}` is not a list"))
-        .help(format!("set it as a whole: {key}=VALUE"))
-}
-
-/// A value in TOML's own words.
-fn toml(value: &Value) -> String {
-    match value {
-        Value::Array(list) => {
-            format!("[{}]", list.iter().map(toml).collect::<Vec<_>>().join(", "))
-        }
-        Value::Object(map) => {
-            let pairs: Vec<String> = map
-                .iter()
-                .map(|(k, v)| format!("{} = {}", toml_edit::Value::from(k.as_str()), toml(v)))
-                .collect();
-            format!("{{ {} }}", pairs.join(", "))
-        }
-        Value::String(text) => toml_edit::Value::from(text.as_str()).to_string(),
-        other => other.to_string(),
+        [key] if key == "tags" => system.tags.clone(),
+        [key] if key == "ssh_keys" => system.ssh_keys.clone(),
+        _ => Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::inventory::parse;
+    use crate::model::Selection;
+
+    const SITE: &str = "[defaults]\nprofile = \"p\"\ntags = [\"all\"]\n[system.a]\nmac = \"52:54:00:00:00:01\"\ntags = [\"old\", \"rack11\"]\n[system.b]\nmac = \"52:54:00:00:00:02\"\n";
+
+    fn site() -> FileSet {
+        FileSet::default()
+            .with("systems.toml", SITE.as_bytes())
+            .with(
+                "systems.d/c.toml",
+                &b"[system.c]\nmac = \"52:54:00:00:00:03\"\ntags = [\"web\"]\n"[..],
+            )
+            .with(
+                "boot/d.toml",
+                &b"kernel = \"k\"\n[artefact.k]\nfile = \"/k\""[..],
+            )
+            .with(
+                "profiles/p/profile.toml",
+                &b"kind = \"fai\"\ndistro = \"d\""[..],
+            )
+    }
+
+    /// What a set on these systems comes to.
+    fn set(names: &[&str], changes: &[(ChangeVerb, Option<&str>)]) -> Applied {
+        let files = site();
+        let site = parse(&files).site.expect("a site");
+        let change = |(verb, value): &(ChangeVerb, Option<&str>)| Change {
+            key: vec!["tags".to_string()],
+            verb: *verb,
+            value: value.map(str::to_string),
+        };
+        let request = EditRequest::Set {
+            selection: Selection::default(),
+            expect: None,
+            changes: changes.iter().map(change).collect(),
+            dry_run: false,
+        };
+        let system = |name: &&str| &*site.systems[*name];
+        let selected: Vec<&System> = names.iter().map(system).collect();
+        apply(&edits(&request, &selected), &files).expect("applied")
+    }
 
     #[test]
-    fn lists_are_written_as_toml() {
-        for (value, text) in [
-            (json!(["a", "b\"c"]), "[\"a\", 'b\"c']"),
-            (json!({ "a": [1, true] }), "{ \"a\" = [1, true] }"),
-        ] {
-            assert_eq!(toml(&value), text);
-        }
+    fn several_changes_of_one_list_add_up() {
+        use ChangeVerb::{Pull, Push, Set};
+        let tags = |name: &str, changes: &[(ChangeVerb, Option<&str>)]| {
+            let after = parse(&set(&[name], changes).files).site.expect("a site");
+            after.systems[name].tags.join(" ")
+        };
+        let both = [(Push, Some("web")), (Pull, Some("old"))];
+        assert_eq!(tags("a", &both), "rack11 web");
+        assert_eq!(tags("b", &both), "all web", "from [defaults] on");
+        let anew = [(Set, None), (Push, Some("web")), (Push, Some("x"))];
+        assert_eq!(tags("a", &anew), "web x");
+        assert_eq!(tags("b", &anew), "web x");
+        let set = [(Set, Some("x,y")), (Pull, Some("x"))];
+        assert_eq!(tags("a", &set), "y");
+    }
+
+    #[test]
+    fn each_system_is_said_to_be_where_it_is() {
+        let applied = set(&["a", "c"], &[(ChangeVerb::Push, Some("web"))]);
+        let told: Vec<(&str, bool, &str)> = applied
+            .systems
+            .iter()
+            .map(|(name, p)| (name.as_str(), p.changed, p.file.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("a", true, "systems.toml"),
+                ("c", false, "systems.d/c.toml")
+            ]
+        );
+        assert_eq!(applied.changes.len(), 1);
+        assert_eq!(applied.changes[0].summary, "set a tags+=web");
     }
 }

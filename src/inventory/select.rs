@@ -16,6 +16,11 @@ pub enum SelectError {
     /// Nothing was asked for: never "all".
     #[error("no systems are named; give names, a node set such as `web[01-20]`, or `-l TAG`")]
     Empty,
+    /// A word or a tag that is empty. To leave it out would select more than was meant.
+    #[error(
+        "one of the names or tags is empty, as of a variable that is not set; leave it away if nothing is meant by it"
+    )]
+    Blank,
     /// Some of what was asked for does not exist.
     #[error("{}", missing(.what, *.more, .help.as_deref()))]
     NotFound {
@@ -58,8 +63,11 @@ fn missing(what: &[String], more: usize, help: Option<&str>) -> String {
 /// (`web[01-20,33]`), a glob (`web*`), `@tag`, or several of them with commas.
 ///
 /// # Errors
-/// A word that matches nothing, and a selection that is empty.
+/// A word that matches nothing or is empty, and a selection that is empty.
 pub fn select(site: &Site, words: &[String], tags: &[String]) -> Result<Vec<Name>, SelectError> {
+    if words.iter().chain(tags).any(|word| word.trim().is_empty()) {
+        return Err(SelectError::Blank);
+    }
     let mut tags: Vec<String> = tags
         .iter()
         .flat_map(|t| t.split(','))
@@ -498,6 +506,23 @@ mod tests {
             let start = error.starts_with(want);
             assert!(start, "{words}: {error}");
         }
+    }
+
+    #[test]
+    fn an_empty_word_is_not_left_out() {
+        let site = site();
+        let own = |list: &[&str]| list.iter().map(|w| w.to_string()).collect::<Vec<_>>();
+        for (words, tags) in [
+            (&[""][..], &["rack1"][..]),
+            (&["web01", " "], &[]),
+            (&["web01"], &[""]),
+            (&[], &["", "web"]),
+        ] {
+            let found = select(&site, &own(words), &own(tags));
+            assert_eq!(found, Err(SelectError::Blank), "{words:?} {tags:?}");
+        }
+        let found = select(&site, &own(&["web01,"]), &own(&["web,"]));
+        assert_eq!(found.map(|names| names.len()), Ok(1));
     }
 
     #[test]

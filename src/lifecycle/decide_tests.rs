@@ -6,7 +6,7 @@ use super::step::tests::{at, build_in};
 use crate::boot::decide::{Situation, decide};
 use crate::model::{
     Action, Arch, Artefact, ArtefactIndex, Content, Decision, Facts, Firmware, Machine, Module,
-    Nature, Pair, Phase, Pinned, System, Why,
+    Nature, Pair, Phase, Pinned, Processor, System, Why,
 };
 use crate::model::{
     ArtefactRef, ClientStage, Deadlines, Digest, DiskRule, Door, Name, PlannedFile, ProfileKind,
@@ -77,6 +77,7 @@ fn pinned(kind: ProfileKind, start: Start) -> Pinned {
         handoff: true,
         server: None,
         uefi: None,
+        macs: Vec::new(),
         identity: None,
         push: None,
         agent: None,
@@ -300,4 +301,48 @@ fn a_distros_own_pair_needs_nothing_of_the_servers() {
     // a machine that it is not for is not concerned
     let bios = with_pair(Firmware::BIOS, |_| {});
     assert!(matches!(bios.action, Action::Boot(_)), "{}", bios.why);
+}
+
+#[test]
+fn who_does_not_say_what_it_runs_on_is_given_a_kernel_for_any_processor() {
+    let armed = in_phase(Phase::Armed);
+    let pinned = pinned(ProfileKind::Preseed, Start::Linux);
+    let mut artefacts = here(&pinned);
+    let mut kernel = (**artefacts.get("d", "unix").expect("here")).clone();
+    kernel.nature.processor = Some(Processor::Arm64);
+    artefacts.insert(kernel);
+    let system = system();
+    let told = |door, firmware| {
+        let facts = Facts {
+            mac: "52:54:00:00:00:01".parse().expect("a mac"),
+            ip: None,
+            door,
+            firmware,
+            stage: ClientStage::Pxelinux,
+        };
+        let situation = Situation {
+            artefacts: &artefacts,
+            system: Some(&system),
+            machine: Some(&armed),
+            pinned: Some(&pinned),
+            once_pinned: None,
+            frozen: None,
+            ignore_unknown: false,
+            now: at(1),
+        };
+        decide(&facts, &situation)
+    };
+    let unsaid = told(Door::Tftp, None);
+    assert!(matches!(unsaid.action, Action::Boot(_)), "{}", unsaid.why);
+    for bios in [
+        told(Door::Tftp, Some(Firmware::BIOS)),
+        told(Door::Dhcp, None),
+    ] {
+        assert_eq!(bios.action, Action::LocalDisk);
+        assert!(
+            bios.why.to_string().contains("is for arm64"),
+            "{}",
+            bios.why
+        );
+    }
 }

@@ -43,6 +43,12 @@ impl ReportedDisk {
         }
     }
 
+    /// What it is known by again, wherever it is plugged in; none if it has neither number.
+    pub fn identity(&self) -> Option<String> {
+        let known = !(self.serial.is_empty() && self.wwn.is_empty());
+        known.then(|| format!("{}|{}|{}", self.serial, self.wwn, self.size))
+    }
+
     /// One line for people.
     fn line(&self) -> String {
         let mut out = format!("{} {}", self.path, size_words(self.size));
@@ -231,17 +237,27 @@ const LINUX: [&str; 18] = [
     "bcache",
 ];
 
+/// What may be overwritten.
+#[derive(Debug, Clone, Copy)]
+pub struct Permission<'a> {
+    /// What a profile allows: `blank`, `linux`, `any`, or blkid's names.
+    pub may_destroy: &'a [String],
+    /// The operator's word that this system's disk may be overwritten whatever the profile allows;
+    /// what another machine may be using still has to be named.
+    pub wipe: bool,
+    /// Disks that this system was permitted to write and never reported done
+    /// ([`ReportedDisk::identity`]): nobody can name what is on one, because Farrier's own
+    /// installation broke off between partitions and file systems.
+    pub unfinished: &'a [String],
+}
+
 /// The one disk that may be written.
-///
-/// `wipe` is the operator's word that this system's disk may be overwritten whatever the profile
-/// allows; what another machine may be using still has to be named.
 ///
 /// # Errors
 /// A sentence that lists what was found and what to write where.
 pub fn choose<'a>(
     rule: &DiskRule,
-    may_destroy: &[String],
-    wipe: bool,
+    permission: Permission<'_>,
     found: &'a [ReportedDisk],
 ) -> Result<&'a ReportedDisk, String> {
     let matching = usable(rule, found)?;
@@ -256,7 +272,7 @@ pub fn choose<'a>(
             ));
         }
     };
-    may_be_written(disk, may_destroy, wipe)?;
+    may_be_written(disk, permission)?;
     Ok(disk)
 }
 
@@ -268,8 +284,7 @@ pub fn choose<'a>(
 pub fn choose_two<'a>(
     rule: &DiskRule,
     second: &DiskRule,
-    may_destroy: &[String],
-    wipe: bool,
+    permission: Permission<'_>,
     found: &'a [ReportedDisk],
 ) -> Result<[&'a ReportedDisk; 2], String> {
     let (firsts, seconds) = (usable(rule, found)?, usable(second, found)?);
@@ -305,7 +320,7 @@ pub fn choose_two<'a>(
         }
     };
     for disk in pair {
-        may_be_written(disk, may_destroy, wipe)?;
+        may_be_written(disk, permission)?;
     }
     Ok(pair)
 }
@@ -330,11 +345,14 @@ fn usable<'a>(rule: &DiskRule, found: &'a [ReportedDisk]) -> Result<Vec<&'a Repo
 }
 
 /// Whether what a disk holds may be destroyed.
-fn may_be_written(disk: &ReportedDisk, may_destroy: &[String], wipe: bool) -> Result<(), String> {
+fn may_be_written(disk: &ReportedDisk, permission: Permission<'_>) -> Result<(), String> {
     let allowed = |word: &str| {
-        may_destroy
-            .iter()
-            .any(|a| a.trim().eq_ignore_ascii_case(word))
+        let mut words = permission.may_destroy.iter();
+        words.any(|a| a.trim().eq_ignore_ascii_case(word))
+    };
+    let unfinished = || {
+        disk.identity()
+            .is_some_and(|known| permission.unfinished.contains(&known))
     };
     if allowed("any") {
         return Ok(());
@@ -351,12 +369,15 @@ fn may_be_written(disk: &ReportedDisk, may_destroy: &[String], wipe: bool) -> Re
                 disk.line()
             ));
         }
-        if wipe || (allowed("linux") && LINUX.contains(&lower.as_str())) {
+        if permission.wipe || (allowed("linux") && LINUX.contains(&lower.as_str())) {
+            continue;
+        }
+        if lower == "unknown" && unfinished() {
             continue;
         }
         if lower == "unknown" {
             return Err(format!(
-                "{} holds `unknown`: its installer cannot tell what is on it, be it something, nothing, or what an installation left that was broken off; if it may be overwritten, write `wipe = true` for this system: {}",
+                "{} holds `unknown`: its installer cannot tell what is on it, be it something, nothing, or what an installation left that was broken off (which Farrier knows by itself only of its own, on a disk with a serial number); if it may be overwritten, write `wipe = true` for this system: {}",
                 disk.path,
                 disk.line()
             ));

@@ -24,7 +24,12 @@ fn rule(text: &str) -> DiskRule {
 fn check(disks: &str, rule_text: &str, may_destroy: &str, wipe: bool, expect: &str) {
     let found = parse(disks).expect("a report");
     let words: Vec<String> = may_destroy.split_whitespace().map(str::to_string).collect();
-    let chosen = choose(&rule(rule_text), &words, wipe, &found);
+    let permission = Permission {
+        may_destroy: &words,
+        wipe,
+        unfinished: &[],
+    };
+    let chosen = choose(&rule(rule_text), permission, &found);
     match (chosen, expect.starts_with("/dev/")) {
         (Ok(disk), true) => assert_eq!(disk.path, expect, "{rule_text}"),
         (Err(sentence), false) => assert!(sentence.contains(expect), "{sentence}"),
@@ -195,14 +200,13 @@ fn a_bad_report_is_refused_with_its_line() {
 fn two_disks_that_mirror_each_other_are_one_pair() {
     let two = |text: &str, first: &str, second: &str| {
         let found = parse(text).expect("a report");
-        choose_two(
-            &rule(first),
-            &rule(second),
-            &["linux".to_string()],
-            false,
-            &found,
-        )
-        .map(|pair| pair.map(|disk| disk.path.clone()).join(" "))
+        let permission = Permission {
+            may_destroy: &["linux".to_string()],
+            wipe: false,
+            unfinished: &[],
+        };
+        choose_two(&rule(first), &rule(second), permission, &found)
+            .map(|pair| pair.map(|disk| disk.path.clone()).join(" "))
     };
     let disks = "path=/dev/vda size=21474836480 serial=A contents=linux_raid_member\npath=/dev/vdb size=21474836480 serial=B\n";
     for (first, second, chosen) in [
@@ -224,4 +228,37 @@ fn two_disks_that_mirror_each_other_are_one_pair() {
         two(&three, "serial=A", "serial=A").is_err_and(|e| e.contains("only /dev/vda matches"))
     );
     assert!(two(&three, "serial=A", "serial=D").is_err_and(|e| e.contains("no disk matches")));
+}
+
+/// Between the partitions and their file systems nobody can name what is on a disk. It is Farrier's own
+/// doing only on the disk that an earlier build was permitted to write; what else it holds is not.
+#[test]
+fn what_an_installation_of_our_own_left_may_be_overwritten() {
+    let report = |serial: &str, contents: &str| {
+        let line = format!("path=/dev/sda size=21474836480 serial={serial} contents={contents}");
+        parse(&line).expect("a report")
+    };
+    let known = report("S1", "").first().and_then(ReportedDisk::identity);
+    let known: Vec<String> = known.into_iter().collect();
+    let words = ["blank".to_string(), "linux".to_string()];
+    let permission = |unfinished| Permission {
+        may_destroy: &words,
+        wipe: false,
+        unfinished,
+    };
+    let may = |found: &[ReportedDisk], unfinished| {
+        choose(&DiskRule::default(), permission(unfinished), found).map(|d| d.path.clone())
+    };
+    let broken = report("S1", "gpt,unknown");
+    assert_eq!(may(&broken, &known).as_deref(), Ok("/dev/sda"));
+    assert!(may(&broken, &[]).is_err_and(|e| e.contains("broken off")));
+    for other in [
+        report("S2", "gpt,unknown"),
+        report("", "gpt,unknown"),
+        report("S1", "gpt,unknown,zfs_member"),
+        report("S1", "ntfs"),
+    ] {
+        assert!(may(&other, &known).is_err(), "{other:?}");
+    }
+    assert_eq!(report("", "unknown")[0].identity(), None);
 }

@@ -8,24 +8,43 @@ const LINE: usize = 1000;
 /// A line without control characters, and without the addresses that hold a build's tokens:
 /// installers log their command line and what they fetch.
 pub fn clean(text: &str) -> String {
-    let mut out = printable(text, LINE);
-    for head in ["/b/", "/r/", "/h/"] {
-        let mut from = 0;
-        while let Some(at) = out.get(from..).and_then(|rest| rest.find(head)) {
-            let begin = from + at + head.len();
-            let token = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            let length = out[begin..]
-                .find(|c| !token(c))
-                .unwrap_or(out.len() - begin);
-            if length >= TOKEN {
-                out.replace_range(begin..begin + length, "..");
-            }
-            from = begin;
+    without_tokens(&printable(text, LINE))
+}
+
+/// A text with every token of a build's left out of its addresses: of `/b/TOKEN/..` by HTTP, and of
+/// `b/TOKEN/..`, which is its name by TFTP. All else of it stays as it is.
+pub fn without_tokens(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let run = |from: usize, of: fn(u8) -> bool| {
+        let rest = bytes.get(from..).unwrap_or_default();
+        rest.iter().take_while(|b| of(**b)).count()
+    };
+    let mut out = String::with_capacity(text.len());
+    let (mut kept, mut at) = (0, 0);
+    while at < bytes.len() {
+        let word = at == 0 || !bytes[at - 1].is_ascii_alphanumeric();
+        let head = word && HEADS.contains(&bytes[at]);
+        at += 1;
+        // A path with too many slashes is understood all the same.
+        let slashes = if head { run(at, |b| b == b'/') } else { 0 };
+        if slashes == 0 {
+            continue;
+        }
+        at += slashes;
+        let length = run(at, |b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if length >= TOKEN {
+            out.push_str(&text[kept..at]);
+            out.push_str("..");
+            at += length;
+            kept = at;
         }
     }
+    out.push_str(&text[kept..]);
     out
 }
 
+/// What stands before a token in a path: documents, reports, the hand-off.
+const HEADS: [u8; 3] = *b"brh";
 /// Anything as long as this in the place of a token may be one.
 const TOKEN: usize = 20;
 
@@ -81,7 +100,25 @@ mod tests {
                 format!("wget http://10.77.0.1/{head}/../x.cfg, http://10.77.0.1/{head}/..")
             );
         }
+        for (said, kept) in [
+            // TFTP has no slash before it
+            (format!("b/{token}/overlay.cpio"), "b/../overlay.cpio"),
+            (format!("RRQ b/{token}: 5 bytes"), "RRQ b/..: 5 bytes"),
+            (format!("//b//{token}//x"), "//b//..//x"),
+            (format!("é r/{token}é h/{token}"), "é r/..é h/.."),
+            (format!("b/h/{token}"), "b/h/.."),
+        ] {
+            assert_eq!(clean(&said), kept);
+        }
+        for other in [format!("pub/{token}"), format!("b{token}")] {
+            assert_eq!(clean(&other), other);
+        }
         assert_eq!(clean("cp /b/short /r/é/x\u{7}y"), "cp /b/short /r/é/x y");
+        for whole in ["", "b", "b/", "/b/", "b/é", "é/b/é"] {
+            assert_eq!(without_tokens(whole), whole);
+        }
+        let lines = format!("  one /r/{token}/log\n\ttwo");
+        assert_eq!(without_tokens(&lines), "  one /r/../log\n\ttwo");
         assert!(clean(&"é".repeat(5000)).chars().count() <= LINE + 1);
     }
 

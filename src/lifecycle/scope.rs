@@ -44,7 +44,8 @@ pub fn scope_open(build: &Build, scope: Scope, now: Timestamp) -> bool {
     match scope {
         Scope::Read => matches!(build.phase, Phase::Booting | Phase::Installing),
         Scope::Report => match build.phase {
-            Phase::Booting | Phase::Installing | Phase::Installed | Phase::Stalled => true,
+            Phase::Booting | Phase::Installing | Phase::Installed => true,
+            Phase::Stalled => build.handoff_key.is_none(),
             _ => may_have_last_words(build, now),
         },
         Scope::Secret => match build.phase {

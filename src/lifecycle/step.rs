@@ -55,6 +55,14 @@ pub enum StepError {
         /// Where it stands.
         phase: Phase,
     },
+    /// The site has changed since its flag was asked for.
+    #[error("`{system}` is not flagged: {why}")]
+    NotWanted {
+        /// Which system.
+        system: Name,
+        /// Why, in a sentence.
+        why: &'static str,
+    },
     /// The machine may not boot its installer now.
     #[error("`{system}` boots its own disk: {why}")]
     OwnDisk {
@@ -135,9 +143,7 @@ pub fn step(
     let redeem = |key: &str| {
         moved(Configuring, &|b| {
             b.handoff_key = Some(key.to_string());
-            b.stage = None;
-            b.reason = None;
-            b.fresh_boot = false;
+            installed(b);
         })
     };
     let once = was.purpose == Purpose::Once;
@@ -186,10 +192,11 @@ pub fn step(
             Installing => Ok(None),
             _ => refused("starting an installer"),
         },
-        EventKind::WritePermitted { disk, .. } => match was.phase {
-            Booting | Installing if !once => {
-                moved(Installing, &|b| b.disk = Some(printable(disk, 200)))
-            }
+        EventKind::WritePermitted { disk, known, .. } => match was.phase {
+            Booting | Installing if !once => moved(Installing, &|b| {
+                b.disk = Some(printable(disk, 200));
+                unfinished(b, known);
+            }),
             _ => refused("writing a disk"),
         },
         EventKind::WriteRefused { reason } => match was.phase {
@@ -209,23 +216,18 @@ pub fn step(
             _ => refused("asking for the hand-off"),
         },
         EventKind::EndImplied => match was.phase {
-            Installing | Held if was.handoff_asked => moved(Installed, &|b| {
-                b.stage = None;
-                b.reason = None;
-                b.fresh_boot = false;
-            }),
+            Installing | Held if was.handoff_asked => moved(Installed, &installed),
             _ => refused("ending an install"),
         },
         EventKind::InstallerEnded => match was.phase {
-            Booting | Installing | Stalled if !once => moved(Installed, &|b| {
-                b.stage = None;
-                b.reason = None;
-                b.fresh_boot = false;
-            }),
+            // Whoever took the hand-off has no installer any more, but still has its answers.
+            Stalled if was.handoff_key.is_some() => refused("ending an install"),
+            Booting | Installing | Stalled if !once => moved(Installed, &installed),
             Installed => Ok(None),
             _ => refused("ending an install"),
         },
         EventKind::InstallerFailed { stage, detail } => match was.phase {
+            Stalled if was.handoff_key.is_some() => refused("reporting a failure"),
             Booting | Installing | Installed | Stalled => {
                 ends(Failed, stage.as_str(), tail(detail))
             }
@@ -407,6 +409,7 @@ fn flag(
         served_at: None,
         served: 0,
         disk: None,
+        unfinished: was.map_or_else(Vec::new, |b| b.unfinished.clone()),
         retry_after_write: *retry_after_write,
         handoff_key: None,
         handoff_asked: false,
@@ -428,6 +431,25 @@ fn flag(
         host_keys: Vec::new(),
         actor: actor.clone(),
     })
+}
+
+/// The installer is done.
+fn installed(build: &mut Build) {
+    build.stage = None;
+    build.reason = None;
+    build.fresh_boot = false;
+    build.unfinished = Vec::new();
+}
+
+/// Remembers disks that are about to be written. A few are enough: a machine that swaps disks between
+/// broken builds is looked after by a person.
+fn unfinished(build: &mut Build, known: &[String]) {
+    for disk in known {
+        build.unfinished.retain(|d| d != disk);
+        build.unfinished.push(printable(disk, 500));
+    }
+    let over = build.unfinished.len().saturating_sub(8);
+    build.unfinished.drain(..over);
 }
 
 type Moved<'a> = &'a dyn Fn(Phase, &dyn Fn(&mut Build)) -> Result<Option<Build>, StepError>;

@@ -44,6 +44,7 @@ fn permitted() -> EventKind {
     EventKind::WritePermitted {
         disk: "/dev/vda".to_string(),
         contents: "blank".to_string(),
+        known: vec!["S1|0x5000c500|21474836480".to_string()],
     }
 }
 
@@ -316,6 +317,26 @@ fn an_expired_flag_serves_nothing() {
             ..
         })
     ));
+}
+
+#[test]
+fn a_disk_is_remembered_until_an_installer_is_done_with_it() {
+    let broken = [
+        (0, flagged(Purpose::Install, 2)),
+        (1, EventKind::ScriptServed),
+        (2, permitted()),
+        (3, failed()),
+        (4, flagged(Purpose::Install, 2)),
+    ];
+    let again = run(&broken).expect("armed again");
+    assert_eq!((again.disk, again.unfinished.len()), (None, 1));
+    let done = [
+        (5, EventKind::ScriptServed),
+        (6, permitted()),
+        (7, EventKind::InstallerEnded),
+    ];
+    let done: Vec<_> = broken.iter().cloned().chain(done).collect();
+    assert!(run(&done).expect("installed").unfinished.is_empty());
 }
 
 #[test]

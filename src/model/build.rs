@@ -71,6 +71,11 @@ pub struct Build {
     pub served: u32,
     /// The disk that the machine was permitted to write; set means bytes may have been written.
     pub disk: Option<String>,
+    /// Disks that this system was permitted to write, in this build or those before it, and of which
+    /// no installer has said since that it is done: what each is known by (serial number, world-wide
+    /// name, bytes).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<String>,
     /// Install again after a power cut although writing had begun.
     pub retry_after_write: bool,
     /// The digest of the first-boot unit's own random key: the hand-off is redeemed once, and asking

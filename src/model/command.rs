@@ -53,7 +53,16 @@ impl Selection {
         }
     }
 
-    /// Whether this is one plain name or MAC and nothing else: it cannot mean more than one system.
+    /// These systems, by their names.
+    pub fn named(names: &[String]) -> Self {
+        Selection {
+            selectors: names.to_vec(),
+            ..Selection::default()
+        }
+    }
+
+    /// Whether this is one plain name or MAC and nothing else: one system is meant, and a request says so
+    /// with `expect`. For a disk's serial number looks like a name, and several systems may declare it.
     pub fn names_one(&self) -> bool {
         let [one] = self.selectors.as_slice() else {
             return false;
@@ -161,7 +170,7 @@ impl FlagReport {
     pub fn fingerprint(&self) -> String {
         let mut text = String::new();
         for m in &self.machines {
-            let disk = serde_json::to_string(&m.disk).unwrap_or_default();
+            let disk = serde_json::to_string(&(&m.disk, &m.second)).unwrap_or_default();
             text.push_str(&format!(
                 "{} {:?} {} {} {:?} {} {:?} {} {}\n",
                 m.name,
@@ -200,6 +209,10 @@ pub struct CancelRequest {
     /// Only say what would happen.
     #[serde(default)]
     pub dry_run: bool,
+    /// [`CancelReport::fingerprint`] of the plan that the operator agreed to; if it would be another
+    /// by now, nothing is called off.
+    #[serde(default)]
+    pub agreed: Option<String>,
 }
 
 /// What cancelling did, or would do.
@@ -230,6 +243,21 @@ pub struct CancelOutcome {
 }
 
 impl CancelReport {
+    /// Stands for what an operator agrees to when he says yes: which machines, where their builds stand,
+    /// and which disks may be half written. The order is no part of it.
+    pub fn fingerprint(&self) -> String {
+        let line = |m: &CancelOutcome| {
+            let (phase, refused) = (m.phase, m.refusal.is_some());
+            format!(
+                "{} {phase} {:?} {:?} {:?} {refused}",
+                m.name, m.build, m.once, m.disk
+            )
+        };
+        let mut lines: Vec<String> = self.machines.iter().map(line).collect();
+        lines.sort_unstable();
+        super::Digest::of(lines.join("\n").as_bytes()).short()
+    }
+
     /// The one refusal that speaks for all refused machines; none if none was.
     pub fn refusal(&self) -> Option<Refusal> {
         refusal_of(

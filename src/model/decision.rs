@@ -158,6 +158,16 @@ pub enum Why {
         /// Why not, in a sentence.
         lack: String,
     },
+    /// The system has the flag, and this interface was not the system's when it was flagged.
+    OtherHardware {
+        /// Which build.
+        epoch: u32,
+    },
+    /// It is flagged, and was protected after that.
+    Protected {
+        /// Which build.
+        epoch: u32,
+    },
     /// What it runs is on no disk: this server boots it every time.
     Resident,
 }
@@ -215,6 +225,13 @@ impl fmt::Display for Why {
             Why::UnsupportedFirmware { firmware, lack } => {
                 write!(f, "its firmware ({firmware}) cannot boot this: {lack}")
             }
+            Why::OtherHardware { epoch } => write!(
+                f,
+                "build {epoch} was flagged when its system did not have this interface: this may be another machine"
+            ),
+            Why::Protected { epoch } => {
+                write!(f, "it was protected after it was flagged (build {epoch})")
+            }
             Why::Resident => write!(f, "it runs from this server at every boot"),
         }
     }
@@ -226,7 +243,10 @@ impl Why {
     pub fn is_obstacle(&self) -> bool {
         matches!(
             self,
-            Why::MissingArtefact { .. } | Why::UnsupportedFirmware { .. }
+            Why::MissingArtefact { .. }
+                | Why::UnsupportedFirmware { .. }
+                | Why::OtherHardware { .. }
+                | Why::Protected { .. }
         )
     }
 
@@ -246,6 +266,10 @@ impl Why {
             }
             Why::MissingArtefact { distro, .. } => Some(format!("farrier distro fetch {distro}")),
             Why::UnsupportedFirmware { .. } => Some(format!("farrier show {name}")),
+            Why::OtherHardware { .. } => Some(format!(
+                "farrier cancel {name}; then farrier rebuild {name}, if this machine is meant"
+            )),
+            Why::Protected { .. } => Some(format!("farrier cancel {name}")),
             Why::Revoking {
                 failed: Some(_), ..
             } => Some("farrier doctor".to_string()),

@@ -155,6 +155,9 @@ pub enum EventKind {
         disk: String,
         /// What was on it.
         contents: String,
+        /// What each is known by again, if it has a serial number or a world-wide name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        known: Vec<String>,
     },
     /// The machine listed its disks and none may be written.
     WriteRefused {
@@ -327,7 +330,7 @@ impl EventKind {
             EventKind::LocalServed => "told to boot its own disk".to_string(),
             EventKind::AnswerFetched { name } => name.clone(),
             EventKind::InstallerStarted { detail } => printable(detail, 200),
-            EventKind::WritePermitted { disk, contents } => {
+            EventKind::WritePermitted { disk, contents, .. } => {
                 format!(
                     "{} (held: {})",
                     printable(disk, 120),

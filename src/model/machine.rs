@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Build, Deadlines, Identity, Name, PlannedFile, ProfileKind, Way};
+use super::{Build, Deadlines, Identity, MacAddr, Name, PlannedFile, ProfileKind, Way};
 
 /// What is known of a declared system: its builds. A system without an entry was never flagged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,10 @@ pub struct Pinned {
     /// How it is started, where that is not Linux's usual way.
     #[serde(default)]
     pub way: Way,
+    /// The interfaces that the system had when it was flagged: what else has its name by now is another
+    /// machine. Empty if that was not written down.
+    #[serde(default)]
+    pub macs: Vec<MacAddr>,
     /// What the agent's server will know the machine by.
     #[serde(default)]
     pub identity: Option<Identity>,
@@ -122,6 +126,11 @@ pub struct Push {
 }
 
 impl Pinned {
+    /// Whether it was flagged for the machine with this interface.
+    pub fn is_for(&self, mac: MacAddr) -> bool {
+        self.macs.is_empty() || self.macs.contains(&mac)
+    }
+
     /// Every boot artefact that this build may ask for, some of them twice.
     pub fn files(&self) -> impl Iterator<Item = &PlannedFile> {
         std::iter::once(&self.kernel)

@@ -29,6 +29,9 @@ struct Shelf {
     held: HashMap<Key, Held>,
 }
 
+/// Files that are held open at most, of the thousand or more that a process may have.
+const FILES: usize = 256;
+
 type Key = (Digest, Form);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,6 +140,9 @@ impl Hot {
             held.turn = turn;
             return held.contents.clone();
         }
+        if form == Form::File {
+            shelf.close_some();
+        }
         while shelf.used + size > self.budget {
             let oldest = shelf.held.iter().min_by_key(|(_, h)| h.turn);
             let Some(oldest) = oldest.map(|(key, _)| *key) else {
@@ -167,21 +173,57 @@ impl Shelf {
             self.used -= held.size;
         }
     }
+
+    /// Makes room for one more open file: those that were deleted are closed, for their room on the
+    /// disk is free only then, and of too many the one used longest ago.
+    fn close_some(&mut self) {
+        self.held.retain(|_, held| !held.is_deleted());
+        let files = self
+            .held
+            .iter()
+            .filter(|((_, form), _)| *form == Form::File);
+        if files.clone().count() < FILES {
+            return;
+        }
+        let oldest = files.min_by_key(|(_, held)| held.turn).map(|(key, _)| *key);
+        if let Some(oldest) = oldest {
+            self.remove(oldest);
+        }
+    }
+}
+
+impl Held {
+    /// Whether it holds a file open that has no name any more. Such a one takes none of the budget.
+    fn is_deleted(&self) -> bool {
+        match self.contents.get() {
+            Some(Contents::File(file, _)) => file.metadata().is_ok_and(|m| m.nlink() == 0),
+            _ => false,
+        }
+    }
 }
 
 fn read_checked(path: &std::path::Path, digest: Digest, form: Form) -> io::Result<Contents> {
     let mut file = File::open(path)?;
     let before = stamp(&file.metadata()?);
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    if Digest::of(&bytes) != digest {
+    let (found, contents) = match form {
+        Form::Bytes => {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            (Digest::of(&bytes), Contents::Bytes(Bytes::from(bytes)))
+        }
+        // In pieces: the budget has no room for it.
+        Form::File => {
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(&mut file)?;
+            let found = Digest(*hasher.finalize().as_bytes());
+            (found, Contents::File(Arc::new(file), before))
+        }
+    };
+    if found != digest {
         let sentence = format!("`{}` is not what was fetched", path.display());
         return Err(io::Error::new(io::ErrorKind::InvalidData, sentence));
     }
-    Ok(match form {
-        Form::Bytes => Contents::Bytes(Bytes::from(bytes)),
-        Form::File => Contents::File(Arc::new(file), before),
-    })
+    Ok(contents)
 }
 
 fn stamp(of: &Metadata) -> Stamp {
@@ -245,6 +287,29 @@ mod tests {
         std::fs::write(&kept.path, b"kernel").expect("written");
         let file = hot.file(&kept).await.expect("read").expect("held");
         assert_eq!(&read(file), b"kernel");
+    }
+
+    #[tokio::test]
+    async fn deleted_files_are_closed_and_no_more_are_open_than_there_may_be() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let hot = Hot::new(100);
+        let open = || hot.shelf.lock().expect("a lock").held.len();
+        let (gone, kept) = (
+            artefact(dir.path(), "gone", b"an older kernel"),
+            artefact(dir.path(), "kept", b"kernel"),
+        );
+        let file = hot.file(&gone).await.expect("read").expect("held");
+        std::fs::remove_file(&gone.path).expect("removed");
+        hot.file(&kept).await.expect("read").expect("held");
+        assert_eq!(open(), 1);
+        assert_eq!(file.metadata().expect("open").len(), 15, "for who has it");
+        for i in 0..FILES {
+            let more = artefact(dir.path(), &format!("f{i}"), format!("{i}").as_bytes());
+            hot.file(&more).await.expect("read").expect("held");
+        }
+        assert_eq!(open(), FILES);
+        let oldest = (kept.digest, Form::File);
+        assert!(!hot.shelf.lock().expect("a lock").held.contains_key(&oldest));
     }
 
     #[tokio::test]

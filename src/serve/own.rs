@@ -115,7 +115,17 @@ impl Config {
     }
 
     /// Says that it is about to be served; the bytes once that is durable, else nothing.
-    pub(super) async fn served(mut self, waist: &dyn Waist) -> Option<Bytes> {
+    pub(super) async fn served(self, waist: &dyn Waist) -> Option<Bytes> {
+        self.served_in(waist, None).await
+    }
+
+    /// The same, unless it has another size by now than was announced: then nothing is told and nothing
+    /// is sent.
+    pub(super) async fn served_in(
+        mut self,
+        waist: &dyn Waist,
+        announced: Option<usize>,
+    ) -> Option<Bytes> {
         // Made to fit the machine's place first, as a boot script is.
         if let Some(at) = self.to {
             match waist.settle(at, self.firmware, &self.build).await {
@@ -130,6 +140,10 @@ impl Config {
                     return None;
                 }
             }
+        }
+        if announced.is_some_and(|size| size != self.bytes.len()) {
+            tracing::info!(machine.name = %self.build.system, "the configuration of a boot program was made again and has another size: it is sent when it is asked for again");
+            return None;
         }
         match self.tell(waist).await {
             Ok(()) => Some(self.bytes),

@@ -4,7 +4,7 @@ use crate::boot::paths::Urls;
 use crate::control::TellError;
 use crate::lifecycle::StepError;
 use crate::loader::{Reason, Script, grub, ipxe, pxelinux};
-use crate::model::{Action, Arch, ClientStage, Decision, Event, EventKind, Facts, Firmware};
+use crate::model::{Action, Arch, ClientStage, Decision, Event, EventKind, Facts, Firmware, Why};
 
 use super::Waist;
 
@@ -132,7 +132,9 @@ impl Written {
     /// nothing is sent.
     pub async fn served_within(self, waist: &dyn Waist, most: usize) -> Option<String> {
         let Some(event) = self.due() else {
-            if let (Some(system), false) = (&self.decision.system, self.script.boots) {
+            // What another machine does under the system's name says nothing of its build.
+            let own = !matches!(self.decision.why, Why::OtherHardware { .. });
+            if let (Some(system), true, false) = (&self.decision.system, own, self.script.boots) {
                 waist.note(Event {
                     system: system.clone(),
                     epoch: None,
@@ -166,7 +168,14 @@ impl Written {
         let (Action::Boot(plan), Some(at)) = (&self.decision.action, self.facts.ip) else {
             return Ok(None);
         };
-        let changed = waist.settle(at, self.facts.firmware, &plan.build).await?;
+        // Who reads pxelinux.cfg does not say what its firmware is. Where nobody has seen it, it is taken
+        // for PXELINUX, which is for a BIOS.
+        let unseen = || {
+            let pxelinux = self.language == Language::Pxelinux;
+            (pxelinux && waist.waits_for_firmware(&plan.build)).then_some(Firmware::BIOS)
+        };
+        let firmware = self.facts.firmware.or_else(unseen);
+        let changed = waist.settle(at, firmware, &plan.build).await?;
         Ok(changed.then(|| write(waist, &self.facts, &self.urls, self.language)))
     }
 

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::model::{BuildKey, Bundle, BundleKind, Name, Timestamp};
 
@@ -42,15 +43,22 @@ impl Bundles {
         // What is in the logs of an installer is for operators only.
         fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700))?;
         let fresh = home.join(format!(".{}.new", build.epoch));
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&fresh)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&fresh, self.path(build, kind))?;
+        let written = || -> io::Result<()> {
+            let mut file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&fresh)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&fresh, self.path(build, kind))
+        };
+        if let Err(error) = written() {
+            // What a full disk has room for is needed.
+            let _gone = fs::remove_file(&fresh).is_ok();
+            return Err(error);
+        }
         for other in BundleKind::ALL.into_iter().filter(|other| *other != kind) {
             match fs::remove_file(self.path(build, other)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -111,7 +119,11 @@ impl Bundles {
     pub fn tidy(&self, known: &BTreeSet<BuildKey>, most: u64) -> usize {
         let systems = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let systems = systems.filter_map(|e| e.file_name().to_str()?.parse::<Name>().ok());
-        let mut all: Vec<Bundle> = systems.flat_map(|system| self.of(&system)).collect();
+        let systems: Vec<Name> = systems.collect();
+        for system in &systems {
+            remove_halves(&self.dir.join(system.as_str()));
+        }
+        let mut all: Vec<Bundle> = systems.iter().flat_map(|system| self.of(system)).collect();
         all.sort_by_key(|b| std::cmp::Reverse(b.kept));
         let (mut used, mut removed) = (0, 0);
         for bundle in all {
@@ -129,6 +141,22 @@ impl Bundles {
             let _not_empty = fs::remove_dir(self.dir.join(build.system.as_str())).is_err();
         }
         removed
+    }
+}
+
+/// Removes what a crash left half written: nobody writes for an hour.
+fn remove_halves(home: &Path) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let half = name
+            .to_str()
+            .is_some_and(|n| n.starts_with('.') && n.ends_with(".new"));
+        let changed = entry.metadata().and_then(|m| m.modified()).ok();
+        let old = changed.and_then(|at| at.elapsed().ok());
+        if half && old.is_some_and(|age| age > HOUR) {
+            let _tried_again = fs::remove_file(entry.path()).is_ok();
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Machines that were seen and not declared.
 
-use sqlx::Connection;
-
 use super::rows::{column, micros, unreadable};
 use super::{Store, StoreError, Writer};
 use crate::model::view::DiscoveredView;
@@ -23,15 +21,19 @@ impl Writer {
         machines: &[DiscoveredView],
         most: u32,
     ) -> Result<(), StoreError> {
-        let begun = self.connection.begin_with("BEGIN IMMEDIATE").await;
-        let mut tx = begun.map_err(refused)?;
+        self.begin().await?;
+        let done = self.seen(machines, most).await;
+        self.end(done).await
+    }
+
+    async fn seen(&mut self, machines: &[DiscoveredView], most: u32) -> Result<(), StoreError> {
         for machine in machines {
             let what = serde_json::to_string(machine).map_err(|e| unreadable("a machine", e))?;
             sqlx::query("INSERT OR REPLACE INTO discovered (mac, seen, what) VALUES (?, ?, ?)")
                 .bind(machine.mac.to_string())
                 .bind(micros(machine.last_seen))
                 .bind(what)
-                .execute(&mut *tx)
+                .execute(&mut self.connection)
                 .await
                 .map_err(refused)?;
         }
@@ -40,10 +42,10 @@ impl Writer {
                (SELECT mac FROM discovered ORDER BY seen DESC LIMIT ?)",
         )
         .bind(i64::from(most))
-        .execute(&mut *tx)
+        .execute(&mut self.connection)
         .await
         .map_err(refused)?;
-        tx.commit().await.map_err(refused)
+        Ok(())
     }
 }
 

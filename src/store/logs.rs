@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Connection;
-
 use super::rows::{self, column, micros, unreadable};
 use super::{Store, StoreError, Writer};
 use crate::model::{BuildKey, LogEntry, LogLine};
@@ -24,11 +22,16 @@ impl Writer {
             let row = serde_json::json!([micros(entry.time), entry.source, entry.text]);
             builds.entry(key).or_default().push(row);
         }
-        let mut tx = self
-            .connection
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(refused("a transaction"))?;
+        self.begin().await?;
+        let done = self.lines(builds, keep).await;
+        self.end(done).await
+    }
+
+    async fn lines(
+        &mut self,
+        builds: BTreeMap<(&str, u32), Vec<serde_json::Value>>,
+        keep: u32,
+    ) -> Result<(), StoreError> {
         for ((system, epoch), rows) in builds {
             let json = serde_json::to_string(&rows).map_err(|e| unreadable("a log", e))?;
             sqlx::query(
@@ -41,7 +44,7 @@ impl Writer {
             .bind(system.to_string())
             .bind(i64::from(epoch))
             .bind(json)
-            .execute(&mut *tx)
+            .execute(&mut self.connection)
             .await
             .map_err(refused("a log"))?;
             sqlx::query(
@@ -51,11 +54,11 @@ impl Writer {
             .bind(system.to_string())
             .bind(i64::from(epoch))
             .bind(i64::from(keep))
-            .execute(&mut *tx)
+            .execute(&mut self.connection)
             .await
             .map_err(refused("tidying a log"))?;
         }
-        tx.commit().await.map_err(refused("a commit"))
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod logs;
 mod read;
 mod rows;
 mod tidy;
+mod witness;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub use bundles::Bundles;
 pub use home::home;
 pub use read::{Known, Secrets, secret_names};
 pub use rows::{RevisionRow, SecretRow};
+pub use tidy::Tidying;
+pub use witness::Witness;
 pub use writer::{Batch, RevisionFiles, Writer};
 
 /// Why the store failed.

@@ -278,10 +278,12 @@ impl Store {
             .map_err(|e| unreadable("a firmware", e))?;
         let rows = sqlx::query(
             "SELECT e.system, e.epoch, e.phase, min(e.time) AS began
-             FROM builds b JOIN events e ON e.system = b.system AND e.epoch = b.epoch
-             WHERE b.purpose = 'install' AND b.phase = 'ready'
-               AND json_extract(b.build, '$.profile') = ?1
-               AND (?2 IS NULL OR json_extract(b.build, '$.firmware') = json(?2))
+             FROM (SELECT system, epoch FROM builds
+                   WHERE purpose = 'install' AND phase = 'ready'
+                     AND json_extract(build, '$.profile') = ?1
+                     AND (?2 IS NULL OR json_extract(build, '$.firmware') = json(?2))
+                   ORDER BY json_extract(build, '$.ended') DESC LIMIT 200) b
+             CROSS JOIN events e ON e.system = b.system AND e.epoch = b.epoch
              GROUP BY e.system, e.epoch, e.phase
              ORDER BY began DESC LIMIT 600",
         )
@@ -322,10 +324,14 @@ impl Store {
             .transpose()
             .map_err(|e| unreadable("a firmware", e))?;
         let ends: Vec<String> = sqlx::query_scalar(
-            "SELECT e.ended FROM builds b JOIN events e ON e.system = b.system AND e.epoch = b.epoch
-             WHERE b.purpose = 'install' AND b.phase = 'ready' AND e.ended IS NOT NULL
-               AND json_extract(b.build, '$.profile') = ?1
-               AND (?2 IS NULL OR json_extract(b.build, '$.firmware') = json(?2))
+            "SELECT e.ended
+             FROM (SELECT system, epoch FROM builds
+                   WHERE purpose = 'install' AND phase = 'ready'
+                     AND json_extract(build, '$.profile') = ?1
+                     AND (?2 IS NULL OR json_extract(build, '$.firmware') = json(?2))
+                   ORDER BY json_extract(build, '$.ended') DESC LIMIT 200) b
+             CROSS JOIN events e ON e.system = b.system AND e.epoch = b.epoch
+             WHERE e.ended IS NOT NULL
              ORDER BY e.number DESC LIMIT 2000",
         )
         .bind(profile.as_str().to_string())

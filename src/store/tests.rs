@@ -29,6 +29,19 @@ pub(crate) async fn refuse(path: &Path, refuse: bool) {
         .expect("done");
 }
 
+/// Copies a database that is in use, as an operator's backup does.
+pub(crate) async fn copy(from: &Path, to: &Path) {
+    let options = SqliteConnectOptions::new().filename(from);
+    let mut other = SqliteConnection::connect_with(&options)
+        .await
+        .expect("a connection");
+    sqlx::query("VACUUM INTO ?")
+        .bind(to.to_str().expect("a path").to_string())
+        .execute(&mut other)
+        .await
+        .expect("copied");
+}
+
 fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
@@ -59,6 +72,7 @@ fn build(system: &str, epoch: u32, purpose: Purpose) -> Build {
         served_at: None,
         served: 0,
         disk: None,
+        unfinished: Vec::new(),
         retry_after_write: false,
         handoff_key: None,
         handoff_asked: false,
@@ -109,6 +123,7 @@ fn pinned() -> Pinned {
         server: None,
         uefi: None,
         way: Way::default(),
+        macs: Vec::new(),
         identity: None,
         push: None,
         agent: None,

@@ -1,6 +1,5 @@
 //! The writer: everything that changes the database, in groups.
 
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::StoreError;
@@ -82,28 +81,67 @@ impl Writer {
             // One statement is a transaction of its own: one trip to SQLite's thread, not three.
             return leases(&mut self.connection, &batch.leases).await;
         }
-        let mut tx = self
-            .connection
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(refused("a transaction"))?;
+        self.begin().await?;
+        let done = self.changes(batch).await;
+        self.end(done).await
+    }
+
+    /// Begins a transaction; whatever becomes of it, [`Writer::end`] comes next.
+    ///
+    /// Not by sqlx's own: it counts how deep it is, and SQLite gives a transaction up by itself when
+    /// the disk is full or broken. The count would be wrong from then on, and nothing could be written
+    /// until the server restarts.
+    ///
+    /// # Errors
+    /// If the database refuses.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        let begun = self.said("BEGIN IMMEDIATE", "a transaction").await;
+        if begun.is_err() {
+            // If it is because an earlier one is open, the next begins.
+            let _none_open = self.said("ROLLBACK", "a transaction").await;
+        }
+        begun
+    }
+
+    /// Commits what was done, or gives it up if that failed.
+    ///
+    /// # Errors
+    /// What failed; nothing is stored then.
+    pub(super) async fn end<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        let done = match done {
+            Ok(value) => self.said("COMMIT", "a commit").await.map(|()| value),
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            // It is given up already, if SQLite did so by itself.
+            let _none_open = self.said("ROLLBACK", "a transaction").await;
+        }
+        done
+    }
+
+    async fn said(&mut self, words: &'static str, what: &'static str) -> Result<(), StoreError> {
+        let said = sqlx::query(words).execute(&mut self.connection).await;
+        said.map(|_| ()).map_err(refused(what))
+    }
+
+    async fn changes(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let tx = &mut self.connection;
         for (row, files) in &batch.revisions {
-            revision(&mut tx, row, files).await?;
+            revision(tx, row, files).await?;
         }
         for build in &batch.builds {
-            self::build(&mut tx, build).await?;
+            self::build(tx, build).await?;
         }
         for (key, pinned) in &batch.pins {
-            pin(&mut tx, key, pinned).await?;
+            pin(tx, key, pinned).await?;
         }
         for record in &batch.records {
-            self::record(&mut tx, record).await?;
+            self::record(tx, record).await?;
         }
         for (name, row) in &batch.secrets {
-            secret(&mut tx, name, row.as_deref()).await?;
+            secret(tx, name, row.as_deref()).await?;
         }
-        leases(&mut tx, &batch.leases).await?;
-        tx.commit().await.map_err(refused("a commit"))
+        leases(tx, &batch.leases).await
     }
 }
 

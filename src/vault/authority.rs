@@ -84,8 +84,16 @@ impl Authority {
             }
             Err(source) => return Err(VaultError::File { path, source }),
         };
-        let der = rustls::pki_types::pem::PemObject::from_pem_slice(text.as_bytes())
-            .map_err(|_| damaged(&path, "a certificate"))?;
+        let der: CertificateDer<'static> =
+            rustls::pki_types::pem::PemObject::from_pem_slice(text.as_bytes())
+                .map_err(|_| damaged(&path, "a certificate"))?;
+        // A key that was put here without its certificate, or the other way round: every machine would
+        // pin a certificate that this server cannot answer with.
+        let public = key.public_key_raw();
+        let of_key = der.windows(public.len()).any(|part| part == public);
+        if !of_key {
+            return Err(damaged(&path, "the certificate of the key `ca.key`"));
+        }
         Ok(Authority {
             certificate: text.replace("\r\n", "\n").into(),
             der,

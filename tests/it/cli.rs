@@ -16,6 +16,8 @@ use tokio::runtime::Runtime;
 
 mod broken;
 mod distros;
+mod edits;
+mod follow;
 mod logs;
 mod media;
 mod pages;

@@ -280,6 +280,10 @@ async fn with_upstream_down_old_copies_are_served_and_the_rest_is_an_error() {
     up.store(false, Ordering::SeqCst);
     assert_eq!(get(&cache, head).await.expect("stale"), b"fine");
     assert_eq!(get(&cache, package).await.expect("kept"), b"fine");
+    assert!(is_cached(&cache, head).await, "its head is served too");
+    let look = cache.get(CLIENT, "m", "pool/q/q_1.deb", true).await;
+    let missing = look.expect_err("nothing to serve");
+    assert!(matches!(missing, Missing::Upstream(_)), "{missing}");
     let error = get(&cache, "pool/q/q_1.deb")
         .await
         .expect_err("nothing to serve");
@@ -318,6 +322,7 @@ async fn a_removed_file_goes_and_a_cut_answer_does_not_spoil_the_old_one() {
     get(&cache, path).await.expect_err("cut");
     step.store(3, Ordering::SeqCst);
     assert_eq!(get(&cache, path).await.expect("the old one"), b"old");
+    assert!(is_cached(&cache, path).await, "and its head");
     step.store(2, Ordering::SeqCst);
     assert_eq!(
         cache

@@ -31,6 +31,8 @@ pub(crate) struct Standin {
     pub(crate) commits: tokio::sync::Mutex<()>,
     /// Seconds since the tests began, as the waist's clock has them.
     pub(crate) seconds: AtomicI64,
+    /// Nobody has seen the firmware of any machine, and what is pinned is for one kind.
+    pub(crate) unseen: AtomicBool,
     known: Mutex<Known>,
 }
 
@@ -42,7 +44,12 @@ struct Known {
     noted: Vec<EventKind>,
     seen: Vec<(MacAddr, String)>,
     lent: HashMap<Ipv4Addr, MacAddr>,
+    settled: Vec<Option<Firmware>>,
+    unfit: Option<Change>,
 }
+
+/// What is changed in what a build pinned.
+type Change = Box<dyn FnOnce(&mut Pinned) + Send>;
 
 pub(crate) fn mac(last: u8) -> MacAddr {
     MacAddr([0x52, 0x54, 0, 0, 0, last])
@@ -168,6 +175,7 @@ impl Standin {
             down: AtomicBool::new(false),
             commits: tokio::sync::Mutex::default(),
             seconds: AtomicI64::new(0),
+            unseen: AtomicBool::new(false),
             known: Mutex::default(),
         })
     }
@@ -225,6 +233,7 @@ impl Standin {
             server: None,
             uefi: None,
             way: Way::default(),
+            macs: Vec::new(),
             identity: None,
             push: None,
             agent: None,
@@ -239,6 +248,16 @@ impl Standin {
         let mut pinned = (*known.pinned[key]).clone();
         change(&mut pinned);
         known.pinned.insert(key.clone(), Arc::new(pinned));
+    }
+
+    /// The same, when the next build is made to fit.
+    pub(crate) fn repin_at_boot(&self, change: impl FnOnce(&mut Pinned) + Send + 'static) {
+        self.known.lock().expect("a lock").unfit = Some(Box::new(change));
+    }
+
+    /// The firmware that builds were made to fit so far.
+    pub(crate) fn settled(&self) -> Vec<Option<Firmware>> {
+        self.known.lock().expect("a lock").settled.clone()
     }
 
     fn now(&self) -> Timestamp {
@@ -371,10 +390,19 @@ impl Waist for Standin {
     fn settle<'a>(
         &'a self,
         _at: Ipv4Addr,
-        _firmware: Option<Firmware>,
-        _build: &'a BuildKey,
+        firmware: Option<Firmware>,
+        build: &'a BuildKey,
     ) -> Settling<'a> {
-        Box::pin(async { Ok(false) })
+        let unfit = {
+            let mut known = self.known.lock().expect("a lock");
+            known.settled.push(firmware);
+            known.unfit.take()
+        };
+        let changed = unfit.is_some();
+        if let Some(change) = unfit {
+            self.repin(build, change);
+        }
+        Box::pin(async move { Ok(changed) })
     }
 
     fn note(&self, event: Event) {
@@ -440,7 +468,7 @@ impl Waist for Standin {
     }
 
     fn waits_for_firmware(&self, _build: &BuildKey) -> bool {
-        false
+        self.unseen.load(Ordering::SeqCst)
     }
 
     fn document(&self, build: &BuildKey, name: &str) -> Option<Arc<Document>> {

@@ -3,9 +3,10 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use farrier::model::{Artefact, Digest, EventKind, Phase};
+use farrier::model::{Artefact, Digest, EventKind, Firmware, Phase, Processor};
 use farrier::serve::Hot;
 use farrier::serve::tftp::{self, Limits, Running};
 
@@ -35,10 +36,16 @@ impl Drop for Door {
 }
 
 fn open(limits: Limits) -> Door {
+    open_with(limits, |_| {})
+}
+
+/// The same with something else about the kernel.
+fn open_with(limits: Limits, change: impl FnOnce(&mut Artefact)) -> Door {
     let dir = tempfile::tempdir().expect("a directory");
     let kernel: Vec<u8> = (0..2_000_000u32).map(|i| (i >> 2) as u8).collect();
     let loader: Vec<u8> = (0..1468u32 * 20).map(|i| (i * 7) as u8).collect();
-    let kernel = artefact(dir.path(), "debian-12", "linux", &kernel);
+    let mut kernel = artefact(dir.path(), "debian-12", "linux", &kernel);
+    change(&mut kernel);
     let waist = Standin::new(vec![
         artefact(dir.path(), "debian-12", "linux", OLDER),
         kernel.clone(),
@@ -278,6 +285,27 @@ async fn a_script_is_told_of_before_its_first_block() {
         Client::new(&door, ip(3))
             .fetch("autoexec.ipxe", &[])
             .is_ok()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_pxelinux_cfg_does_not_say_what_it_runs_on() {
+    let door = open_with(Limits::default(), |kernel| {
+        kernel.nature.processor = Some(Processor::Arm64);
+    });
+    for (last, unseen) in [(1, false), (2, true)] {
+        door.waist.flag(last, planned(&door.kernel), Vec::new());
+        door.waist.unseen.store(unseen, Ordering::SeqCst);
+        let name = format!("pxelinux.cfg/01-{}", mac(last).dashed());
+        let got = Client::new(&door, ip(last)).fetch(&name, &["tsize", "0"]);
+        let script = String::from_utf8(got.expect("a script")).expect("text");
+        assert!(script.contains("KERNEL /a/"), "{script}");
+        assert_eq!(door.waist.phase(last), Phase::Booting);
+    }
+    assert_eq!(
+        door.waist.settled(),
+        [None, Some(Firmware::BIOS)],
+        "as DHCP saw it, else as PXELINUX"
     );
 }
 

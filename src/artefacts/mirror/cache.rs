@@ -222,15 +222,16 @@ impl Cache {
         };
         let path = MirrorPath::parse(path).ok_or(Missing::NotFound)?;
         let at = entry::place(&self.inner.dir, &upstream.base, &path);
-        if let Some(entry) = open(&at).await
-            && self.inner.fresh(&upstream, &path, &entry)
+        let entry = open(&at).await;
+        if let Some(entry) = &entry
+            && self.inner.fresh(&upstream, &path, entry)
         {
             self.inner.count(|c| c.kept += 1);
-            return whole(&entry);
+            return whole(entry);
         }
         let mut flight = match (self.inner.flying(&at), head) {
             (Some(flight), _) => flight,
-            (None, true) => return self.look(client, &upstream, &path).await,
+            (None, true) => return self.look(client, &upstream, &path, entry.as_ref()).await,
             (None, false) => self.board(client, upstream, path, at),
         };
         let asked = flight.wait_for(|s| !matches!(s, State::Asking)).await;
@@ -250,17 +251,26 @@ impl Cache {
         Missing::Busy
     }
 
-    /// Asks upstream for the head of a file that is not here.
+    /// Asks upstream for the head of a file of which there is no fresh copy here. Where the file itself
+    /// would be served of an old copy, so is its head.
     async fn look(
         &self,
         client: IpAddr,
         upstream: &Upstream,
         path: &MirrorPath,
+        old: Option<&Entry>,
     ) -> Result<Found, Missing> {
-        let turn = upstream.turns.take(client).await;
-        let _turn = turn.map_err(|_| self.refuse())?;
-        let answer = upstream.ask(Method::HEAD, path, None).await;
-        let response = answer.map_err(Missing::Upstream)?;
+        if let Some(old) = old.filter(|_| upstream.is_down()) {
+            return whole(old);
+        }
+        let Ok(_turn) = upstream.turns.take(client).await else {
+            return old.map_or_else(|| Err(self.refuse()), whole);
+        };
+        let or_old = |why| old.map_or(Err(Missing::Upstream(why)), whole);
+        let response = match upstream.ask(Method::HEAD, path, None).await {
+            Ok(response) => response,
+            Err(why) => return or_old(why),
+        };
         match response.status() {
             StatusCode::OK => {
                 let head = fetch::head(upstream.url(path), response.headers());
@@ -271,7 +281,10 @@ impl Cache {
                     content_type: head.content_type,
                 })
             }
-            _ => Err(Missing::NotFound),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Err(Missing::NotFound),
+            // as for the file itself, it leads to a listing
+            status if status.is_redirection() => Err(Missing::NotFound),
+            status => or_old(format!("it answers {status}")),
         }
     }
 

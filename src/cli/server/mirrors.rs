@@ -1,12 +1,15 @@
 //! The mirror caches behind the machine plane's door.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
+
 use crate::artefacts::mirror::{self, Cache, Limits};
 use crate::control::Control;
-use crate::model::Refusal;
+use crate::model::{Mirror, Refusal};
 use crate::serve::http::mirror::Finding;
 use crate::serve::http::{Found, Mirrors, Missing};
 
@@ -14,7 +17,8 @@ use crate::serve::http::{Found, Mirrors, Missing};
 struct Caches {
     cache: Cache,
     control: Arc<Control>,
-    declared: std::sync::Mutex<crate::model::Digest>,
+    /// What the cache was told of last.
+    declared: Arc<Mutex<BTreeMap<String, Mirror>>>,
 }
 
 /// Opens the caches below the state directory.
@@ -28,21 +32,31 @@ pub(super) fn mirrors(control: &Arc<Control>, state: &Path) -> Result<Arc<dyn Mi
     Ok(Arc::new(Caches {
         cache,
         control: control.clone(),
-        declared: std::sync::Mutex::new(site.revision),
+        declared: Arc::new(Mutex::new(site.mirrors.clone())),
     }))
 }
 
 impl Caches {
-    /// Follows a new revision of the site, when the first request after it comes.
-    fn follow(&self) {
-        let site = self.control.site();
-        let mut declared = self
-            .declared
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if *declared != site.revision {
-            self.cache.declare(&site.mirrors);
-            *declared = site.revision;
+    /// Follows what a new revision of the site declares, when the first request after it comes. The
+    /// cache runs `apt-config` then, which takes its time: requests wait for it, and their threads do
+    /// not.
+    async fn follow(&self) {
+        if *self.declared.lock().await == self.control.site().mirrors {
+            return;
+        }
+        let (cache, control) = (self.cache.clone(), self.control.clone());
+        let declared = self.declared.clone();
+        let declare = move || {
+            let mut declared = declared.blocking_lock();
+            let site = control.site();
+            // another request may have been faster
+            if *declared != site.mirrors {
+                cache.declare(&site.mirrors);
+                declared.clone_from(&site.mirrors);
+            }
+        };
+        if let Err(error) = tokio::task::spawn_blocking(declare).await {
+            tracing::error!(%error, "the mirrors that the site declares could not be taken over");
         }
     }
 }
@@ -56,7 +70,7 @@ impl Mirrors for Caches {
         head: bool,
     ) -> Finding<'a> {
         Box::pin(async move {
-            self.follow();
+            self.follow().await;
             match self.cache.get(client.into(), mirror, path, head).await {
                 Ok(mirror::Found::File {
                     file,

@@ -3,8 +3,14 @@
 //! The table is in memory and pure: the present time is passed in, and what must survive a power
 //! cut is handed out as a [`crate::model::Lease`] for someone else to commit before the client hears of it.
 
+mod ask;
 mod pool;
+mod reserved;
 mod table;
+#[cfg(test)]
+mod tests;
 
+pub use ask::{Ask, Granted, Offer, Refusal};
+pub use reserved::Reserved;
+pub use table::LeaseTable;
 pub(crate) use table::later;
-pub use table::{Ask, Granted, LeaseTable, Offer, Refusal, Reserved};

@@ -6,80 +6,26 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
+use super::ask::{Ask, Granted, MOST_DECLINES, Offer, Refusal};
 use super::pool::Pool;
+use super::reserved::Reserved;
 use crate::dhcp::recent::Recent;
-use crate::model::{Digest, Lease, LeaseState, MacAddr, Site, Subnet, Timestamp};
+use crate::model::{Digest, Lease, LeaseState, MacAddr, Site, Timestamp};
 
 /// How long an offer is held, in seconds.
 const HOLD: i64 = 60;
 /// How long an address that someone else uses is not given out.
 const QUARANTINE: Duration = Duration::from_secs(3600);
-/// Addresses that one client may declare in use within an hour: a client that refuses every address
-/// must not empty the pool.
-const MOST_DECLINES: u8 = 5;
 /// How long an answer about an address in use is waited for, in seconds, before it is taken as free.
 const CHECK_PATIENCE: i64 = 2;
 
-/// Who asks for an address, and where.
-#[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
-    /// Who.
-    pub mac: MacAddr,
-    /// Where.
-    pub subnet: &'a Subnet,
-    /// What is reserved.
-    pub site: &'a Site,
-    /// This server's own addresses.
-    pub own: &'a [Ipv4Addr],
-    /// The present time.
-    pub now: Timestamp,
-}
-
-/// What a client can be offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Offer {
-    /// This address.
-    Address(Ipv4Addr),
-    /// This address, once someone made sure that nobody uses it: tell the result to
-    /// [`LeaseTable::checked`] and ask again.
-    Check(Ipv4Addr),
-    /// That is being made sure right now.
-    Checking(Ipv4Addr),
-    /// Nothing.
-    Refused(Refusal),
-}
-
-/// Why there is no address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The subnet has no pool.
-    #[error("its subnet has no pool, and no address is reserved for it")]
-    NoPool,
-    /// All are taken.
-    #[error("the pool is exhausted")]
-    Exhausted,
-    /// It declared too many addresses in use.
-    #[error("it declined {MOST_DECLINES} addresses within an hour")]
-    TooManyDeclines,
-}
-
-/// A lease that was granted, and is not valid before it is committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Granted {
-    /// The lease.
-    pub lease: Lease,
-    /// What it replaced: the client's own of before, which holds again if this one cannot be
-    /// committed.
-    pub before: Option<Lease>,
-}
-
-/// All dynamic addresses: who holds them, who was offered them, which are not to be used.
+/// All addresses: who holds them, who was offered them, which are not to be used.
 #[derive(Debug, Default)]
 pub struct LeaseTable {
-    leases: HashMap<Ipv4Addr, Lease>,
-    holds: HashMap<Ipv4Addr, Hold>,
-    hold_ends: VecDeque<(i64, Ipv4Addr)>,
-    by_mac: HashMap<MacAddr, Vec<Ipv4Addr>>,
+    pub(super) leases: HashMap<Ipv4Addr, Lease>,
+    pub(super) holds: HashMap<Ipv4Addr, Hold>,
+    pub(super) hold_ends: VecDeque<(i64, Ipv4Addr)>,
+    pub(super) by_mac: HashMap<MacAddr, Vec<Ipv4Addr>>,
     pools: HashMap<Ipv4Net, Pool>,
     revision: Option<Digest>,
     declines: HashMap<MacAddr, (u8, i64)>,
@@ -88,28 +34,21 @@ pub struct LeaseTable {
     /// What could not be committed while a later lease of the same address was on its way, with
     /// what it had replaced.
     lost: HashMap<Ipv4Addr, Granted>,
-    reserved: HashMap<Ipv4Addr, Reserved>,
+    pub(super) reserved: HashMap<Ipv4Addr, Reserved>,
+    /// Leases that changed besides the one that was asked for, and are to be made durable.
+    pub(super) records: Vec<Lease>,
     /// What is remembered of clients in mid-conversation.
     pub recent: Recent,
 }
 
 #[derive(Debug)]
-struct Hold {
-    mac: MacAddr,
+pub(super) struct Hold {
+    pub(super) mac: MacAddr,
     until: i64,
     /// Asked about since; none means known to be free.
     checking: Option<i64>,
-}
-
-/// What is known of a reserved address: it is not stored, for it follows from the site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reserved {
-    /// Who.
-    pub mac: MacAddr,
-    /// Until when it was last acknowledged.
-    pub expires: Timestamp,
-    /// When its owner last found it in use by someone else.
-    pub conflict: Option<Timestamp>,
+    /// The record that the address had before: it holds again if the offer comes to nothing.
+    was: Option<Lease>,
 }
 
 impl LeaseTable {
@@ -132,24 +71,14 @@ impl LeaseTable {
             return Offer::Refused(Refusal::NoPool);
         }
         if let Some(ip) = self.known(ask) {
-            return match self.holds.get_mut(&ip) {
-                None => {
-                    // What ended may be anyone's; once offered again it is this client's to take.
-                    if self.holder(ip, ask.now).is_none() {
-                        self.hold(ip, ask.mac, now, None);
-                    }
-                    Offer::Address(ip)
-                }
-                Some(hold) => match hold.checking {
-                    Some(since) if now - since < CHECK_PATIENCE => Offer::Checking(ip),
-                    _ => {
-                        hold.checking = None;
-                        hold.until = now + HOLD;
-                        self.hold_ends.push_back((now + HOLD, ip));
-                        Offer::Address(ip)
-                    }
-                },
-            };
+            if let Some(offer) = self.held(ip, now) {
+                return offer;
+            }
+            // What ended may be anyone's; once offered again it is this client's to take.
+            if self.holder(ip, ask.now).is_none() {
+                self.hold(ip, ask.mac, now, None, None);
+            }
+            return Offer::Address(ip);
         }
         if let Some((count, since)) = self.declines.get(&ask.mac)
             && *count >= MOST_DECLINES
@@ -163,11 +92,7 @@ impl LeaseTable {
         else {
             return Offer::Refused(Refusal::Exhausted);
         };
-        if let Some(ended) = self.leases.get(&ip).cloned() {
-            self.drop_lease(&ended);
-        }
-        self.hold(ip, ask.mac, now, Some(now));
-        Offer::Check(ip)
+        self.check(ip, ask.mac, now)
     }
 
     /// Grants what a REQUEST asks for. The lease is not valid before it is committed.
@@ -185,12 +110,31 @@ impl LeaseTable {
     ) -> Result<Granted, Option<Ipv4Addr>> {
         self.follow(ask.site);
         self.end_holds(ask.now.as_second());
-        match self.known(ask) {
-            Some(known) if known != ip => return Err(Some(known)),
-            Some(_) => {}
-            None if self.grantable(ip, ask) => {}
-            None => return Err(None),
+        // What it holds it may keep, whatever older record there is of it.
+        if !(self.is_holder(ask.mac, ip) && assignable(ip, ask)) {
+            match self.known(ask) {
+                Some(known) if known != ip => return Err(Some(known)),
+                Some(_) => {}
+                None if self.grantable(ip, ask) => {}
+                None => return Err(None),
+            }
         }
+        Ok(self.grant(ask, ip, hostname))
+    }
+
+    /// Renews what a client has by lease, in a pool or not, unless it is promised to another machine
+    /// by now. The lease is not valid before it is committed.
+    pub fn renew(
+        &mut self,
+        ask: &Ask<'_>,
+        ip: Ipv4Addr,
+        hostname: Option<String>,
+    ) -> Option<Granted> {
+        let kept = self.is_holder(ask.mac, ip) && unclaimed(ip, ask);
+        kept.then(|| self.grant(ask, ip, hostname))
+    }
+
+    fn grant(&mut self, ask: &Ask<'_>, ip: Ipv4Addr, hostname: Option<String>) -> Granted {
         let lease = Lease {
             ip,
             mac: ask.mac,
@@ -201,27 +145,8 @@ impl LeaseTable {
         };
         self.holds.remove(&ip);
         let before = self.put(lease.clone());
-        self.leave_reserved(ask, ip);
-        Ok(Granted { lease, before })
-    }
-
-    /// A client that takes one address uses no other of that subnet: one that was reserved for
-    /// another machine since is that machine's now. (Not stored: after a restart of the server its
-    /// owner waits for the end of that lease.)
-    fn leave_reserved(&mut self, ask: &Ask<'_>, taken: Ipv4Addr) {
-        let left: Vec<Lease> = self
-            .by_mac
-            .get(&ask.mac)
-            .into_iter()
-            .flatten()
-            .copied()
-            .filter(|ip| *ip != taken && ask.subnet.network.contains(ip))
-            .filter(|ip| ask.site.by_ip.contains_key(ip))
-            .filter_map(|ip| self.leases.get(&ip).cloned())
-            .collect();
-        for lease in left {
-            self.drop_lease(&lease);
-        }
+        self.leave(ask, ip);
+        Granted { lease, before }
     }
 
     /// Takes an address back from its holder; it stays the holder's for as long as no one else needs
@@ -240,7 +165,7 @@ impl LeaseTable {
         Some(lease)
     }
 
-    /// Quarantines an address that its holder found in use by someone else. None if it is not this
+    /// Sets an address aside that its holder found in use by someone else. None if it is not this
     /// client's.
     pub fn decline(&mut self, mac: MacAddr, ip: Ipv4Addr, now: Timestamp) -> Option<Lease> {
         let held = self.holds.get(&ip).is_some_and(|h| h.mac == mac);
@@ -257,17 +182,18 @@ impl LeaseTable {
             *count = (0, now.as_second());
         }
         count.0 = count.0.saturating_add(1);
-        Some(self.quarantine(ip, mac, now))
+        Some(self.set_aside(ip, mac, now))
     }
 
-    /// Says whether an address that [`LeaseTable::offer`] wanted checked is in use. If so it is
-    /// quarantined, and the record of that is returned.
+    /// Says whether an address that was to be checked is in use. If so it is set aside, and the
+    /// record of that is returned: a quarantine, or the longer lease of whoever had it last and is
+    /// at work there still.
     pub fn checked(&mut self, ip: Ipv4Addr, in_use: bool, now: Timestamp) -> Option<Lease> {
         let hold = self.holds.get_mut(&ip)?;
         hold.checking?;
         hold.checking = None;
         let mac = hold.mac;
-        in_use.then(|| self.quarantine(ip, mac, now))
+        in_use.then(|| self.set_aside(ip, mac, now))
     }
 
     /// A lease could not be committed: what it replaced holds again, or it counts as an offer. What
@@ -294,7 +220,7 @@ impl LeaseTable {
             None => self.drop_lease(lease),
         }
         if self.holder(ip, now).is_none() {
-            self.hold(ip, lease.mac, now.as_second(), None);
+            self.hold(ip, lease.mac, now.as_second(), None, None);
         }
     }
 
@@ -310,16 +236,23 @@ impl LeaseTable {
         }
     }
 
-    /// The address that this client holds, was offered, or held last, in this subnet.
+    /// The address of this subnet that this client was offered, else the one that it holds, else the
+    /// one that it held last.
     pub fn known(&self, ask: &Ask<'_>) -> Option<Ipv4Addr> {
         let ips = self.by_mac.get(&ask.mac)?;
-        ips.iter().copied().find(|ip| {
+        let usable = ips.iter().copied().filter(|ip| {
             ask.subnet.network.contains(ip)
                 && assignable(*ip, ask)
                 && self
                     .leases
                     .get(ip)
                     .is_none_or(|l| l.state != LeaseState::Declined)
+        });
+        usable.max_by_key(|ip| {
+            let offered = self.holds.get(ip).is_some_and(|h| h.mac == ask.mac);
+            let lease = self.leases.get(ip);
+            let valid = self.holder(*ip, ask.now) == Some(ask.mac);
+            (offered, valid, lease.map(|l| l.granted))
         })
     }
 
@@ -330,21 +263,42 @@ impl LeaseTable {
             .is_some_and(|l| l.mac == mac && l.state == LeaseState::Bound)
     }
 
-    /// Who holds a dynamic address now.
+    /// Who holds an address now: by lease, or because it was reserved for it when it was last
+    /// acknowledged.
     pub fn holder(&self, ip: Ipv4Addr, now: Timestamp) -> Option<MacAddr> {
-        self.leases
+        let leased = self
+            .leases
             .get(&ip)
             .filter(|l| l.state == LeaseState::Bound && l.expires > now)
-            .map(|l| l.mac)
+            .map(|l| l.mac);
+        leased.or_else(|| {
+            let reserved = self.reserved.get(&ip);
+            reserved.filter(|r| r.expires > now).map(|r| r.mac)
+        })
     }
 
-    /// Who held a dynamic address last, however long ago, if it was not given back, and nobody else was
-    /// offered it since.
+    /// Every address that is held now, who holds it, and until when, in no order.
+    pub fn held_now(&self, now: Timestamp) -> impl Iterator<Item = (Ipv4Addr, MacAddr, Timestamp)> {
+        let bound = move |l: &&Lease| l.state == LeaseState::Bound && l.expires > now;
+        let leases = self.leases.values().filter(bound);
+        let leases = leases.map(|l| (l.ip, l.mac, l.expires));
+        let reserved = self.reserved.iter().filter(move |(_, r)| r.expires > now);
+        leases.chain(reserved.map(|(ip, r)| (*ip, r.mac, r.expires)))
+    }
+
+    /// Who held an address last, however long ago, if it was not given back, and nobody else was
+    /// offered it since. While it is being checked for another it is still whose it was.
     pub fn last_holder(&self, ip: Ipv4Addr) -> Option<MacAddr> {
-        let lease = self.leases.get(&ip)?;
-        let bound = lease.state == LeaseState::Bound;
-        let offered = self.holds.get(&ip).is_some_and(|h| h.mac != lease.mac);
-        (bound && !offered).then_some(lease.mac)
+        if let Some(reserved) = self.reserved.get(&ip) {
+            return Some(reserved.mac);
+        }
+        let hold = self.holds.get(&ip);
+        let was = hold
+            .filter(|h| h.checking.is_some())
+            .and_then(|h| h.was.as_ref());
+        let lease = was.or_else(|| self.leases.get(&ip))?;
+        let offered = was.is_none() && hold.is_some_and(|h| h.mac != lease.mac);
+        (lease.state == LeaseState::Bound && !offered).then_some(lease.mac)
     }
 
     /// The acknowledged dynamic addresses of one client, the latest first.
@@ -366,37 +320,19 @@ impl LeaseTable {
         self.leases.values()
     }
 
-    /// Notes that a reserved address was acknowledged.
-    pub fn acknowledged(&mut self, mac: MacAddr, ip: Ipv4Addr, expires: Timestamp) {
-        let entry = self.reserved.entry(ip).or_insert(Reserved {
-            mac,
-            expires,
-            conflict: None,
-        });
-        entry.mac = mac;
-        entry.expires = expires;
-    }
-
-    /// Notes that its owner found a reserved address in use by someone else. It stays reserved.
-    pub fn conflict(&mut self, mac: MacAddr, ip: Ipv4Addr, now: Timestamp) {
-        self.acknowledged(mac, ip, now);
-        if let Some(entry) = self.reserved.get_mut(&ip) {
-            entry.conflict = Some(now);
-        }
-    }
-
-    /// What is known of a reserved address, if it was asked for since the start.
-    pub fn reserved(&self, ip: Ipv4Addr) -> Option<Reserved> {
-        self.reserved.get(&ip).copied()
+    /// The leases that changed besides those that were asked for, since this was last asked: to be
+    /// made durable, for a restart would bring the old ones back.
+    pub fn take_records(&mut self) -> Vec<Lease> {
+        std::mem::take(&mut self.records)
     }
 
     /// A new revision of the site may have other pools and reservations.
-    fn follow(&mut self, site: &Site) {
+    pub fn follow(&mut self, site: &Site) {
         if self.revision == Some(site.revision) {
             return;
         }
         self.revision = Some(site.revision);
-        self.reserved.retain(|ip, _| site.by_ip.contains_key(ip));
+        self.unreserve(site);
         self.pools.clear();
         for subnet in &site.subnets {
             self.pools
@@ -439,15 +375,48 @@ impl LeaseTable {
         }
     }
 
-    fn hold(&mut self, ip: Ipv4Addr, mac: MacAddr, now: i64, checking: Option<i64>) {
-        self.holds.insert(
-            ip,
-            Hold {
-                mac,
-                until: now + HOLD,
-                checking,
-            },
-        );
+    /// Holds an address for a client while it is made sure that nobody uses it. The record that it
+    /// had is kept meanwhile: whose it was may be at work there still.
+    pub(super) fn check(&mut self, ip: Ipv4Addr, mac: MacAddr, now: i64) -> Offer {
+        let was = self.leases.get(&ip).cloned();
+        if let Some(was) = &was {
+            self.drop_lease(was);
+        }
+        self.hold(ip, mac, now, Some(now), was);
+        Offer::Check(ip)
+    }
+
+    /// Goes on holding what was offered, unless it is being checked still. None if it is not held.
+    pub(super) fn held(&mut self, ip: Ipv4Addr, now: i64) -> Option<Offer> {
+        let hold = self.holds.get_mut(&ip)?;
+        if hold.checking.is_some_and(|at| now - at < CHECK_PATIENCE) {
+            return Some(Offer::Checking(ip));
+        }
+        hold.checking = None;
+        let end = now + HOLD;
+        // A client that asks without end adds one entry a second at most.
+        if hold.until != end {
+            hold.until = end;
+            self.hold_ends.push_back((end, ip));
+        }
+        Some(Offer::Address(ip))
+    }
+
+    fn hold(
+        &mut self,
+        ip: Ipv4Addr,
+        mac: MacAddr,
+        now: i64,
+        checking: Option<i64>,
+        was: Option<Lease>,
+    ) {
+        let hold = Hold {
+            mac,
+            until: now + HOLD,
+            checking,
+            was,
+        };
+        self.holds.insert(ip, hold);
         self.hold_ends.push_back((now + HOLD, ip));
         let ips = self.by_mac.entry(mac).or_default();
         if !ips.contains(&ip) {
@@ -455,7 +424,7 @@ impl LeaseTable {
         }
     }
 
-    fn end_holds(&mut self, now: i64) {
+    pub(super) fn end_holds(&mut self, now: i64) {
         // A clock that was set back by more than a hold would keep them: the queue's order is that
         // of asking, so each is bounded by the next request after the old time came round again.
         while let Some((end, ip)) = self.hold_ends.front().copied() {
@@ -469,35 +438,50 @@ impl LeaseTable {
         }
     }
 
-    fn drop_hold(&mut self, ip: Ipv4Addr) {
+    pub(super) fn drop_hold(&mut self, ip: Ipv4Addr) {
         let Some(hold) = self.holds.remove(&ip) else {
             return;
         };
-        if !self.leases.contains_key(&ip) {
-            self.unlink(hold.mac, ip);
-            if let Some(pool) = self.pool_of(ip) {
-                pool.give_back(ip);
-            }
+        if self.leases.contains_key(&ip) {
+            return;
+        }
+        self.unlink(hold.mac, ip);
+        if let Some(was) = hold.was {
+            self.put(was);
+        } else if let Some(pool) = self.pool_of(ip) {
+            pool.give_back(ip);
         }
     }
 
-    fn quarantine(&mut self, ip: Ipv4Addr, mac: MacAddr, now: Timestamp) -> Lease {
-        self.holds.remove(&ip);
-        let lease = Lease {
-            ip,
-            mac,
-            state: LeaseState::Declined,
-            granted: now,
-            expires: later(now, QUARANTINE),
-            hostname: None,
+    /// Someone is at an address that was this client's to take. If another machine had it last, that
+    /// is where it is, past the end of its lease, and nobody is given it for as long as a quarantine
+    /// lasts; else it is in quarantine.
+    pub(super) fn set_aside(&mut self, ip: Ipv4Addr, mac: MacAddr, now: Timestamp) -> Lease {
+        self.drop_hold(ip);
+        let expires = later(now, QUARANTINE);
+        let lease = match self.leases.get(&ip) {
+            Some(was) if was.mac != mac && was.state == LeaseState::Bound => Lease {
+                expires,
+                ..was.clone()
+            },
+            _ => Lease {
+                ip,
+                mac,
+                state: LeaseState::Declined,
+                granted: now,
+                expires,
+                hostname: None,
+            },
         };
         self.put(lease.clone());
-        self.unlink(mac, ip);
+        if lease.state == LeaseState::Declined {
+            self.unlink(mac, ip);
+        }
         lease
     }
 
     /// Puts a lease in; returns the same client's that it replaced.
-    fn put(&mut self, lease: Lease) -> Option<Lease> {
+    pub(super) fn put(&mut self, lease: Lease) -> Option<Lease> {
         let ip = lease.ip;
         let end = lease.expires.as_second();
         if lease.state != LeaseState::Declined {
@@ -546,14 +530,18 @@ impl LeaseTable {
     }
 }
 
-/// Whether the pool may give this address to anyone: not reserved, not this server's, not the
-/// router's, not the network's own.
+/// Whether the pool may give this address to anyone.
 fn assignable(ip: Ipv4Addr, ask: &Ask<'_>) -> bool {
+    ask.subnet.in_pool(ip) && unclaimed(ip, ask)
+}
+
+/// Whether an address is promised to nobody: not reserved, not this server's, not the router's, not
+/// the network's own.
+fn unclaimed(ip: Ipv4Addr, ask: &Ask<'_>) -> bool {
     let subnet = ask.subnet;
     let edge = subnet.network.prefix_len() < 31
         && (ip == subnet.network.network() || ip == subnet.network.broadcast());
-    subnet.in_pool(ip)
-        && subnet.network.contains(&ip)
+    subnet.network.contains(&ip)
         && !edge
         && subnet.router != Some(ip)
         && subnet.server != Some(ip)

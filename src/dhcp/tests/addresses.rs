@@ -1,10 +1,12 @@
 //! Who gets which address, and who is refused.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
+use super::super::allocate::Refusal;
 use super::super::testing::*;
-use super::super::{Destination, Silence};
-use crate::model::{Digest, LeaseState, UnknownAction};
+use super::super::{Destination, LeaseTable, Silence};
+use crate::model::{Digest, Lease, LeaseState, MacAddr, Timestamp, UnknownAction};
 
 #[test]
 fn a_reservation_needs_no_commit_and_no_decision() {
@@ -317,10 +319,124 @@ fn a_new_reservation_does_not_cut_off_an_installer() {
         rig.send(&discover(DB01, &[])).ip(),
         Ipv4Addr::new(10, 77, 0, 12)
     );
-    // once its address is promised to someone else it must go
+    // once its address is promised to someone else it has it for as long as it was told
     rig.add("web02", "52:54:00:00:00:03", Some(ip.octets()));
     rig.site.revision = Digest::of(b"a third");
+    assert_eq!(rig.send(&renewal).silence, Some(Silence::Superseded));
+    rig.wait(3601);
     assert_eq!(rig.send(&renewal).word, "nak");
+}
+
+#[test]
+fn an_installer_past_its_lease_keeps_its_address_if_it_answers() {
+    let mut rig = Rig::new();
+    rig.site.unknown = UnknownAction::Local;
+    let mac = |n: u8| format!("52:54:00:00:02:{n:02x}");
+    let known = |mac: &str| Some(mac.parse::<MacAddr>().expect("a mac"));
+    let ip = |n: u8| Ipv4Addr::new(10, 77, 0, 100 + n);
+    for n in 0..4 {
+        assert_eq!(rig.send(&discover(&mac(n), &[])).ip(), ip(n));
+        let take = packet(3, &mac(n), &[(54, &SERVER), (50, &ip(n).octets())]);
+        assert_eq!(rig.send(&take).word, "commit");
+    }
+    rig.wait(3601);
+    // the pool is full: the address that ended first is asked about, and still whose it was
+    let asked = rig.send_once(&discover(STRANGER, &[]));
+    assert_eq!(asked.check, Some(ip(0)));
+    assert_eq!(rig.table.last_holder(ip(0)), known(&mac(0)));
+    let record = rig.table.checked(ip(0), true, rig.now).expect("a record");
+    assert_eq!(
+        (record.state, Some(record.mac)),
+        (LeaseState::Bound, known(&mac(0)))
+    );
+    assert_eq!(rig.table.holder(ip(0), rig.now), known(&mac(0)));
+    let renewal = with(packet(3, &mac(0), &[]), 12, ip(0).octets());
+    assert_eq!(rig.send(&renewal).word, "commit");
+    // an offer that is not taken leaves everything as it was
+    assert_eq!(rig.send(&discover(STRANGER, &[])).ip(), ip(1));
+    assert_eq!(rig.table.last_holder(ip(1)), None, "offered to another");
+    rig.wait(61);
+    rig.send(&discover(&mac(2), &[]));
+    assert_eq!(rig.table.last_holder(ip(1)), known(&mac(1)));
+    assert_eq!(rig.send(&discover(&mac(1), &[])).ip(), ip(1));
+    // and so does one whose taker finds by ARP what the ping did not
+    rig.wait(61);
+    assert_eq!(rig.send(&discover(STRANGER, &[])).ip(), ip(1));
+    let decline = packet(4, STRANGER, &[(54, &SERVER), (50, &ip(1).octets())]);
+    let record = rig.send(&decline).lease.expect("a record");
+    assert_eq!(
+        (record.state, Some(record.mac)),
+        (LeaseState::Bound, known(&mac(1)))
+    );
+}
+
+#[test]
+fn a_valid_lease_is_renewed_whatever_older_one_there_is() {
+    let mut rig = Rig::new();
+    let lease = |last: u8, granted: Timestamp| Lease {
+        ip: [10, 77, 0, last].into(),
+        mac: DB01.parse().expect("a mac"),
+        state: LeaseState::Bound,
+        granted,
+        expires: super::super::allocate::later(granted, Duration::from_secs(3600)),
+        hostname: None,
+    };
+    let before = Timestamp::from_second(rig.now.as_second() - 86_400).expect("a time");
+    for old in [100, 102] {
+        rig.table = LeaseTable::load([lease(old, before), lease(101, rig.now)]);
+        let ip = [10, 77, 0, 101];
+        let offer = rig.send(&discover(DB01, &[]));
+        assert_eq!((offer.word, offer.ip()), ("offer", ip.into()));
+        let renewal = with(packet(3, DB01, &[]), 12, ip);
+        let renewed = rig.send(&renewal);
+        assert_eq!((renewed.word, renewed.ip()), ("commit", ip.into()));
+        assert_eq!(rig.send(&packet(3, DB01, &[(50, &ip)])).word, "commit");
+    }
+}
+
+#[test]
+fn an_address_outside_the_pool_ends_with_its_lease() {
+    let mut rig = Rig::new();
+    let ip = rig.send(&discover(DB01, &[])).ip();
+    rig.send(&packet(3, DB01, &[(54, &SERVER), (50, &ip.octets())]));
+    let fewer = ([10, 77, 0, 102], [10, 77, 0, 103]);
+    rig.site.subnets = vec![subnet("10.77.0.0/24", Some(fewer))];
+    rig.site.revision = Digest::of(b"another");
+    let renewal = with(packet(3, DB01, &[]), 12, ip.octets());
+    let silence = rig.send(&renewal).silence;
+    assert_eq!(silence, Some(Silence::OutOfPool));
+    assert_eq!(
+        rig.send(&discover(DB01, &[])).ip(),
+        Ipv4Addr::new(10, 77, 0, 102)
+    );
+}
+
+#[test]
+fn the_second_pool_of_a_wire_is_used_when_the_first_is_full() {
+    let mut rig = Rig::new();
+    rig.site.unknown = UnknownAction::Local;
+    let second = ([10, 78, 0, 100], [10, 78, 0, 101]);
+    rig.site.subnets.push(subnet("10.78.0.0/24", Some(second)));
+    let server = Ipv4Addr::new(10, 78, 0, 1);
+    rig.place.own.push(server);
+    let network = "10.78.0.1/24".parse().expect("a network");
+    rig.place.networks.push(network);
+    let mac = |n: u8| format!("52:54:00:00:02:{n:02x}");
+    for n in 0..6 {
+        let expected = match n {
+            0..4 => Ipv4Addr::new(10, 77, 0, 100 + n),
+            _ => Ipv4Addr::new(10, 78, 0, 96 + n),
+        };
+        let offer = rig.send(&discover(&mac(n), &[]));
+        assert_eq!((offer.word, offer.ip()), ("offer", expected));
+        let id = offer.option(54).expect("a server").to_vec();
+        let take = packet(3, &mac(n), &[(54, &id[..]), (50, &expected.octets())]);
+        assert_eq!(rig.send(&take).word, "commit");
+        assert_eq!(rig.send(&discover(&mac(n), &[])).ip(), expected, "again");
+        assert_eq!(id == server.octets(), n > 3);
+    }
+    let full = Silence::NoAddress(Refusal::Exhausted);
+    assert_eq!(rig.send(&discover(&mac(6), &[])).silence, Some(full));
 }
 
 #[test]

@@ -205,22 +205,40 @@ fn a_rom_without_http_is_given_our_ipxe_once() {
     let mut selected = vec![(54, &SERVER[..]), (50, &[10, 77, 0, 11][..])];
     selected.extend_from_slice(old);
     let (discover, request) = (discover(WEB01, old), packet(3, WEB01, &selected));
-    assert_eq!(rig.send(&discover).text(67), Some("undionly.kpxe"));
-    assert_eq!(
-        rig.send(&discover).text(67),
-        Some("undionly.kpxe"),
-        "asked twice"
-    );
-    assert_eq!(rig.send(&request).text(67), Some("undionly.kpxe"));
+    let told = |rig: &mut Rig, bytes: &[u8], transaction: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[7] = transaction;
+        rig.send(&bytes).text(67).map(str::to_string)
+    };
+    let (ours, script) = (Some("undionly.kpxe"), Some(SCRIPT));
+    for (bytes, expected, case) in [
+        (&discover, ours, "asked"),
+        (&discover, ours, "asked twice"),
+        (&request, ours, "taken"),
+        (&request, ours, "the ACK was lost"),
+    ] {
+        assert_eq!(told(&mut rig, bytes, 1).as_deref(), expected, "{case}");
+    }
     rig.wait(5);
-    assert_eq!(rig.send(&discover).text(67), Some(SCRIPT), "it came back");
-    assert_eq!(rig.send(&request).text(67), Some(SCRIPT));
+    for (bytes, case) in [
+        (&discover, "it came back"),
+        (&discover, "asked twice"),
+        (&request, "taken"),
+        (&request, "the ACK was lost"),
+    ] {
+        assert_eq!(told(&mut rig, bytes, 2).as_deref(), script, "{case}");
+    }
     rig.wait(5);
-    assert_eq!(
-        rig.send(&discover).text(67),
-        Some("undionly.kpxe"),
-        "the next boot"
-    );
+    assert_eq!(told(&mut rig, &discover, 3).as_deref(), ours, "next boot");
+
+    // there is no REQUEST to us in proxy mode
+    let mut rig = flagged(LoaderKind::Ipxe);
+    rig.place.mode = DhcpMode::Proxy;
+    for (transaction, expected) in [(1, ours), (1, ours), (2, script), (2, script), (3, ours)] {
+        let file = told(&mut rig, &discover, transaction);
+        assert_eq!(file.as_deref(), expected, "transaction {transaction}");
+        rig.wait(1);
+    }
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::super::Silence;
 use super::super::testing::*;
+use super::super::{LeaseTable, Silence};
 use crate::model::{LeaseState, UnknownAction};
 
 fn leased() -> (Rig, Ipv4Addr) {
@@ -135,16 +135,39 @@ fn a_client_that_declines_everything_does_not_empty_the_pool() {
 }
 
 #[test]
-fn a_declined_reservation_is_flagged_and_kept() {
-    let mut rig = Rig::new();
-    let decline = packet(4, WEB01, &[(54, &SERVER), (50, &[10, 77, 0, 11])]);
-    assert_eq!(rig.send(&decline).silence, Some(Silence::Conflict));
-    let reserved = rig.table.reserved([10, 77, 0, 11].into()).expect("known");
-    assert_eq!(reserved.conflict, Some(rig.now));
-    assert_eq!(
-        rig.send(&discover(WEB01, &[])).ip(),
-        Ipv4Addr::new(10, 77, 0, 11)
-    );
+fn a_declined_reservation_waits_in_the_pool_for_an_hour() {
+    let own = Ipv4Addr::new(10, 77, 0, 11);
+    let waiting = Ipv4Addr::new(10, 77, 0, 100);
+    let decline = packet(4, WEB01, &[(54, &SERVER), (50, &own.octets())]);
+    let declined = || {
+        let mut rig = Rig::new();
+        let seen = rig.send(&decline);
+        assert_eq!(
+            (seen.word, seen.silence),
+            ("record", Some(Silence::Conflict))
+        );
+        (rig, seen.lease.expect("a record"))
+    };
+    let (mut rig, record) = declined();
+    assert_eq!((record.ip, record.state), (own, LeaseState::Declined));
+    assert_eq!(rig.send(&decline).word, "silent", "it is no news");
+    assert_eq!(rig.send(&discover(WEB01, &[])).ip(), waiting);
+    rig.table = LeaseTable::load([record]);
+    let offer = rig.send(&discover(WEB01, &[])).ip();
+    assert_eq!(offer, waiting, "after a restart too");
+    rig.wait(3601);
+    assert_eq!(rig.send(&discover(WEB01, &[])).ip(), own);
+
+    // whoever is at work there is not sent away
+    let (mut rig, _) = declined();
+    let renewal = with(packet(3, WEB01, &[]), 12, own.octets());
+    assert_eq!(rig.send(&renewal).word, "ack");
+    assert_eq!(rig.send(&discover(WEB01, &[])).ip(), own);
+
+    // and without a pool there is nothing else to offer
+    let (mut rig, _) = declined();
+    rig.site.subnets[0].pool.clear();
+    assert_eq!(rig.send(&discover(WEB01, &[])).ip(), own);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use proptest::prelude::*;
 
 use super::super::testing::*;
-use crate::model::{MacAddr, Timestamp, UnknownAction};
+use crate::model::{LeaseState, MacAddr, Timestamp, UnknownAction};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -75,6 +75,10 @@ fn run(steps: &[Step]) {
                 if let Some(ip) = rig.send_once(&discover(&mac(*m), &[])).check
                     && let Some(lease) = rig.table.checked(ip, true, rig.now)
                 {
+                    // it was somebody's, and is for longer
+                    if lease.state == LeaseState::Bound {
+                        held.insert(lease.ip, (lease.mac, lease.expires));
+                    }
                     stored.insert(lease.ip, lease);
                 }
                 continue;
@@ -142,7 +146,10 @@ fn run(steps: &[Step]) {
             }
             "record" => {
                 let lease = seen.lease.expect("a lease");
-                held.remove(&lease.ip);
+                match lease.state {
+                    LeaseState::Bound => held.insert(lease.ip, (lease.mac, lease.expires)),
+                    LeaseState::Released | LeaseState::Declined => held.remove(&lease.ip),
+                };
                 stored.insert(lease.ip, lease);
             }
             _ => {}

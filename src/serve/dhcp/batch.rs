@@ -34,7 +34,7 @@ pub(super) struct Batch {
     /// To send once `leases` are durable.
     pub(super) held: Vec<Letter>,
     pub(super) leases: Vec<Lease>,
-    /// Those of `leases` that are not valid before.
+    /// Those of `leases` that are not valid before they are durable.
     pub(super) granted: Vec<Granted>,
     /// Addresses to ping, each with the number of its datagram in the batch.
     pub(super) checks: Vec<(Ipv4Addr, usize)>,
@@ -103,6 +103,7 @@ impl Moment<'_> {
         }
         self.tell_obstacle(&request, &answer);
         self.remember(&request, &answer, active, batch);
+        batch.leases.extend(answer.records.iter().cloned());
         match &answer.outcome {
             Outcome::Silent(silence) => {
                 counters.silent.fetch_add(1, Ordering::Relaxed);
@@ -121,7 +122,7 @@ impl Moment<'_> {
                 batch.held.push(letter);
             }
             Outcome::Record(lease, silence) => {
-                if *silence == Silence::Declined {
+                if matches!(silence, Silence::Declined | Silence::Conflict) {
                     self.conflict(&request);
                 }
                 batch.leases.push(lease.clone());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::batch::Heard;
 use super::door::Door;
+use crate::model::LeaseState;
 
 /// Pings under way at once. Beyond that addresses are offered unchecked: a rack that powers on must
 /// not wait for pings, and the client still finds out by ARP and declines.
@@ -45,7 +46,16 @@ pub(super) fn answered(ip: Ipv4Addr, parked: Parked, in_use: bool) {
     let record = shared.control.leases().table().checked(ip, in_use, now);
     if let Some(lease) = record {
         shared.counters.conflicts.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!("{ip} is in use by a machine that was not given it; it is set aside");
+        match lease.state {
+            LeaseState::Bound => {
+                tracing::warn!(machine.mac = %lease.mac, "{ip} is in use past the end of its lease; it is left to the machine that had it");
+            }
+            LeaseState::Released | LeaseState::Declined => {
+                tracing::warn!(
+                    "{ip} is in use by a machine that was not given it; it is set aside"
+                );
+            }
+        }
         drop(shared.control.commit_leases(vec![lease]));
     }
     door.again(Heard {

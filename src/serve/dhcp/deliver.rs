@@ -68,5 +68,7 @@ fn past_arp(shared: &Shared, socket: &DhcpSocket, out: &Outgoing, mac: MacAddr) 
 
 fn lost(shared: &Shared, out: &Outgoing, error: &std::io::Error) {
     shared.counters.unsent.fetch_add(1, Ordering::Relaxed);
-    tracing::warn!(to = %out.to, "an answer could not be sent: {error}");
+    if shared.gate.pass() {
+        tracing::warn!(to = %out.to, "an answer could not be sent: {error}");
+    }
 }

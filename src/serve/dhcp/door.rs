@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Heard, Moment};
 use super::check::{self, Parked};
-use super::commit::Pending;
+use super::commit::{self, Pending};
 use super::deliver::deliver;
 use super::running::Shared;
 use crate::boot::paths;
-use crate::control::Snapshot;
+use crate::control::{Snapshot, TellError};
 use crate::dhcp::{LeaseTable, Place};
 use crate::model::{ArtefactIndex, DhcpMode};
 use crate::net::{DhcpSocket, Inbox, interfaces};
@@ -131,18 +131,7 @@ impl Door {
             std::mem::take(&mut batch.ready),
         );
         if !batch.leases.is_empty() {
-            let leases = batch.leases.len();
-            let group = Pending {
-                stored: control.commit_leases(std::mem::take(&mut batch.leases)),
-                leases,
-                granted: std::mem::take(&mut batch.granted),
-                letters: std::mem::take(&mut batch.held),
-                socket: self.socket.clone(),
-                place: place.clone(),
-            };
-            // A full queue means that the disk is far behind: the kernel's queue fills next, and
-            // clients back off. The committer only ends after this thread.
-            let _committer_gone = self.groups.send(group);
+            self.commit(&mut batch, &place);
         }
         for (ip, number) in std::mem::take(&mut batch.checks) {
             let parked = Parked {
@@ -154,6 +143,31 @@ impl Door {
             check::begin(ip, parked);
         }
         batch.tell(&self.shared);
+    }
+
+    /// Hands leases to the store, and what is sent once they are there to the committer. Never waits.
+    fn commit(&self, batch: &mut Batch, place: &Arc<Place>) {
+        let leases = std::mem::take(&mut batch.leases);
+        let granted = std::mem::take(&mut batch.granted);
+        let letters = std::mem::take(&mut batch.held);
+        let count = leases.len();
+        if !self.shared.under_way.begin() {
+            // Before the store hears of them, which would keep what nobody was given.
+            let behind = TellError::Store("the store is too far behind".to_string());
+            commit::refuse(&self.shared, count, &granted, &behind);
+            return;
+        }
+        let group = Pending {
+            stored: self.shared.control.commit_leases(leases),
+            leases: count,
+            granted,
+            letters,
+            socket: self.socket.clone(),
+            place: place.clone(),
+        };
+        // There is room for as many as may be under way, and the committer only ends after this
+        // thread.
+        let _committer_gone = self.groups.send(group);
     }
 
     /// One packet must not take the door down, whatever is in it.

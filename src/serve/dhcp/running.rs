@@ -5,17 +5,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::check::{self, Parked};
-use super::commit;
+use super::commit::{self, UnderWay};
 use super::door::Door;
 use super::gate::Gate;
 use crate::control::Control;
 use crate::model::DhcpMode;
 use crate::net::{DhcpSocket, Prober};
 
-/// Groups of leases that may wait for the store before reading stops.
-const GROUPS: usize = 256;
+/// How long a door that is being shut waits for pings and for the store.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What all threads of the door share.
 #[derive(Debug)]
@@ -24,6 +27,9 @@ pub(super) struct Shared {
     pub(super) counters: Counted,
     pub(super) gate: Gate,
     pub(super) stop: AtomicBool,
+    pub(super) under_way: UnderWay,
+    /// Whether the store is waited for no longer.
+    pub(super) given_up: watch::Sender<bool>,
     prober: Mutex<Option<Arc<Prober<Parked>>>>,
 }
 
@@ -89,6 +95,8 @@ pub fn start(control: &Arc<Control>, sockets: Vec<DhcpSocket>) -> io::Result<Run
         counters: Counted::of(control),
         gate: Gate::new(),
         stop: AtomicBool::new(false),
+        under_way: UnderWay::default(),
+        given_up: watch::Sender::new(false),
         prober: Mutex::new(None),
     });
     let mut running = Running {
@@ -100,7 +108,7 @@ pub fn start(control: &Arc<Control>, sockets: Vec<DhcpSocket>) -> io::Result<Run
     let (prober, thread) = Prober::start(check::MOST, check::PATIENCE, check::answered)?;
     running.others.push(thread);
     *shared.prober.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(prober));
-    let (groups, received) = sync_channel(GROUPS);
+    let (groups, received) = sync_channel(commit::MOST);
     let committer = shared.clone();
     let committing = thread::Builder::new()
         .name("dhcp-commit".to_string())
@@ -127,8 +135,8 @@ impl Running {
         &self.doors
     }
 
-    /// Shuts the door: answers under way are sent, nothing new is read. Blocks for up to a quarter
-    /// of a second.
+    /// Shuts the door: answers under way are sent, nothing new is read. Blocks for up to half a
+    /// second: a store that hangs is not waited for, and what it was to keep is not given.
     pub fn stop(mut self) {
         self.shut();
     }
@@ -152,6 +160,11 @@ impl Running {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         drop(prober);
+        let until = Instant::now() + PATIENCE;
+        while self.others.iter().any(|t| !t.is_finished()) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.shared.given_up.send_replace(true);
         self.others.drain(..).for_each(end);
     }
 }

@@ -13,13 +13,14 @@ use crate::serve::script::{Language, write};
 ///
 /// Which firmware it has is known only if iPXE says so in the query. Where that decides which
 /// kernel is sent (memtest86+ has one for each), or what the installer is told, and nobody has seen its
-/// firmware, iPXE is first asked to say it.
+/// firmware, iPXE is first asked to say it: once, for there are platforms that this server does not
+/// know, and one that says such a name would be asked again for ever.
 pub(super) async fn ipxe(plane: &MachinePlane, asked: &Asked, mac: MacAddr) -> Answer {
     let firmware = firmware(asked);
     if !plane.waist.speaks_for(asked.from, mac) {
         return foreign(asked, mac);
     }
-    if firmware.is_none() && depends_on_firmware(plane, asked, mac) {
+    if asked.query("platform").is_none() && depends_on_firmware(plane, asked, mac) {
         let script = ipxe::ask_platform(&asked.urls, mac);
         let response = reply::text(StatusCode::OK, script);
         return Answer {

@@ -96,6 +96,7 @@ pub(in crate::serve) fn fetched(granted: &Authorised, name: &str) -> Option<Even
         return Some(EventKind::WritePermitted {
             disk: format!("the one that {name} names"),
             contents: "not reported".to_string(),
+            known: Vec::new(),
         });
     }
     (!pinned.way.loads(name)).then(|| EventKind::AnswerFetched { name: name.into() })

@@ -14,6 +14,7 @@ use super::report::{kept, read, tail, tell};
 use crate::boot::Scope;
 use crate::control::{Authorised, TellError};
 use crate::lifecycle::StepError;
+use crate::lifecycle::log::clean;
 use crate::model::event::{AgentReport, printable};
 use crate::model::{Digest, Event, EventKind, Pinned};
 
@@ -215,7 +216,7 @@ fn result(said: &str) -> Option<AgentReport> {
             continue;
         }
         if let Some(reason) = line.strip_prefix("reason=") {
-            report.reason = Some(printable(reason, 500)).filter(|r| !r.is_empty());
+            report.reason = Some(printable(&clean(reason), 500)).filter(|r| !r.is_empty());
             continue;
         }
         for (name, value) in line.split_whitespace().filter_map(|w| w.split_once('=')) {
@@ -251,6 +252,15 @@ mod tests {
         );
         assert_eq!(report.host_keys, ["ssh-ed25519 AAAA root@web01"]);
         assert_eq!(report.log, "line one\nline  two");
+        let token = "k".repeat(43);
+        let said = format!(
+            "agent=steps code=1 class=failed seconds=1\nreason=no /h/{token}/x\n\nGET /h/{token}/x\n"
+        );
+        let told = result(&said).expect("a result");
+        assert_eq!(
+            (told.reason.as_deref(), told.log.as_str()),
+            (Some("no /h/../x"), "GET /h/../x")
+        );
         let why = result("agent=puppet\ncode=4\nclass=failed\nreason=File[/x]: code=3 no\n\nlog")
             .expect("a result");
         assert_eq!(

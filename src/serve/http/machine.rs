@@ -14,6 +14,7 @@ use super::accept::Peer;
 use super::mirror::Mirrors;
 use super::{artefact, boot_script, document, handoff, mirror, own, puppet, reply, report, tree};
 use crate::boot::paths::{HttpPath, Urls, install_conf, own_path, parse_http};
+use crate::lifecycle::log::clean;
 use crate::model::event::printable;
 use crate::model::{Door, MacAddr, ProfileKind};
 use crate::serve::{Hot, Waist};
@@ -150,11 +151,16 @@ async fn serve(
     let shown = path
         .as_ref()
         .map_or_else(|| unknown(parts.uri.path()), shown);
+    // An installer fetches hundreds of packages: of what it gets, what is noted with its build tells,
+    // and its other steps stay in sight.
+    let many = matches!(path, Some(HttpPath::Mirror { .. } | HttpPath::Tree { .. }));
     let answer = match path {
         Some(path) => dispatch(&plane, &asked, path, body).await,
         None => reply::not_found().into(),
     };
-    log(&plane, &asked, &shown, &answer);
+    let status = answer.response.status();
+    let failed = status.is_client_error() || status.is_server_error();
+    log(&plane, &asked, &shown, &answer, failed || !many);
     answer.response
 }
 
@@ -304,15 +310,16 @@ fn unknown(path: &str) -> String {
     }
 }
 
-fn log(plane: &MachinePlane, asked: &Asked, shown: &str, answer: &Answer) {
+/// Writes a request to the log, and what is a step of the conversation to the machine's ring.
+fn log(plane: &MachinePlane, asked: &Asked, shown: &str, answer: &Answer, is_step: bool) {
     let status = answer.response.status();
     let remark = answer.remark.as_deref().unwrap_or("");
     let colon = if remark.is_empty() { "" } else { ": " };
-    let line = format!(
+    let line = clean(&format!(
         "{} {shown}: {}{colon}{remark}",
         asked.method,
         status.as_u16()
-    );
+    ));
     if status.is_client_error() || status.is_server_error() {
         tracing::info!(client.address = %asked.from, "{line}");
     } else {
@@ -320,7 +327,7 @@ fn log(plane: &MachinePlane, asked: &Asked, shown: &str, answer: &Answer) {
     }
     // A wrong method or an unknown path of an unknown machine is not worth a ring of its own.
     let known = status != StatusCode::NOT_FOUND || asked.mac.is_some();
-    if let (Some(mac), true) = (answer.mac.or(asked.mac), known) {
+    if let (Some(mac), true) = (answer.mac.or(asked.mac), known && is_step) {
         plane.waist.observe(mac, Door::Http, line);
     }
 }

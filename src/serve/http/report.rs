@@ -14,9 +14,10 @@ use super::document::admit;
 use super::machine::{Answer, Asked, MachinePlane, Speech};
 use super::{bundle, reply, status};
 use crate::boot::Scope;
-use crate::boot::paths::SecureUrls;
+use crate::boot::paths::{SecureUrls, percent_decoded};
 use crate::control::Authorised;
-use crate::lifecycle::disks::{self, ReportedDisk};
+use crate::lifecycle::disks::{self, Permission, ReportedDisk};
+use crate::lifecycle::log::without_tokens;
 use crate::lifecycle::only_last_words;
 use crate::model::{BuildKey, Event, EventKind, Phase, Stage};
 
@@ -68,7 +69,8 @@ pub(super) async fn report(
         return Answer::remark(reply::text(StatusCode::CONFLICT, format!("{why}\n")), why);
     }
     let said = if by_get {
-        asked.query("detail").unwrap_or("").to_string()
+        let said = asked.query("detail").unwrap_or("");
+        percent_decoded(said).unwrap_or_else(|| said.to_string())
     } else {
         match read(asked, body).await {
             Ok(said) => said,
@@ -148,21 +150,30 @@ fn not_meant(asked: &Asked, granted: &Authorised, verb: &str) -> Option<&'static
 async fn choose_disk(plane: &MachinePlane, granted: &Authorised, said: &str) -> Answer {
     let pinned = &granted.pinned;
     let chosen = disks::parse(said).and_then(|found| {
-        let (may, wipe) = (&pinned.may_destroy, pinned.wipe);
+        let permission = Permission {
+            may_destroy: &pinned.may_destroy,
+            wipe: pinned.wipe,
+            unfinished: &granted.build.unfinished,
+        };
         let chosen = match &pinned.second {
-            None => Vec::from([disks::choose(&pinned.disk, may, wipe, &found)?]),
-            Some(second) => disks::choose_two(&pinned.disk, second, may, wipe, &found)?.to_vec(),
+            None => Vec::from([disks::choose(&pinned.disk, permission, &found)?]),
+            Some(second) => disks::choose_two(&pinned.disk, second, permission, &found)?.to_vec(),
         };
         let told = |disk: &&ReportedDisk| (disk.path.clone(), disk.holds());
         let told: (Vec<String>, Vec<String>) = chosen.iter().map(told).unzip();
-        Ok(told)
+        let known = chosen.iter().filter_map(|disk| disk.identity());
+        Ok((told, known.collect()))
     });
     let (kind, response) = match chosen {
-        Ok((paths, contents)) => {
+        Ok(((paths, contents), known)) => {
             let keys = ["disk", "second"].iter().zip(&paths);
             let lines: String = keys.map(|(key, path)| format!("{key}={path}\n")).collect();
             let (disk, contents) = (paths.join(", "), contents.join("; "));
-            let kind = EventKind::WritePermitted { disk, contents };
+            let kind = EventKind::WritePermitted {
+                disk,
+                contents,
+                known,
+            };
             (kind, reply::text(StatusCode::OK, lines))
         }
         Err(reason) => {
@@ -304,12 +315,35 @@ fn is_limit(error: &axum::Error) -> bool {
     source.is_some_and(|s| s.is::<http_body_util::LengthLimitError>())
 }
 
-/// The last [`DETAIL`] characters, without control characters other than line breaks.
+/// The last [`DETAIL`] characters, without control characters other than line breaks and without the
+/// tokens of a build's addresses: it is kept with an event.
 pub(super) fn tail(text: &str) -> String {
-    let text = text.trim();
+    // Before it is cut: a token without its beginning looks like any other word.
+    let text = without_tokens(text.trim());
     let skip = text.chars().count().saturating_sub(DETAIL);
     text.chars()
         .skip(skip)
         .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_is_short_and_holds_no_token() {
+        let token = "k".repeat(43);
+        let log = format!("  fetch http://10.77.0.1/b/{token}/x\r\n\tcurl: (22)\n");
+        assert_eq!(
+            tail(&log),
+            "fetch http://10.77.0.1/b/../x \n curl: (22)",
+            "with its line breaks"
+        );
+        assert_eq!(tail(&"é".repeat(5000)), "é".repeat(DETAIL));
+        // where it is cut, in the middle of a token
+        let cut = format!("/r/{token}/{}", "x".repeat(DETAIL - 20));
+        let kept = tail(&cut);
+        assert!(kept.starts_with("/r/../xxx"), "{}", &kept[..40]);
+    }
 }

@@ -7,6 +7,7 @@ use super::machine::{Answer, Asked, MachinePlane};
 use super::reply;
 use super::report::{kept, large, read_most, tell};
 use crate::control::Authorised;
+use crate::lifecycle::log::without_tokens;
 use crate::lifecycle::status;
 use crate::model::event::printable;
 
@@ -29,7 +30,7 @@ pub(super) async fn status(
         Ok(bytes) => bytes,
         Err(response) => return response.into(),
     };
-    let said = match status::parse(&bytes) {
+    let mut said = match status::parse(&bytes) {
         Ok(said) => said,
         Err(sentence) => {
             let sentence = printable(&sentence, 300);
@@ -38,6 +39,10 @@ pub(super) async fn status(
         }
     };
     drop(bytes);
+    // What subiquity runs it describes by the command itself, which may fetch by an address of the
+    // build's.
+    said.name = without_tokens(&said.name);
+    said.description = without_tokens(&said.description);
     for file in &said.files {
         if let Err(answer) = kept(plane, granted, &file.name, &file.text).await {
             return answer;

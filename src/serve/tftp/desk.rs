@@ -16,6 +16,7 @@ use super::limits::{Admission, Place};
 use crate::boot::Scope;
 use crate::boot::paths::{TftpName, Urls, parse_tftp};
 use crate::control::served_document;
+use crate::lifecycle::log::clean;
 use crate::loader::grub::{self, Via};
 use crate::loader::ipxe;
 use crate::model::event::printable;
@@ -56,7 +57,7 @@ impl Handler for Desk {
             Err(TftpError::Msg(why)) => why.clone(),
             Err(_) => "failed".to_string(),
         };
-        let line = format!("RRQ {}: {outcome}", printable(name, 120));
+        let line = clean(&format!("RRQ {}: {outcome}", printable(name, 120)));
         tracing::debug!(client.address = %ip, "{line}");
         if let Some(mac) = self.waist.holder(ip) {
             self.waist.observe(mac, Door::Tftp, line);
@@ -101,11 +102,10 @@ impl Desk {
             TftpName::GrubGeneric => Ok(text(grub::generic(&urls, grub::Via::Tftp), place)),
             TftpName::Grub(mac) => {
                 let language = Language::Grub(Via::Tftp);
-                self.script(ip, mac, Firmware::UEFI, language, &urls, place)
+                self.script(ip, mac, Some(Firmware::UEFI), language, &urls, place)
             }
-            TftpName::Pxelinux(mac) => {
-                self.script(ip, mac, Firmware::BIOS, Language::Pxelinux, &urls, place)
-            }
+            // U-Boot on any processor reads it, PXELINUX on a BIOS: the name does not say which.
+            TftpName::Pxelinux(mac) => self.script(ip, mac, None, Language::Pxelinux, &urls, place),
         }
     }
 
@@ -151,14 +151,16 @@ impl Desk {
             }
             Found::Config(config) => {
                 self.waist.observe(mac, Door::Tftp, config.outcome());
-                let size = config.bytes().len() as u64;
+                let size = config.bytes().len();
                 let (waist, runtime) = (self.waist.clone(), self.runtime.clone());
                 let coming = Box::pin(async move {
-                    let served = runtime.spawn(async move { config.served(waist.as_ref()).await });
+                    let served = runtime
+                        .spawn(async move { config.served_in(waist.as_ref(), Some(size)).await });
                     let served = served.await.map_err(io::Error::other)?;
+                    // another size is announced when it asks again
                     served.ok_or_else(|| io::Error::other("it may not start now"))
                 });
-                Ok((Contents::coming(coming, place), Some(size)))
+                Ok((Contents::coming(coming, place), Some(size as u64)))
             }
             Found::Nothing(_) => Err(TftpError::FileNotFound),
         }
@@ -210,7 +212,7 @@ impl Desk {
         &self,
         ip: Ipv4Addr,
         mac: MacAddr,
-        firmware: Firmware,
+        firmware: Option<Firmware>,
         language: Language,
         urls: &Urls,
         place: Place,
@@ -223,7 +225,7 @@ impl Desk {
             mac,
             ip: Some(ip),
             door: Door::Tftp,
-            firmware: Some(firmware),
+            firmware,
             stage: language.stage(),
         };
         let written = write(self.waist.as_ref(), &facts, urls, language);

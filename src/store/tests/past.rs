@@ -64,7 +64,10 @@ async fn only_so_much_of_the_past_is_kept() {
         bundles: 16,
         leases: Duration::from_secs(500),
     };
-    writer.tidy(&keep, at(1000)).await.expect("tidied");
+    let begun = writer.begin_tidying(&keep, at(1000)).await;
+    let mut tidying = begun.expect("begun");
+    while writer.tidy(&mut tidying).await.expect("tidied") {}
+    assert!(tidying.rows() > 0);
 
     let known = store.known().await.expect("known");
     let machine = &known.machines[0];
@@ -167,4 +170,53 @@ async fn discovered_machines_are_known_again_the_latest_of_them() {
     writer.discovered(&all, 3).await.expect("stored");
     let known = store.discovered().await.expect("read");
     assert_eq!(known, [seen(9), seen(8), seen(7)]);
+}
+
+/// SQLite gives a transaction up by itself when the disk is full. Once there is room again everything
+/// works as before.
+#[tokio::test]
+async fn a_full_disk_is_only_full_while_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_store, mut writer) = open(&dir.path().join("farrier.db")).await.expect("open");
+    let pages = async |writer: &mut Writer, most: i64| {
+        let set = format!("PRAGMA max_page_count = {most}");
+        sqlx::query(sqlx::AssertSqlSafe(set))
+            .execute(&mut writer.connection)
+            .await
+            .expect("set");
+    };
+    let big = |n: i64| Batch {
+        pins: vec![(
+            BuildKey {
+                system: name("web01"),
+                epoch: u32::try_from(n).expect("an epoch"),
+            },
+            Arc::new(Pinned {
+                cmdline: (0..200_000_i64)
+                    .map(|i| format!("{:x}", i * i * n))
+                    .collect(),
+                ..pinned()
+            }),
+        )],
+        records: vec![record(n, "web01", 1, Phase::Armed)],
+        ..Batch::default()
+    };
+    let line = LogEntry {
+        build: BuildKey {
+            system: name("web01"),
+            epoch: 1,
+        },
+        time: at(0),
+        source: "syslog".into(),
+        text: "x".into(),
+    };
+    pages(&mut writer, 1).await;
+    for n in 1..3 {
+        writer.commit(&big(n)).await.expect_err("full");
+    }
+    let many: Vec<LogEntry> = (0..50_000).map(|_| line.clone()).collect();
+    writer.log(&many, 100_000).await.expect_err("full");
+    pages(&mut writer, 1 << 30).await;
+    writer.commit(&big(1)).await.expect("there is room");
+    writer.log(&[line], 100).await.expect("there is room");
 }

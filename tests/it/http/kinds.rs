@@ -177,6 +177,23 @@ async fn a_get_ends_a_build_only_if_an_installer_meant_it() {
 }
 
 #[tokio::test]
+async fn what_a_get_tells_is_decoded_and_keeps_no_token() {
+    let (door, report, _) = booting(|_| {}).await;
+    for (detail, told) in [
+        ("half%20of%20it+all", "half of it+all"),
+        ("caf%e9", "caf%e9"),
+        ("GET%20{}/log", "GET /r/../log"),
+    ] {
+        let detail = detail.replace("{}", &report.replace('/', "%2F"));
+        let path = format!("{report}/progress/extract?detail={detail}");
+        assert_eq!(door.get(ip(1), &path).await.status, 200);
+        let seen = door.waist.seen();
+        let (_, line) = seen.last().expect("a line");
+        assert!(line.contains(told), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_loader_fetches_is_no_sign_of_the_installer() {
     let (door, _, documents) = booting(|pinned| {
         document(pinned, "overlay.cpio");
@@ -251,4 +268,22 @@ async fn a_boot_program_of_its_own_starts_with_its_configuration() {
     );
     assert_eq!(door.get(ip(1), "/own/k.b00").await.body.len(), 3_000_000);
     assert_eq!(door.get(ip(1), "/own/preseed.cfg").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_platform_that_nobody_knows_is_not_asked_for_again() {
+    let door = open(Limits::default()).await;
+    door.flag(1);
+    door.waist
+        .unseen
+        .store(true, std::sync::atomic::Ordering::SeqCst);
+    let path = format!("/ipxe/{}", mac(1).dashed());
+    let asked = door.get(ip(1), &path).await.text();
+    assert!(asked.contains("?platform=${platform}"), "{asked}");
+    for platform in ["linux", ""] {
+        let path = format!("{path}?platform={platform}&arch=riscv64");
+        let script = door.get(ip(1), &path).await.text();
+        assert!(script.contains("kernel --name linux "), "{script}");
+    }
+    assert_eq!(door.waist.phase(1), Phase::Booting);
 }

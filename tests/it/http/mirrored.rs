@@ -63,4 +63,14 @@ async fn an_index_that_apt_has_is_not_sent_again() {
     assert_eq!(ask(other).await.status, 200);
     let tagged = format!("If-Modified-Since: {time}\r\nIf-None-Match: \"two\"\r\n");
     assert_eq!(ask(&tagged).await.status, 200);
+
+    // many as these are, they leave the other steps of the conversation in sight
+    assert_eq!(door.get(ip(1), "/mirror/m/dists/other").await.status, 404);
+    let lines: Vec<String> = door
+        .waist
+        .seen()
+        .into_iter()
+        .map(|(_, line)| line)
+        .collect();
+    assert_eq!(lines, ["GET /mirror/m/dists/other: 404"]);
 }

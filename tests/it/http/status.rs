@@ -236,7 +236,8 @@ async fn what_is_no_message_is_refused_and_moves_nothing() {
         assert_eq!(got.status, 400, "{body}: {}", got.text());
         assert!(got.text().starts_with("this is no status message"));
     }
-    let good = message("start", "cmd-install", "", None);
+    let fetches = format!("wget http://127.0.0.1{path}");
+    let good = message("start", "cmd-install", &fetches, None);
     assert_eq!(door.get(ip(1), &path).await.status, 405);
     let stranger = door.post(ip(2), &path, &good.to_string()).await;
     assert_eq!(stranger.status, 404, "another machine's address");

@@ -298,7 +298,12 @@ fn esxi_reports_what_its_disks_are_and_hold() {
             ..DiskRule::default()
         };
         let choose = |name: &str, may: &[String], wipe| {
-            disks::choose(&rule(name), may, wipe, &found).map(|d| d.path.clone())
+            let permission = disks::Permission {
+                may_destroy: may,
+                wipe,
+                unfinished: &[],
+            };
+            disks::choose(&rule(name), permission, &found).map(|d| d.path.clone())
         };
         assert!(
             choose("naa.5000c500a1b2c3d4", &may, false).is_ok(),

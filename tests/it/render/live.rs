@@ -185,7 +185,7 @@ fn freebsd_says_how_each_disk_is_attached() {
          camcontrol() {{ case \"$1 $2\" in devlist*) cat \"$dir/list\" ;; 'inquiry da1') \
          echo 'pass2: <Kingston DataTraveler 3.0> Removable Direct Access SPC-4 SCSI device' ;; \
          inquiry*) echo 'pass1: <SEAGATE ST8000NM (R) E002> Fixed Direct Access SPC-4 SCSI device' ;; esac; }}\n\
-         sysctl() {{ echo cd0 ada0 da0 da1 da2 da10 da3 nda0 nvd0 vtbd0 mmcsd0; }}\n\
+         sysctl() {{ echo cd0 ada0 da0 da1 da2 da10 da3 nda0 nvd0 vtbd0 mmcsd0 mfid0; }}\n\
          diskinfo() {{ echo \"$1 512 8000000000 1\"; }}; geom() {{ :; }}; gpart() {{ false; }}; dd() {{ head -c 4096 /dev/zero; }}\n\
          {functions}\ndisks",
         dir.path().display()
@@ -216,11 +216,12 @@ fn freebsd_says_how_each_disk_is_attached() {
         "/dev/da2 fc 0",
         "/dev/da10 iscsi 0",
         // its driver serves both SAS and Fibre Channel
-        "/dev/da3 unknown 0",
+        "/dev/da3 untold 0",
         "/dev/nda0 nvme 0",
         "/dev/nvd0 nvme 0",
         "/dev/vtbd0 virtio 0",
         "/dev/mmcsd0 mmc 0",
+        "/dev/mfid0 raid 0",
     ];
     assert_eq!(told, expected, "{out}");
     assert!(out.lines().all(|l| word(l, "contents") == "blank"), "{out}");

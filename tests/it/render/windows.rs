@@ -270,7 +270,12 @@ fn what_windows_storage_management_knows_of_disks_is_reported() {
     assert_eq!(list.matches("bus=untold").count(), 4, "{list}");
     let told = disks::parse(&list).expect("a report");
     let any = farrier::model::DiskRule::default();
-    let said = disks::choose(&any, &["any".to_string()], true, &told).expect_err("refused");
+    let permission = disks::Permission {
+        may_destroy: &["any".to_string()],
+        wipe: true,
+        unfinished: &[],
+    };
+    let said = disks::choose(&any, permission, &told).expect_err("refused");
     assert!(said.contains("name it by `disk = { serial"), "{said}");
 }
 

@@ -16,9 +16,8 @@ fn document(name: &str, bytes: &[u8]) -> (String, Arc<Document>) {
     (name.to_string(), Arc::new(document))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_boot_program_gets_its_names_and_its_configuration_starts_it() {
-    let door = open(Limits::default());
+/// Flags a machine that starts by a boot program of its distro's own.
+fn flag_boot_program(door: &Door) {
     let key = door.waist.flag(1, planned(&door.kernel), Vec::new());
     let kernel = planned(&door.kernel);
     door.waist.repin(&key, |pinned| {
@@ -38,6 +37,12 @@ async fn a_boot_program_gets_its_names_and_its_configuration_starts_it() {
             .documents
             .extend([document("boot.conf", b"boot bsd.rd\n")]);
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_boot_program_gets_its_names_and_its_configuration_starts_it() {
+    let door = open(Limits::default());
+    flag_boot_program(&door);
     let (mine, other) = (Client::new(&door, ip(1)), Client::new(&door, ip(2)));
     for name in ["own/linux", "bsd.rd", "/bsd.rd"] {
         let fetched = mine.fetch(name, &["blksize", "1428"]).expect(name);
@@ -60,6 +65,20 @@ async fn a_boot_program_gets_its_names_and_its_configuration_starts_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_is_not_sent_in_another_size_than_was_announced() {
+    let door = open(Limits::default());
+    flag_boot_program(&door);
+    let anew = b"boot bsd.rd, from elsewhere\n";
+    door.waist
+        .repin_at_boot(move |pinned| pinned.documents.extend([document("boot.conf", anew)]));
+    let fetch = || Client::new(&door, ip(1)).fetch("etc/boot.conf", &["tsize", "0"]);
+    assert_eq!(fetch(), Err(0));
+    assert_eq!(door.waist.phase(1), Phase::Armed, "it was not served");
+    assert_eq!(fetch().as_deref(), Ok(&anew[..]));
+    assert_eq!(door.waist.phase(1), Phase::Booting);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_document_goes_to_a_loader_without_http_and_nothing_else_does() {
     let door = open(Limits::default());
     let key = door.waist.flag(1, planned(&door.kernel), Vec::new());
@@ -77,7 +96,8 @@ async fn a_document_goes_to_a_loader_without_http_and_nothing_else_does() {
             .documents
             .extend([document("overlay.cpio", &[0xff, 0, 1])]);
     });
-    let name = format!("b/{}/overlay.cpio", door.waist.token(&key, Scope::Read));
+    let token = door.waist.token(&key, Scope::Read);
+    let name = format!("b/{token}/overlay.cpio");
     // A port for each file, as loaders have: async-tftp ignores a request from one whose last it is
     // still ending.
     let fetch = |from, name: &str| Client::new(&door, ip(from)).fetch(name, &[]);
@@ -87,5 +107,7 @@ async fn a_document_goes_to_a_loader_without_http_and_nothing_else_does() {
     assert_eq!(fetch(2, &name), Err(1));
     let answers = name.replace("overlay.cpio", "preseed.cfg");
     assert_eq!(fetch(1, &answers), Err(1), "answers go by HTTP");
+    let seen = door.waist.seen();
+    assert!(!seen.iter().any(|(_, l)| l.contains(&token)), "{seen:?}");
     assert_eq!(door.waist.phase(1), Phase::Booting);
 }

@@ -7,12 +7,12 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use serde::Deserialize;
 
-use super::answer::{Answer, Asked, Json, No};
+use super::answer::{Answer, Asked, Json};
 use super::credentials::Operator;
 use super::query::Pairs;
 use crate::control::Control;
+use crate::model::NodeView;
 use crate::model::node::{AutosignView, ReportUrls};
-use crate::model::{Code, NodeView, Refusal};
 
 type Shared = State<Arc<Control>>;
 
@@ -47,11 +47,6 @@ pub(super) async fn report_urls(
     State(control): Shared,
     Extension(who): Extension<Operator>,
 ) -> Answer<ReportUrls> {
-    if !who.may_change {
-        let refusal = Refusal::new(Code::Forbidden, format!("`{}` may not see it", who.name));
-        return Err(No(
-            refusal.help("run it as root, or as the server's own user")
-        ));
-    }
+    who.must_operate("see it")?;
     Ok(Json(control.report_urls()))
 }

@@ -11,7 +11,7 @@ use super::answer::{Answer, Json, No};
 use super::credentials::Operator;
 use super::query::Pairs;
 use crate::control::Control;
-use crate::model::{Bundle, Code, Refusal};
+use crate::model::Bundle;
 
 /// Those of a system.
 pub(super) async fn list(
@@ -31,13 +31,7 @@ pub(super) async fn one(
 ) -> Result<Response, No> {
     let build = query.one("build")?;
     query.end()?;
-    if !who.may_change {
-        let message = format!("`{}` may not read the logs that installers send", who.name);
-        let refusal = Refusal::new(Code::Forbidden, message);
-        return Err(No(
-            refusal.help("run it as root, or as the server's own user")
-        ));
-    }
+    who.must_operate("read the logs that installers send")?;
     let (bundle, bytes) = control.bundle(&name, build).await?;
     let file = bundle.file_name();
     Ok((

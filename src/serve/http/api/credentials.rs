@@ -30,6 +30,16 @@ impl Operator {
             name: known.map_or_else(|| format!("uid {uid}"), |user| user.name),
         }
     }
+
+    /// Refuses whoever may only read; `what` is what that is kept from.
+    pub(super) fn must_operate(&self, what: &str) -> Result<(), Refusal> {
+        if self.may_change {
+            return Ok(());
+        }
+        let message = format!("`{}` may not {what}", self.name);
+        let refusal = Refusal::new(Code::Forbidden, message);
+        Err(refusal.help("run it as root, or as the server's own user"))
+    }
 }
 
 /// Lets everyone read and operators change. A request without credentials did not come in by the

@@ -1,8 +1,9 @@
 //! The admin plane: JSON over a unix socket, for the command line and whatever else runs on this host.
 //!
 //! Who may do what follows from the peer's credentials, never from a request: root and the server's
-//! own user change things, everyone else who may open the socket reads. Handlers are thin: they read a
-//! request, call one method of [`Control`], and answer its value or its [`Refusal`](crate::model::Refusal).
+//! own user change things, everyone else who may open the socket reads, save what is for operators only.
+//! Handlers are thin: they read a request, call one method of [`Control`], and answer its value or its
+//! [`Refusal`](crate::model::Refusal).
 //! `docs/json.md` lists every shape.
 //!
 //! | path | method |
@@ -10,7 +11,8 @@
 //! | `/v1/status` | GET |
 //! | `/v1/systems` | GET `?select=&tag=&phase=`, POST a new one |
 //! | `/v1/systems/NAME` | GET, PATCH changes, DELETE |
-//! | `/v1/systems/NAME/origins`, `/v1/systems/NAME/render` | GET |
+//! | `/v1/systems/NAME/origins` | GET |
+//! | `/v1/systems/NAME/render` | GET, operators only |
 //! | `/v1/systems/NAME/logs` | GET `?build=&after=&grep=&limit=` |
 //! | `/v1/systems/NAME/bundles` | GET |
 //! | `/v1/systems/NAME/bundle` | GET `?build=`, bytes, for operators |
@@ -18,7 +20,8 @@
 //! | `/v1/events` | GET `?after=&since=&limit=&wait=` and a selection |
 //! | `/v1/flag`, `/v1/cancel`, `/v1/edit`, `/v1/reload` | POST |
 //! | `/v1/rebuild`, `/v1/boot` | POST: `/v1/flag` with its purpose filled in |
-//! | `/v1/leases`, `/v1/discovered`, `/v1/distros`, `/v1/revisions`, `/v1/revisions/REV` | GET |
+//! | `/v1/leases`, `/v1/discovered`, `/v1/distros`, `/v1/revisions` | GET |
+//! | `/v1/revisions/REV` | GET, operators only |
 //! | `/v1/distros/NAME/fetch` | POST, answers in lines |
 //! | `/v1/secrets` | GET, names only |
 //! | `/v1/secrets/NAME` | POST a value, DELETE |

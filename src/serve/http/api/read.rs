@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{Path, State};
 
 use super::answer::{Answer, Json};
+use super::credentials::Operator;
 use super::query::Pairs;
 use crate::control::Control;
 use crate::model::command::{RenderRequest, RenderView, RevisionView, WhyRequest};
@@ -15,6 +17,7 @@ use crate::model::view::{
 use crate::model::{ClientStage, Code, Refusal};
 
 type Shared = State<Arc<Control>>;
+type Who = Extension<Operator>;
 
 pub(super) async fn status(State(control): Shared) -> Json<StatusView> {
     Json(control.status())
@@ -37,11 +40,14 @@ pub(super) async fn origins(
     Ok(Json(control.origins(&name).await?))
 }
 
+/// What a machine is sent is made of the site's files, and shows what they say.
 pub(super) async fn render(
     State(control): Shared,
+    Extension(who): Who,
     Path(name): Path<String>,
     mut query: Pairs,
 ) -> Answer<RenderView> {
+    who.must_operate("read what machines are sent")?;
     let request = RenderRequest {
         system: name,
         revision: query.one("revision")?,
@@ -113,9 +119,12 @@ pub(super) async fn revisions(State(control): Shared) -> Answer<Vec<RevisionView
     Ok(Json(control.revisions().await?))
 }
 
+/// With every file of the site, whatever mode that has.
 pub(super) async fn revision(
     State(control): Shared,
+    Extension(who): Who,
     Path(which): Path<String>,
 ) -> Answer<RevisionView> {
+    who.must_operate("read the site's files")?;
     Ok(Json(control.revision(&which).await?))
 }

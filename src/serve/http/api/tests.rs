@@ -97,6 +97,18 @@ async fn only_operators_change_things() {
             .check(None, ("GET", path, ""), (403, "forbidden"))
             .await;
     }
+    for path in [
+        "/v1/revisions/live",
+        "/v1/systems/nosuch/render",
+        "/v1/systems/nosuch/bundle",
+        "/v1/puppet/report-url",
+    ] {
+        let asked = ("GET", path, "");
+        plane.check(OTHER, asked, (403, "forbidden")).await;
+    }
+    plane
+        .check(OWNER, ("GET", "/v1/revisions/live", ""), (200, ""))
+        .await;
     for (method, path) in [
         ("POST", "/v1/flag"),
         ("POST", "/v1/cancel"),
