@@ -33,6 +33,15 @@ ours() {
 ours() (
     case $disks in *" /dev/$1 "*) exit 0 ;; esac
     name=$(echo "$1" | tr '/' '!')
+    if [ ! -e "$sys/$name" ]; then
+        # the installer's /dev/mapper has nodes, not links to /dev/dm-0
+        for known in "$sys"/dm-*/dm/name; do
+            if [ -e "$known" ] && [ "$(cat "$known")" = "${1#mapper/}" ]; then
+                name=${known%/dm/name}
+                name=${name##*/}
+            fi
+        done
+    fi
     if [ -e "$sys/$name/partition" ]; then
         whole=$(dirname "$(readlink -f "$sys/$name")")
         ours "$(basename "$whole" | tr '!' '/')" && exit 0

@@ -4,13 +4,13 @@ use clap::Command;
 
 const HEAD: &str = "# The command line\n\n\
 This page is what `farrier VERB --help` prints; `cargo test` refuses it if it is anything else, and \
-`BLESS=1 cargo test --test it cli::docs` writes it anew.\n\n\
+`BLESS=1 cargo test --test it docs_of_the_command_line` writes it anew.\n\n\
 Data goes to stdout, talk to stderr. `-o json` prints one value (`docs/json.md`), and an error as one \
 object on stderr. Environment: `FARRIER_SITE`, `FARRIER_STATE`, `FARRIER_LOG`, `NO_COLOR`, `FARRIER_NO_PROGRESS`.\n\n\
 | exit code | meaning |\n|---|---|\n\
 | 0 | done |\n\
 | 1 | failed, or the files are wrong |\n\
-| 2 | done, and there is a difference (`plan`, `render --diff`, `revision diff`, `doctor --strict`) |\n\
+| 2 | done, and there is a difference (`plan`, `apply --dry-run`, `render --diff`, `revision diff`, `doctor --strict`) |\n\
 | 3 | not found |\n\
 | 4 | refused by a guard: protected, a count that does not match, not confirmed, not allowed |\n\
 | 5 | some were done and some were not |\n\

@@ -224,7 +224,9 @@ farrier_contents() {
 # farrier_serial DEVICE SYS: its serial number. Without udev a SCSI disk's is in a page of its answers to
 # inquiries only, after four bytes.
 farrier_serial() {
-    farrier_word=$(farrier_property ID_SERIAL_SHORT "$1")
+    # of a SAS disk the short one is its world-wide name, and this the number on its label
+    farrier_word=$(farrier_property ID_SCSI_SERIAL "$1")
+    [ -n "$farrier_word" ] || farrier_word=$(farrier_property ID_SERIAL_SHORT "$1")
     [ -n "$farrier_word" ] || farrier_word=$(farrier_property ID_SERIAL "$1")
     [ -n "$farrier_word" ] || farrier_word=$(cat "$2/serial" "$2/device/serial" 2>/dev/null | head -n 1)
     [ -n "$farrier_word" ] || farrier_word=$(tail -c +5 "$2/device/vpd_pg80" 2>/dev/null | tr -d '\000')

@@ -34,7 +34,7 @@ fn docs_of_the_command_line_are_its_help() {
     let written = std::fs::read_to_string(&path).expect("docs/cli.md");
     assert!(
         written == page,
-        "docs/cli.md is not what `--help` says; BLESS=1 cargo test --test it cli::docs"
+        "docs/cli.md is not what `--help` says; BLESS=1 cargo test --test it docs_of_the_command_line"
     );
 }
 

@@ -20,8 +20,7 @@ use super::site::{place, with_vars};
 
 /// What partman's own program for it says of a machine with three disks, in the installer's udebs: a
 /// line a disk, with tabs.
-const SEEN: &str =
-    "printf '%s\\t21474836480\\tQEMU\\tgpt\\n' /dev/vda /dev/vdb /dev/vdaa /dev/md0 /dev/md1";
+const SEEN: &str = "printf '%s\\t21474836480\\tQEMU\\tgpt\\n' /dev/vda /dev/vdb /dev/vdaa /dev/md0 /dev/md1 /dev/mapper/web01-root /dev/mapper/data-root";
 
 /// The installer's initrd unpacked, to be entered with chroot; none if it is not there.
 struct Installer {

@@ -76,6 +76,12 @@ farrier_column() {
     farrier_encode "${value%"${value##*[![:space:]]}"}"
 }
 
+# Its other paths, with commas.
+farrier_links() {
+    udevadm info --query=symlink --name="$1" 2>/dev/null | tr ' ' '\n' |
+        sed -n -e 's/[%=&+]/_/g' -e 's,^disk/,/dev/disk/,p' | paste -sd, -
+}
+
 farrier_disks() {
     local disk type ro bus
     lsblk --nodeps --noheadings --raw --output PATH,TYPE,RO | while read -r disk type ro; do
@@ -96,11 +102,11 @@ farrier_disks() {
             /dev/xvd*) bus=xen ;;
             *) bus=unknown ;;
         esac
-        printf 'path=%s size=%s serial=%s model=%s wwn=%s bus=%s removable=%s contents=%s\n' \
+        printf 'path=%s size=%s serial=%s model=%s wwn=%s bus=%s removable=%s contents=%s links=%s\n' \
             "$(farrier_encode "$disk")" "$(blockdev --getsize64 "$disk")" \
             "$(farrier_column SERIAL "$disk")" "$(farrier_column MODEL "$disk")" \
             "$(farrier_column WWN "$disk")" "$bus" "$(farrier_column RM "$disk")" \
-            "$(farrier_encode "$(farrier_contents "$disk")")"
+            "$(farrier_encode "$(farrier_contents "$disk")")" "$(farrier_links "$disk")"
     done
 }
 
@@ -170,7 +176,20 @@ farrier_prepare_key() {
     (umask 077 && head -c 64 /dev/urandom | sha256sum | cut -c 1-64 | tr -d '\n' >/run/farrier-key)
 }
 
+# setup-storage takes a volume group of the name that it makes for its own, whatever disk it is on, and
+# removes what is in it.
+farrier_elsewhere() {
+    grep -rqs '^vg vg0 ' "$FAI/disk_config" || return
+    pvs --noheadings --separator ' ' -o pv_name,vg_name 2>/dev/null | while read -r pv vg; do
+        [ "$vg" = vg0 ] || continue
+        lsblk -nrspo NAME,TYPE "$pv" | awk '$2 == "disk" {print $1}'
+    done | grep -vxF -e "$farrier_disk" ${farrier_second:+-e "$farrier_second"} | sort -u | paste -sd' ' -
+}
+
 farrier_permission
+elsewhere=$(farrier_elsewhere)
+[ -z "$elsewhere" ] ||
+    die "The volume group is called vg0, and $elsewhere has one of that name already, which would be removed: take it out, or rename it."
 farrier_prepare_key
 farrier_progress partition
 farrier_release "$farrier_disk"

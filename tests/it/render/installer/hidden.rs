@@ -39,6 +39,19 @@ fn the_installer_sees_no_disk_but_the_permitted_ones() {
         std::fs::write(installer.path("dev").join(array), "").expect("a node");
         std::fs::write(installer.path("dev").join(&part), "").expect("a node");
     }
+    // a volume of ours, whose node is none of udev's links, and another's
+    for (minor, group, part) in [("0", "web01", "vda1"), ("1", "data", "vdb1")] {
+        let dm = installer
+            .path("fake-sys/class/block")
+            .join(format!("dm-{minor}"));
+        std::fs::create_dir_all(dm.join("dm")).expect("a folder");
+        std::fs::create_dir_all(dm.join("slaves")).expect("a folder");
+        std::fs::write(dm.join("dm/name"), format!("{group}-root\n")).expect("a name");
+        std::fs::write(dm.join("slaves").join(part), "").expect("a slave");
+        std::fs::create_dir_all(installer.path("dev/mapper")).expect("a folder");
+        let node = installer.path("dev/mapper").join(format!("{group}-root"));
+        std::fs::write(node, "").expect("a node");
+    }
     let conf = installer.path("etc/lvm/lvm.conf");
     std::fs::create_dir_all(installer.path("etc/lvm")).expect("a folder");
     let _ = std::fs::remove_file(&conf);
@@ -51,7 +64,10 @@ fn the_installer_sees_no_disk_but_the_permitted_ones() {
     let out = installer.run("sh /tmp/farrier/disk.sh && parted_devices | cut -f 1");
     assert!(out.status.success(), "{out:?}");
     let seen = String::from_utf8_lossy(&out.stdout).into_owned();
-    assert!(seen.ends_with("/dev/vda\n/dev/md0\n"), "{seen}");
+    assert!(
+        seen.ends_with("/dev/vda\n/dev/md0\n/dev/mapper/web01-root\n"),
+        "{seen}"
+    );
     let text = std::fs::read_to_string(&conf).expect("a file");
     assert_eq!(
         text,

@@ -160,7 +160,7 @@ fn the_configuration_says_what_was_declared() {
     );
     assert_eq!(
         network["netdevs"]["10-bond0"],
-        json!({ "netdevConfig": { "Kind": "bond", "Name": "bond0" }, "bondConfig": { "Mode": "802.3ad", "MIIMonitorSec": "100ms" } })
+        json!({ "netdevConfig": { "Kind": "bond", "Name": "bond0", "MACAddress": "52:54:00:00:00:01" }, "bondConfig": { "Mode": "802.3ad", "MIIMonitorSec": "100ms" } })
     );
     assert_eq!(network["netdevs"]["10-vlan20"]["vlanConfig"]["Id"], 20);
     assert_eq!(
