@@ -147,7 +147,7 @@ fn the_live_system_installs_what_ignition_makes_the_machine_of() {
                 },
             );
         let dir = scratch();
-        let said = live(dir.path(), &rendered, 0, "root");
+        let said = live(dir.path(), &rendered, 0, "data");
         assert_eq!(
             server.reports(),
             [
@@ -263,6 +263,36 @@ fn the_live_system_installs_what_ignition_makes_the_machine_of() {
             );
             forgets(&root);
         }
+    }
+}
+
+/// The installed system looks for its partitions by labels.
+#[test]
+fn another_disk_with_the_labels_of_the_system_is_told_before_anything_is_written() {
+    for (profile, label) in [
+        ("fedora-coreos", "boot"),
+        ("fedora-coreos", "root"),
+        ("flatcar", "OEM"),
+        ("flatcar", "ROOT"),
+    ] {
+        let (server, rendered) = serving(
+            profile,
+            &declared_as("web01", ""),
+            |path, _, _| match path {
+                p if p.ends_with("/handoff") => (200, "handoff=https://192.0.2.1/h/TOKEN\n".into()),
+                p if p.ends_with("/disks") => (200, "disk=/dev/vda\n".into()),
+                _ => (204, String::new()),
+            },
+        );
+        let dir = scratch();
+        let said = live(dir.path(), &rendered, 0, label);
+        assert!(!dir.path().join("installed").exists(), "{profile}: {said}");
+        let told = server.reports();
+        assert!(told.iter().any(|t| t.starts_with("fail/")), "{told:?}");
+        assert!(
+            said.contains("on another disk is labelled"),
+            "{profile}: {said}"
+        );
     }
 }
 
