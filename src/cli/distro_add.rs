@@ -42,7 +42,8 @@ impl DistroAdd {
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let text = self.file()?;
         let path = format!("boot/{}.toml", self.name);
-        let failed = |e: crate::inventory::WriteError| Refusal::failed(offline::chain(&e));
+        let failed =
+            |e: crate::inventory::WriteError| Refusal::failed(crate::model::with_causes(&e));
         let lock = EditLock::take(&session.place.site).map_err(failed)?;
         let files = offline::read(&session.place)?;
         if files.files.contains_key(&path) {

@@ -64,7 +64,8 @@ impl DistroImport {
     /// Runs it.
     pub(super) async fn run(self, session: &Session) -> Result<Exit, Refusal> {
         let path = absolute(&self.file)?;
-        let failed = |e: crate::artefacts::ArtefactError| Refusal::failed(offline::chain(&e));
+        let failed =
+            |e: crate::artefacts::ArtefactError| Refusal::failed(crate::model::with_causes(&e));
         let at = path.clone();
         let found = blocking(move || inspect(&at)).await?.map_err(failed)?;
         let medium = found.medium.clone().ok_or_else(|| unknown(&path, &found))?;
@@ -186,7 +187,8 @@ impl DistroImport {
         text: String,
     ) -> Result<Written, Refusal> {
         let path = format!("boot/{name}.toml");
-        let failed = |e: crate::inventory::WriteError| Refusal::failed(offline::chain(&e));
+        let failed =
+            |e: crate::inventory::WriteError| Refusal::failed(crate::model::with_causes(&e));
         let lock = EditLock::take(&session.place.site).map_err(failed)?;
         let files = offline::read(&session.place)?;
         let before = files.files.get(&path);
@@ -392,7 +394,7 @@ async fn given_file(given: &Path) -> Result<(String, ArtefactSource), Refusal> {
     let at = absolute(given)?;
     let from = at.clone();
     let digest = blocking(move || sha256(&from, &mut |_| true)).await?;
-    let digest = digest.map_err(|e| Refusal::failed(offline::chain(&e)))?;
+    let digest = digest.map_err(|e| Refusal::failed(crate::model::with_causes(&e)))?;
     let name = at.file_name().unwrap_or_default().to_string_lossy();
     Ok((name.to_lowercase(), own(&at, digest)))
 }
@@ -422,7 +424,7 @@ async fn measure(session: &Session, path: &Path, size: u64) -> Result<String, Re
     })
     .await?;
     bars.lock().unwrap_or_else(PoisonError::into_inner).done();
-    measured.map_err(|e| Refusal::failed(offline::chain(&e)))
+    measured.map_err(|e| Refusal::failed(crate::model::with_causes(&e)))
 }
 
 async fn blocking<T: Send + 'static>(

@@ -9,7 +9,7 @@ use crate::artefacts::{ArtefactError, Progress, Renew, Report, Shelf};
 use crate::boot::paths::Urls;
 use crate::control;
 use crate::control::{Bootable, Next, not_here};
-use crate::inventory::{self, EditLock, FileSet, Parsed, ReadError, SelectError, WriteError};
+use crate::inventory::{self, EditLock, FileSet, Parsed, ReadError, SelectError};
 use crate::model::artefact::LOADERS;
 use crate::model::command::{DocumentView, EditOutcome, EditReport, FetchProgress, RenderView};
 use crate::model::view::DistroView;
@@ -39,7 +39,7 @@ pub(super) fn read(place: &Place) -> Result<FileSet, Refusal> {
             ReadError::NoSite { .. } => Code::NotFound,
             _ => Code::Invalid,
         };
-        Refusal::new(code, chain(&error))
+        Refusal::new(code, crate::model::with_causes(&error))
     })
 }
 
@@ -67,21 +67,6 @@ pub(super) fn sound(files: FileSet) -> Result<Loaded, Refusal> {
         }),
         None => Err(Refusal::files(diagnostics)),
     }
-}
-
-/// An error and what lies behind it, in one sentence.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let cause = inner.to_string();
-        // Some errors say their cause themselves.
-        if !text.ends_with(&cause) {
-            text.push_str(&format!(": {cause}"));
-        }
-        source = inner.source();
-    }
-    text
 }
 
 /// The systems that a selection means. Phases cannot be known without a server.
@@ -130,7 +115,7 @@ pub(super) fn find<'a>(site: &'a Site, subject: &str) -> Result<&'a Arc<System>,
 
 /// Makes an edit on the files: worked out, checked as a whole, then written.
 pub(super) async fn edit(place: &Place, request: &EditRequest) -> Result<EditReport, Refusal> {
-    let lock = EditLock::take(&place.site).map_err(|e| unwritten(&e))?;
+    let lock = EditLock::take(&place.site).map_err(|e| e.refusal())?;
     let before = load(place)?;
     let (systems, dry_run) = match request {
         EditRequest::Add { .. } => (Vec::new(), false),
@@ -172,7 +157,7 @@ pub(super) async fn edit(place: &Place, request: &EditRequest) -> Result<EditRep
     let after = sound(applied.files).map_err(|refusal| Refusal::would_be(refusal.problems))?;
     if !dry_run {
         for change in &applied.changes {
-            lock.write(change).map_err(|e| unwritten(&e))?;
+            lock.write(change).map_err(|e| e.refusal())?;
         }
     }
     let word = match request {
@@ -220,14 +205,6 @@ async fn refuse_busy(place: &Place, systems: &[&System]) -> Result<(), Refusal> 
         }
     }
     Ok(())
-}
-
-fn unwritten(error: &WriteError) -> Refusal {
-    let code = match error {
-        WriteError::Busy { .. } | WriteError::Changed { .. } => Code::Refused,
-        WriteError::Io { .. } => Code::Failed,
-    };
-    Refusal::new(code, chain(error))
 }
 
 /// Renders one system as its files say. Boot scripts are there if the state directory holds what
@@ -356,7 +333,7 @@ pub(super) fn any_error(problems: &[Diagnostic]) -> bool {
 pub(super) async fn secrets(place: &Place) -> Result<Option<BTreeSet<SecretName>>, Refusal> {
     store::secret_names(&place.state.join("farrier.db"))
         .await
-        .map_err(|e| Refusal::failed(chain(&e)))
+        .map_err(|e| Refusal::failed(crate::model::with_causes(&e)))
 }
 
 /// What is on the shelf of the state directory.
@@ -402,7 +379,7 @@ pub(super) async fn fetch(
     show: impl Fn(FetchProgress) + Send + Sync + 'static,
 ) -> Result<DistroView, Refusal> {
     let renew = if renew { Renew::All } else { Renew::Missing };
-    let failed = |e: ArtefactError| Refusal::failed(chain(&e));
+    let failed = |e: ArtefactError| Refusal::failed(crate::model::with_causes(&e));
     // The one TLS provider; a second call changes nothing.
     let _already_installed = rustls::crypto::ring::default_provider().install_default();
     let shelf = Shelf::open(&place.state).keeping(in_use(place).await?);
@@ -444,7 +421,7 @@ async fn known(place: &Place) -> Result<Known, Refusal> {
     if !database.exists() {
         return Ok(Known::default());
     }
-    let failed = |e: StoreError| Refusal::failed(chain(&e));
+    let failed = |e: StoreError| Refusal::failed(crate::model::with_causes(&e));
     let (store, _writer) = store::open(&database).await.map_err(failed)?;
     store.known().await.map_err(failed)
 }

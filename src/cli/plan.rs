@@ -194,7 +194,7 @@ pub(super) async fn stored(place: &Place, which: &str) -> Result<FileSet, Refusa
         }
         _ => return Err(nothing()),
     }
-    let failed = |e: store::StoreError| Refusal::failed(offline::chain(&e));
+    let failed = |e: store::StoreError| Refusal::failed(crate::model::with_causes(&e));
     let (store, _writer) = store::open(&database).await.map_err(failed)?;
     let row = match which {
         "live" => store.last_revision().await.map_err(failed)?,

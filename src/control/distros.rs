@@ -66,7 +66,8 @@ impl Control {
         progress: Arc<dyn Fn(FetchProgress) + Send + Sync>,
     ) -> Result<DistroView, Refusal> {
         let report: Report = Arc::new(move |p: Progress| progress(spoken(&p)));
-        let failed = |e: crate::artefacts::ArtefactError| Refusal::failed(chain(&e));
+        let failed =
+            |e: crate::artefacts::ArtefactError| Refusal::failed(crate::model::with_causes(&e));
         let shelf = self.shelf.keeping(self.in_use());
         if name.as_str() == LOADERS {
             shelf.fetch_loaders(renew, &report).await.map_err(failed)?;
@@ -147,19 +148,4 @@ fn spoken(progress: &Progress) -> FetchProgress {
         total: progress.total,
         detail: detail.to_string(),
     }
-}
-
-/// An error with its causes, as one sentence.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // Some errors say their cause themselves.
-        if !text.ends_with(&cause_text) {
-            text.push_str(&format!(": {cause_text}"));
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -1,11 +1,9 @@
 //! Editing the site's files in place. A change is live when this answers.
 
-use std::error::Error;
-
 use super::{Control, Snapshot};
-use crate::inventory::{self, EditLock, FileSet, WriteError};
+use crate::inventory::{self, EditLock, FileSet};
 use crate::model::command::{EditOutcome, EditReport, EditRequest};
-use crate::model::{Code, MacAddr, Name, Phase, Refusal, Site, System};
+use crate::model::{MacAddr, Name, Phase, Refusal, Site, System};
 
 impl Control {
     /// Edits `systems.toml` (or the file that declares the system): worked out on the bytes that are
@@ -18,8 +16,9 @@ impl Control {
         let mut loaded = self.files.loaded.lock().await;
         let dir = self.files.site.clone();
         let taken = tokio::task::spawn_blocking(move || -> Result<(EditLock, FileSet), Refusal> {
-            let lock = EditLock::take(&dir).map_err(|e| unwritten(&e))?;
-            let files = inventory::read(&dir).map_err(|e| Refusal::failed(chain(&e)))?;
+            let lock = EditLock::take(&dir).map_err(|e| e.refusal())?;
+            let files = inventory::read(&dir)
+                .map_err(|e| Refusal::failed(crate::model::with_causes(&e)))?;
             Ok((lock, files))
         });
         let (lock, files) = taken
@@ -93,7 +92,7 @@ impl Control {
         }
         if !dry_run && !changes.is_empty() {
             for change in &changes {
-                lock.write(change).map_err(|e| unwritten(&e))?;
+                lock.write(change).map_err(|e| e.refusal())?;
             }
             let summaries: Vec<&str> = changes.iter().map(|c| c.summary.as_str()).collect();
             let summary = Some(summaries.join("; "));
@@ -180,19 +179,4 @@ fn refuse_flagged(snapshot: &Snapshot, before: &[&System], after: &Site) -> Resu
         }
     }
     Ok(())
-}
-
-fn unwritten(error: &WriteError) -> Refusal {
-    let code = match error {
-        WriteError::Busy { .. } | WriteError::Changed { .. } => Code::Refused,
-        WriteError::Io { .. } => Code::Failed,
-    };
-    Refusal::new(code, chain(error))
-}
-
-/// An error with its causes.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |e| (*e).source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    causes.join(": ")
 }

@@ -44,6 +44,18 @@ fn facts() -> Facts {
     }
 }
 
+/// Puts a site in force.
+async fn put(control: &Control, site: Site) {
+    let (done, wait) = oneshot::channel();
+    let new_site = Command::Site {
+        site: Arc::new(site),
+        revision: None,
+        done,
+    };
+    control.commands.send(new_site).await.expect("a writer");
+    wait.await.expect("an answer").expect("published");
+}
+
 impl Bench {
     pub(super) fn new() -> Self {
         Bench {
@@ -89,14 +101,7 @@ impl Bench {
         let mut site = Site::default();
         site.systems.insert(web01(), system.clone());
         site.by_mac.insert(mac(), system);
-        let (done, wait) = oneshot::channel();
-        let new_site = Command::Site {
-            site: Arc::new(site),
-            revision: None,
-            done,
-        };
-        control.commands.send(new_site).await.expect("a writer");
-        wait.await.expect("an answer").expect("published");
+        put(&control, site).await;
         publish(&control, index()).await;
         control
     }

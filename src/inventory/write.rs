@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::edit::Change;
-use crate::model::Digest;
+use crate::model::{Code, Digest, Refusal, with_causes};
 
 /// The lock file's name in the site.
 const LOCK: &str = ".farrier.lock";
@@ -35,6 +35,17 @@ pub enum WriteError {
         /// Which file.
         path: PathBuf,
     },
+}
+
+impl WriteError {
+    /// What an operator is told: that somebody else was quicker is a guard's no, the rest a failure.
+    pub fn refusal(&self) -> Refusal {
+        let code = match self {
+            WriteError::Busy { .. } | WriteError::Changed { .. } => Code::Refused,
+            WriteError::Io { .. } => Code::Failed,
+        };
+        Refusal::new(code, with_causes(self))
+    }
 }
 
 /// Keeps other Farrier commands from editing the site until it is dropped. Take it before the files

@@ -48,7 +48,7 @@ pub use name::Name;
 pub use node::NodeView;
 pub use phase::{Phase, Stage};
 pub use profile::{Answer, Deadlines, Handoff, Profile, ProfileKind};
-pub use refusal::{Code, Refusal};
+pub use refusal::{Code, Refusal, with_causes};
 pub use secret::SecretName;
 pub use site::{AgentServers, DhcpMode, Keep, Mirror, Server, Site, UnknownAction};
 pub use subnet::{AddressRange, Subnet};

@@ -4,6 +4,21 @@ use serde::{Deserialize, Serialize};
 
 use super::{Diagnostic, Span};
 
+/// An error with its causes, as one sentence.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        // Some errors say their cause themselves.
+        if !text.ends_with(&said) {
+            text.push_str(&format!(": {said}"));
+        }
+        source = cause.source();
+    }
+    text
+}
+
 /// Why an operator's request was not carried out. The CLI prints it on stderr, the API answers it as
 /// JSON; `problems` is there only if a file holds more than one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]

@@ -73,6 +73,23 @@ pub async fn secret_names(path: &Path) -> Result<Option<BTreeSet<SecretName>>, S
     Ok(Some(names.iter().filter_map(|n| n.parse().ok()).collect()))
 }
 
+/// Asks for events `e` of a profile's latest successful builds, with this firmware if it is known. The
+/// builds are found first, and few: a rack's are enough to say what is usual, however old a site is.
+macro_rules! of_latest_builds {
+    ($select:literal, $rest:literal) => {
+        concat!(
+            $select,
+            " FROM (SELECT system, epoch FROM builds
+                    WHERE purpose = 'install' AND phase = 'ready'
+                      AND json_extract(build, '$.profile') = ?1
+                      AND (?2 IS NULL OR json_extract(build, '$.firmware') = json(?2))
+                    ORDER BY json_extract(build, '$.ended') DESC LIMIT 200) b
+              CROSS JOIN events e ON e.system = b.system AND e.epoch = b.epoch ",
+            $rest
+        )
+    };
+}
+
 impl Store {
     /// Reads what is known.
     ///
@@ -276,17 +293,10 @@ impl Store {
             .map(|f| serde_json::to_string(&f))
             .transpose()
             .map_err(|e| unreadable("a firmware", e))?;
-        let rows = sqlx::query(
-            "SELECT e.system, e.epoch, e.phase, min(e.time) AS began
-             FROM (SELECT system, epoch FROM builds
-                   WHERE purpose = 'install' AND phase = 'ready'
-                     AND json_extract(build, '$.profile') = ?1
-                     AND (?2 IS NULL OR json_extract(build, '$.firmware') = json(?2))
-                   ORDER BY json_extract(build, '$.ended') DESC LIMIT 200) b
-             CROSS JOIN events e ON e.system = b.system AND e.epoch = b.epoch
-             GROUP BY e.system, e.epoch, e.phase
-             ORDER BY began DESC LIMIT 600",
-        )
+        let rows = sqlx::query(of_latest_builds!(
+            "SELECT e.system, e.epoch, e.phase, min(e.time) AS began",
+            "GROUP BY e.system, e.epoch, e.phase ORDER BY began DESC LIMIT 600"
+        ))
         .bind(profile.as_str().to_string())
         .bind(firmware)
         .fetch_all(&self.pool)
@@ -323,17 +333,10 @@ impl Store {
             .map(|f| serde_json::to_string(&f))
             .transpose()
             .map_err(|e| unreadable("a firmware", e))?;
-        let ends: Vec<String> = sqlx::query_scalar(
-            "SELECT e.ended
-             FROM (SELECT system, epoch FROM builds
-                   WHERE purpose = 'install' AND phase = 'ready'
-                     AND json_extract(build, '$.profile') = ?1
-                     AND (?2 IS NULL OR json_extract(build, '$.firmware') = json(?2))
-                   ORDER BY json_extract(build, '$.ended') DESC LIMIT 200) b
-             CROSS JOIN events e ON e.system = b.system AND e.epoch = b.epoch
-             WHERE e.ended IS NOT NULL
-             ORDER BY e.number DESC LIMIT 2000",
-        )
+        let ends: Vec<String> = sqlx::query_scalar(of_latest_builds!(
+            "SELECT e.ended",
+            "WHERE e.ended IS NOT NULL ORDER BY e.number DESC LIMIT 2000"
+        ))
         .bind(profile.as_str().to_string())
         .bind(firmware)
         .fetch_all(&self.pool)

@@ -14,14 +14,7 @@ async fn change(control: &Control, change: impl FnOnce(&mut System)) {
         .map(|i| (i.mac, system.clone()))
         .collect();
     site.systems.insert(web01(), system);
-    let (done, wait) = oneshot::channel();
-    let new_site = Command::Site {
-        site: Arc::new(site),
-        revision: None,
-        done,
-    };
-    control.commands.send(new_site).await.expect("a writer");
-    wait.await.expect("an answer").expect("published");
+    put(control, site).await;
 }
 
 #[tokio::test]
