@@ -86,6 +86,15 @@ fn judge(site: &Site, all: &[Interface]) -> Vec<Finding> {
             Finding::ok(what, format!("{}: {}", subnet.network, here.join(", ")))
         } else if subnet.server.is_some() {
             Finding::ok(what, format!("{}: through a relay", subnet.network))
+        } else if answering.is_empty() && site.server.interfaces.is_empty() {
+            Finding::fail(
+                what,
+                format!(
+                    "{}: no interface has an address in it, so no machine is answered",
+                    subnet.network
+                ),
+                "add an address, or list an interface under `[server] interfaces` in farrier.toml",
+            )
         } else {
             Finding::warn(
                 what,
@@ -225,8 +234,14 @@ mod tests {
         check(
             &site(&[]),
             &[host("eth1", "192.0.2.1/24", true)],
-            Level::Warn,
+            Level::Fail,
         );
+        let mut two = site(&[]);
+        two.subnets.push(Subnet {
+            network: "192.0.2.0/24".parse().expect("a network"),
+            ..two.subnets[0].clone()
+        });
+        check(&two, &[host("eth1", "192.0.2.1/24", true)], Level::Warn);
         check(
             &site(&["eth9"]),
             &[host("eth1", "10.77.0.1/24", true)],

@@ -6,7 +6,10 @@ use super::finding::Finding;
 use super::network::{answering, present};
 use crate::model::view::StatusView;
 use crate::model::{DhcpMode, ProfileKind, Site};
-use crate::serve::fai;
+use crate::serve::{fai, syslog};
+
+/// The one door that machines boot without: this host's own syslog may have its port.
+const SYSLOG: &str = "syslog";
 
 /// TCP or UDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +31,7 @@ impl Kind {
 pub(super) fn all(site: &Site, status: Option<&StatusView>) -> Vec<Finding> {
     let mut wanted: Vec<(u16, Kind, &str)> = Vec::new();
     match site.dhcp {
-        DhcpMode::Full => wanted.push((67, Kind::Udp, "dhcp")),
-        DhcpMode::Proxy => {
+        DhcpMode::Full | DhcpMode::Proxy => {
             wanted.push((67, Kind::Udp, "dhcp"));
             wanted.push((4011, Kind::Udp, "dhcp"));
         }
@@ -41,6 +43,8 @@ pub(super) fn all(site: &Site, status: Option<&StatusView>) -> Vec<Finding> {
     if site.profiles.values().any(|p| p.kind == ProfileKind::Fai) {
         wanted.push((fai::PORT, Kind::Tcp, "fai-monitor"));
     }
+    wanted.push((syslog::PORT, Kind::Udp, SYSLOG));
+    wanted.push((syslog::PORT, Kind::Tcp, SYSLOG));
     let all = present();
     let mut addresses: Vec<Ipv4Addr> = answering(site, &all)
         .iter()
@@ -98,6 +102,16 @@ fn judge(
                 (None, Some(s)) if s.doors.iter().any(|d| d.starts_with(door)) => {
                     Finding::ok(what, format!("{name} is ours"))
                 }
+                _ if door == SYSLOG => Finding::warn(
+                    what,
+                    format!(
+                        "{name} is taken{}: what installers log there is not received",
+                        owner.map_or_else(String::new, |(pid, command)| format!(
+                            " by `{command}` (process {pid})"
+                        ))
+                    ),
+                    "let this host's syslog not listen on the network, or go without machines' logs",
+                ),
                 (Some((pid, command)), _) => Finding::fail(
                     what,
                     format!("{name} is taken by `{command}` (process {pid})"),
@@ -194,5 +208,42 @@ mod tests {
         assert_eq!(finding.level, Level::Fail);
         let own = std::process::id().to_string();
         assert!(finding.message.contains(&own), "{}", finding.message);
+    }
+
+    #[test]
+    fn machines_boot_without_a_port_for_their_logs() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let port = socket.local_addr().expect("bound").port();
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let error = bind(Kind::Udp, address).expect_err("it is taken");
+        let finding = judge(port, Kind::Udp, SYSLOG, None, Some((address, error)));
+        assert_eq!(finding.level, Level::Warn, "{}", finding.message);
+    }
+
+    #[test]
+    fn every_door_is_looked_at() {
+        for (dhcp, wanted) in [
+            (
+                DhcpMode::Full,
+                vec!["67/udp", "4011/udp", "514/udp", "514/tcp"],
+            ),
+            (
+                DhcpMode::Proxy,
+                vec!["67/udp", "4011/udp", "514/udp", "514/tcp"],
+            ),
+            (DhcpMode::Off, vec!["514/udp", "514/tcp"]),
+        ] {
+            let site = Site {
+                dhcp,
+                ..Site::default()
+            };
+            let looked_at = all(&site, None);
+            for port in ["67/udp", "4011/udp", "514/udp", "514/tcp"] {
+                let seen = looked_at
+                    .iter()
+                    .any(|f| f.message.contains(&format!("{port} for")));
+                assert_eq!(seen, wanted.contains(&port), "{dhcp:?} {port}");
+            }
+        }
     }
 }

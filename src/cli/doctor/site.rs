@@ -90,29 +90,48 @@ pub(super) fn artefacts(
         Some(distros) => distros.to_vec(),
         None => offline::distros(site, place),
     };
-    let mut findings: Vec<Finding> = views
-        .iter()
-        .filter(|d| !d.missing.is_empty() && d.name != LOADERS)
-        .map(|d| {
-            let message = format!("`{}` lacks {}", d.name, d.missing.join(", "));
-            let fix = format!("farrier distro fetch {}", d.name);
-            let needed = site.systems.values().any(|s| {
-                let profile = site.profile_of(s).and_then(|p| p.distro.as_ref());
-                profile.is_some_and(|name| name.as_str() == d.name)
-            });
-            if needed {
-                Finding::fail(what, message, fix)
-            } else {
-                Finding::warn(what, format!("{message}; no system needs it yet"), fix)
-            }
-        })
-        .collect();
+    let mut findings = lacking(site, &views);
     if findings.is_empty() {
         findings.push(Finding::ok(what, "all kernels and initrds are here"));
     }
     let states = Shelf::open(&place.state).loaders();
     findings.extend(loaders(&states));
     findings.extend(http_boot(site, &states));
+    findings
+}
+
+/// What is missing of distros. A site has dozens that it never uses: those are counted, not listed.
+fn lacking(site: &Site, views: &[DistroView]) -> Vec<Finding> {
+    let what = "artefacts";
+    let needed = |distro: &DistroView| {
+        site.systems.values().any(|s| {
+            let profile = site.profile_of(s).and_then(|p| p.distro.as_ref());
+            profile.is_some_and(|name| name.as_str() == distro.name)
+        })
+    };
+    let missing = views
+        .iter()
+        .filter(|d| !d.missing.is_empty() && d.name != LOADERS);
+    let (needed, others): (Vec<_>, Vec<_>) = missing.partition(|d| needed(d));
+    let mut findings: Vec<Finding> = needed
+        .into_iter()
+        .map(|d| {
+            let message = format!("`{}` lacks {}", d.name, d.missing.join(", "));
+            Finding::fail(what, message, format!("farrier distro fetch {}", d.name))
+        })
+        .collect();
+    if !others.is_empty() {
+        findings.push(Finding::ok(
+            what,
+            match others.as_slice() {
+                [one] => format!("`{}` is not here, and no system needs it", one.name),
+                more => format!(
+                    "{} distros are not here, and no system needs them",
+                    more.len()
+                ),
+            },
+        ));
+    }
     findings
 }
 
@@ -162,6 +181,49 @@ fn http_boot(site: &Site, states: &[LoaderState]) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::cli::doctor::finding::Level;
+
+    #[test]
+    fn distros_that_no_system_needs_are_counted() {
+        let view = |name: &str| DistroView {
+            name: name.to_string(),
+            present: 0,
+            declared: 1,
+            size: 0,
+            profiles: Vec::new(),
+            missing: vec!["linux".to_string()],
+            unpinned: std::collections::BTreeMap::new(),
+            loaders: Vec::new(),
+        };
+        let files = crate::inventory::FileSet::default()
+            .with(
+                "systems.toml",
+                &b"[system.a]\nmac = \"52:54:00:00:00:01\"\nprofile = \"p\"\n"[..],
+            )
+            .with(
+                "boot/used.toml",
+                &b"kernel = \"linux\"\n[artefact.linux]\nfile = \"/k\""[..],
+            )
+            .with(
+                "profiles/p/profile.toml",
+                &b"kind = \"fai\"\ndistro = \"used\""[..],
+            );
+        let site = crate::inventory::parse(&files).site.expect("a site");
+        let found = lacking(
+            &site,
+            &[view("used"), view("one"), view("two"), view(LOADERS)],
+        );
+        let said: Vec<_> = found.iter().map(|f| (f.level, &*f.message)).collect();
+        assert_eq!(
+            said,
+            [
+                (Level::Fail, "`used` lacks linux"),
+                (
+                    Level::Ok,
+                    "2 distros are not here, and no system needs them"
+                ),
+            ]
+        );
+    }
 
     #[test]
     fn a_missing_loader_is_named_with_what_to_do() {
