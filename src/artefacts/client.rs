@@ -28,6 +28,22 @@ pub(super) struct Wiring {
 pub(super) fn client(wiring: &Wiring) -> reqwest::Result<reqwest::Client> {
     // Fails only if one is set already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    match builder(wiring)?.build() {
+        // A host that knows no certificate authority would have no client at all, not even for
+        // plain HTTP (rustls-platform-verifier 0.7).
+        Err(error) if error.is_builder() => {
+            let client = builder(wiring)?.tls_certs_only([]).build()?;
+            tracing::warn!(
+                why = reason(&error),
+                "nothing can be fetched by https; apt-get install ca-certificates, and begin again"
+            );
+            Ok(client)
+        }
+        built => built,
+    }
+}
+
+fn builder(wiring: &Wiring) -> reqwest::Result<reqwest::ClientBuilder> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("farrier/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
@@ -42,7 +58,7 @@ pub(super) fn client(wiring: &Wiring) -> reqwest::Result<reqwest::Client> {
         Some(proxy) => builder = builder.no_proxy().proxy(reqwest::Proxy::all(proxy)?),
         None => {}
     }
-    builder.build()
+    Ok(builder)
 }
 
 fn policy(downgrade: bool, no_listing: bool) -> Policy {
@@ -76,6 +92,9 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
     let last = last.to_string();
     if error.is_timeout() {
         "the server stopped answering".to_string()
+    } else if last.contains("UnknownIssuer") {
+        "its certificate is of no authority that this host knows (its package is ca-certificates)"
+            .to_string()
     } else if error.is_connect() {
         format!("cannot connect: {last}")
     } else {

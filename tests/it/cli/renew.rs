@@ -39,6 +39,31 @@ fn a_distro_that_is_here_is_fetched_again_only_if_told_so() {
 }
 
 #[test]
+fn a_host_that_knows_no_certificate_authority_fetches_by_plain_http() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let upstream = runtime.block_on(Upstream::start(|_| answer("200 OK", &[], b"a kernel")));
+    let place = Workplace::new();
+    let declared = format!(
+        "kernel = \"linux\"\n[artefact.linux]\nurl = \"{}\"\n",
+        upstream.url("/linux")
+    );
+    std::fs::write(place.site().join("boot/far.toml"), declared).expect("written");
+    let fetched = place
+        .command("distro fetch far -o name")
+        .env("SSL_CERT_FILE", "/nonexistent")
+        .env("SSL_CERT_DIR", "/nonexistent")
+        .output()
+        .expect("the program");
+    let said = String::from_utf8_lossy(&fetched.stderr);
+    assert!(fetched.status.success(), "{said}");
+    assert_eq!(fetched.stdout, b"far\n", "{said}");
+}
+
+#[test]
 fn the_boot_loaders_are_fetched_by_their_name() {
     let place = Workplace::served();
     let run = place.run("distro fetch loaders -o json");
