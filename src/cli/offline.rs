@@ -152,7 +152,7 @@ pub(super) async fn edit(place: &Place, request: &EditRequest) -> Result<EditRep
     if removes {
         refuse_busy(place, &selected).await?;
     }
-    let edits = inventory::edits(request, &selected);
+    let edits = inventory::edits(request, &selected, &before.site);
     let applied = inventory::apply(&edits, &before.files)?;
     let after = sound(applied.files).map_err(|refusal| Refusal::would_be(refusal.problems))?;
     if !dry_run {

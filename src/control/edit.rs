@@ -52,7 +52,7 @@ impl Control {
         if removes {
             refuse_busy(&snapshot, &selected)?;
         }
-        let edits = inventory::edits(request, &selected);
+        let edits = inventory::edits(request, &selected, &snapshot.site);
         let applied = inventory::apply(&edits, &files)?;
         let (after, changes, placed) = (applied.files, applied.changes, applied.systems);
         let outcome = |name: &Name, word: &str, site: &Site| {

@@ -23,6 +23,8 @@ pub struct Assignment {
     pub value: Option<String>,
     /// What a list holds so far where the entry itself does not say it: what is added comes after it.
     pub inherited: Vec<String>,
+    /// Others say what this key of a table holds, and one of the entry's own would replace it.
+    pub said_elsewhere: bool,
 }
 
 /// Why an assignment cannot be made.
@@ -140,6 +142,7 @@ impl FromStr for Assignment {
             verb,
             value,
             inherited: Vec::new(),
+            said_elsewhere: false,
         })
     }
 }
@@ -209,7 +212,12 @@ impl Assignment {
         let mut at = table;
         for (depth, key) in path.iter().enumerate() {
             if takes && !at.contains_key(key) {
-                return Ok(());
+                return match self.verb {
+                    ChangeVerb::Pull if self.said_elsewhere => {
+                        Err(AssignmentError::NotItsOwn(self.key.join(".")))
+                    }
+                    _ => Ok(()),
+                };
             }
             let within = || AssignmentError::NotATable(self.key[..=depth].join("."));
             at = inner(at, key).ok_or_else(within)?;
@@ -260,7 +268,7 @@ impl Assignment {
             return Ok(());
         }
         let mut list: Array = match (within, last) {
-            (Some("vars"), _) => Array::new(),
+            (Some("vars"), _) if !self.said_elsewhere => Array::new(),
             (None, "tags" | "ssh_keys") => self.inherited.iter().collect(),
             (None, "macs") => at.get("mac").and_then(Item::as_str).into_iter().collect(),
             _ => return Err(AssignmentError::NotItsOwn(self.key.join("."))),

@@ -6,10 +6,10 @@ use super::assign::Assignment;
 use super::edit::{Change as FileChange, Edit};
 use super::files::FileSet;
 use crate::model::command::{Change, ChangeVerb, EditRequest};
-use crate::model::{Name, Refusal, System};
+use crate::model::{Name, Refusal, Site, System};
 
-/// The edits that a request means for the systems it selects.
-pub fn edits(request: &EditRequest, selected: &[&System]) -> Vec<Edit> {
+/// The edits that a request means for the systems it selects, of this site.
+pub fn edits(request: &EditRequest, selected: &[&System], site: &Site) -> Vec<Edit> {
     match request {
         EditRequest::Add {
             name,
@@ -21,12 +21,12 @@ pub fn edits(request: &EditRequest, selected: &[&System]) -> Vec<Edit> {
             macs: macs.clone(),
             profile: profile.clone(),
             ip: None,
-            assignments: assignments(changes, None),
+            assignments: assignments(changes, None, profile.as_ref(), site),
         }],
         EditRequest::Set { changes, .. } => {
             let set = |system: &&System| Edit::Set {
                 name: system.name.clone(),
-                assignments: assignments(changes, Some(system)),
+                assignments: assignments(changes, Some(system), Some(&system.profile), site),
             };
             selected.iter().map(set).collect()
         }
@@ -119,12 +119,25 @@ fn refusal(error: &super::EditError) -> Refusal {
     }
 }
 
-fn assignments(changes: &[Change], system: Option<&System>) -> Vec<Assignment> {
+fn assignments(
+    changes: &[Change],
+    system: Option<&System>,
+    profile: Option<&Name>,
+    site: &Site,
+) -> Vec<Assignment> {
+    let profile = profile.and_then(|name| site.profiles.get(name));
+    let said = |key: &[String]| match key {
+        [table, var @ ..] if table == "vars" => {
+            system.is_some_and(|s| has(&s.vars, var)) || profile.is_some_and(|p| has(&p.vars, var))
+        }
+        _ => false,
+    };
     let assignment = |(at, change): (usize, &Change)| {
         // What an earlier change sets or removes is added to, and not what was there before.
         let of_key = |c: &Change| c.key == change.key && c.verb == ChangeVerb::Set;
+        let earlier = changes[..at].iter().any(of_key);
         let inherited = match system {
-            Some(system) if !changes[..at].iter().any(of_key) => inherited(&change.key, system),
+            Some(system) if !earlier => inherited(&change.key, system),
             _ => Vec::new(),
         };
         Assignment {
@@ -132,9 +145,22 @@ fn assignments(changes: &[Change], system: Option<&System>) -> Vec<Assignment> {
             verb: change.verb,
             value: change.value.clone(),
             inherited,
+            said_elsewhere: !earlier && said(&change.key),
         }
     };
     changes.iter().enumerate().map(assignment).collect()
+}
+
+/// Whether vars say something here.
+fn has(vars: &serde_json::Map<String, serde_json::Value>, path: &[String]) -> bool {
+    let Some((first, rest)) = path.split_first() else {
+        return true;
+    };
+    match vars.get(first) {
+        Some(serde_json::Value::Object(table)) => has(table, rest),
+        Some(_) => rest.is_empty(),
+        None => false,
+    }
 }
 
 /// What a list holds by `[defaults]` if the entry does not say it.
@@ -167,8 +193,44 @@ mod tests {
             )
             .with(
                 "profiles/p/profile.toml",
-                &b"kind = \"fai\"\ndistro = \"d\""[..],
+                &b"kind = \"fai\"\ndistro = \"d\"\n[vars]\nports = [80]\nt = { list = [1] }"[..],
             )
+    }
+
+    #[test]
+    fn what_the_profile_says_is_not_replaced_by_what_is_added_to_it() {
+        let files = site();
+        let site = parse(&files).site.expect("a site");
+        let after = |typed: &[&str]| {
+            let change = |typed: &&str| {
+                let one: Assignment = typed.parse().expect(typed);
+                Change {
+                    key: one.key,
+                    verb: one.verb,
+                    value: one.value,
+                }
+            };
+            let request = EditRequest::Set {
+                selection: Selection::default(),
+                expect: None,
+                changes: typed.iter().map(change).collect(),
+                dry_run: false,
+            };
+            apply(&edits(&request, &[&site.systems["b"]], &site), &files)
+                .map(|applied| applied.changes[0].summary.clone())
+                .map_err(|refusal| refusal.message)
+        };
+        for typed in ["vars.ports+=443", "vars.ports-=80", "vars.t.list+=2"] {
+            let refused = after(&[typed]).expect_err(typed);
+            assert!(refused.contains("of its own"), "{refused}");
+        }
+        for typed in [
+            &["vars.more+=443"][..],
+            &["vars.t.more+=2"],
+            &["vars.ports=[80]", "vars.ports+=443"],
+        ] {
+            after(typed).expect(typed[0]);
+        }
     }
 
     /// What a set on these systems comes to.
@@ -188,7 +250,7 @@ mod tests {
         };
         let system = |name: &&str| &*site.systems[*name];
         let selected: Vec<&System> = names.iter().map(system).collect();
-        apply(&edits(&request, &selected), &files).expect("applied")
+        apply(&edits(&request, &selected, &site), &files).expect("applied")
     }
 
     #[test]
