@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::boot::{Scope, Situation, TokenHash, TokenKey};
 use crate::lifecycle::scope_open;
 use crate::model::{
-    ArtefactIndex, Build, BuildKey, MacAddr, Machine, Name, Pinned, Site, System, Timestamp,
+    ArtefactIndex, Build, BuildKey, MacAddr, Machine, Name, Phase, Pinned, Site, System, Timestamp,
     UnknownAction,
 };
 use crate::store::Secrets;
@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub artefacts: Arc<ArtefactIndex>,
     /// What is known of the systems that were ever flagged.
     pub machines: imbl::HashMap<Name, Arc<Machine>>,
-    /// What their latest builds pinned.
+    /// What their latest builds pinned; of those that are ready without what the installer asked for.
     pub pinned: imbl::HashMap<BuildKey, Arc<Pinned>>,
     /// Secrets, sealed.
     pub(super) secrets: Arc<Secrets>,
@@ -91,13 +91,7 @@ impl Snapshot {
 
     /// Puts a machine in, with the tokens of its builds; those of the machine it replaces go.
     pub(super) fn put(&mut self, machine: Machine, key: &TokenKey) {
-        let keys = |m: &Machine| -> Vec<BuildKey> {
-            [&m.build, &m.once]
-                .into_iter()
-                .flatten()
-                .map(|b| b.key.clone())
-                .collect()
-        };
+        let keys = |m: &Machine| -> Vec<BuildKey> { builds(m).map(|b| b.key.clone()).collect() };
         let before = self
             .machines
             .get(&machine.name)
@@ -124,7 +118,34 @@ impl Snapshot {
         if let Some(ip) = address(&machine) {
             self.bound.insert(ip, machine.name.clone());
         }
+        for ready in builds(&machine).filter(|b| b.phase == Phase::Ready) {
+            if let Some(pinned) = self.pinned.get_mut(&ready.key) {
+                let_go(pinned);
+            }
+        }
         self.machines
             .insert(machine.name.clone(), Arc::new(machine));
+    }
+
+    /// Puts in what a build pinned, after its machine.
+    pub(super) fn pin(&mut self, key: BuildKey, mut pinned: Arc<Pinned>) {
+        let machine = self.machines.get(&key.system);
+        let build = machine.and_then(|m| m.with_epoch(key.epoch));
+        if build.is_some_and(|b| b.phase == Phase::Ready) {
+            let_go(&mut pinned);
+        }
+        self.pinned.insert(key, pinned);
+    }
+}
+
+fn builds(machine: &Machine) -> impl Iterator<Item = &Build> {
+    [&machine.build, &machine.once].into_iter().flatten()
+}
+
+/// Lets the documents go that only an installation asks for: a site of thousands of machines that are
+/// ready would hold them all in memory. The store keeps them.
+fn let_go(pinned: &mut Arc<Pinned>) {
+    if pinned.documents.values().any(|d| !d.secret) {
+        Arc::make_mut(pinned).documents.retain(|_, d| d.secret);
     }
 }

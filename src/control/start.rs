@@ -108,7 +108,9 @@ impl Control {
             }
             snapshot.put(machine, &key);
         }
-        snapshot.pinned.extend(known.pins);
+        for (build, pinned) in known.pins {
+            snapshot.pin(build, pinned);
+        }
         snapshot.secrets = Arc::new(known.secrets);
 
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));

@@ -31,3 +31,41 @@ async fn what_an_installer_needs_is_said_until_it_is_through_and_when_it_is_sile
     let told = expected().await.expect("a network boot");
     assert!(!told.contains("memory"), "{told}");
 }
+
+#[tokio::test]
+async fn a_machine_that_is_ready_holds_no_installer_s_documents() {
+    let bench = Bench::new();
+    let control = bench.open().await;
+    let names = |control: &Control| -> Vec<String> {
+        let snapshot = control.snapshot();
+        let pinned = snapshot.pinned.values();
+        pinned.flat_map(|p| p.documents.keys().cloned()).collect()
+    };
+    bench
+        .flag_with(&control, |pinned| {
+            let bundle = Document {
+                name: "bundle.sh".into(),
+                secret: true,
+                ..(*pinned.documents["preseed.cfg"]).clone()
+            };
+            let bundle = (bundle.name.clone(), Arc::new(bundle));
+            pinned.documents.extend([bundle]);
+        })
+        .await;
+    let report = crate::model::event::AgentReport::well("steps");
+    for kind in [
+        EventKind::ScriptServed,
+        EventKind::InstallerEnded,
+        EventKind::HandoffRedeemed { key: "k".into() },
+        EventKind::AgentReported(report),
+    ] {
+        assert_eq!(names(&control), ["bundle.sh", "preseed.cfg"], "{kind:?}");
+        control.tell(event(1, kind)).await.expect("told");
+    }
+    assert_eq!(phase(&control), Phase::Ready);
+    assert_eq!(names(&control), ["bundle.sh"]);
+    let control = bench.open().await;
+    assert_eq!(names(&control), ["bundle.sh"], "after a restart");
+    bench.flag(&control).await.expect("flagged again");
+    assert_eq!(names(&control), ["preseed.cfg"]);
+}
