@@ -23,14 +23,16 @@ pub(crate) fn tests(all: bool, filter: &[String]) -> Result<()> {
         command.env("FARRIER_TEST", "all");
     }
     let begun = std::time::Instant::now();
+    let commit = said(&["git", "describe", "--always", "--dirty"]);
     // A check that cannot run passes for the runner, so that it is counted here.
     let file = std::env::temp_dir().join(format!("farrier-skipped-{}", std::process::id()));
     command.env("FARRIER_SKIPPED", &file);
     let passed = run(&mut command, &file)?;
     let skipped = skipped(&file);
     let _ = std::fs::remove_file(&file);
-    if all {
-        evidence(passed, begun.elapsed().as_secs(), &skipped)?;
+    // Of a part nothing is written down: it would read as if it were the whole.
+    if all && filter.is_empty() {
+        evidence(passed, &commit, begun.elapsed().as_secs(), &skipped)?;
     }
     if !passed {
         bail!("tests failed");
@@ -87,15 +89,21 @@ fn say(skipped: &BTreeMap<String, usize>) {
     }
 }
 
+/// What a command prints, without the line's end; nothing if it cannot be run.
+fn said(args: &[&str]) -> String {
+    let out = Command::new(args[0]).args(&args[1..]).output();
+    out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_string())
+        .unwrap_or_default()
+}
+
 /// Writes the line of the last whole run into `docs/evidence.md`.
-fn evidence(passed: bool, seconds: u64, skipped: &BTreeMap<String, usize>) -> Result<()> {
-    let said = |args: &[&str]| -> String {
-        let out = Command::new(args[0]).args(&args[1..]).output();
-        out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_string())
-            .unwrap_or_default()
-    };
+fn evidence(
+    passed: bool,
+    commit: &str,
+    seconds: u64,
+    skipped: &BTreeMap<String, usize>,
+) -> Result<()> {
     let date = said(&["date", "--utc", "+%F"]);
-    let commit = said(&["git", "rev-parse", "--short", "HEAD"]);
     let verdict = if passed { "passed" } else { "failed" };
     let path = "docs/evidence.md";
     let text = std::fs::read_to_string(path).context(path)?;
