@@ -38,7 +38,7 @@ pub(super) struct DistroImport {
     /// Boot this file of this host instead of a kernel of the medium (wimboot, for Windows)
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// A file of this host that the medium lacks (curl.exe for Windows, pxeboot for OpenBSD), under its own name
+    /// A file of this host that the medium lacks (curl.exe for Windows, pxeboot for OpenBSD), under its own name in lower case
     #[arg(long = "with", value_name = "FILE")]
     more: Vec<PathBuf>,
     /// Replace a boot/NAME.toml that says something else

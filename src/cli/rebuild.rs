@@ -22,6 +22,9 @@ pub(super) struct Rebuild {
     /// Boots of the installer allowed (the profile's if not given)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     attempts: Option<u32>,
+    /// Install again after a power cut although the disk was being written
+    #[arg(long)]
+    retry_after_write: bool,
     #[command(flatten)]
     options: FlagArguments,
 }
@@ -32,9 +35,6 @@ pub(super) struct FlagArguments {
     /// When the flag is dead if the machine has not booted (24h if not given)
     #[arg(long, value_name = "SPAN", value_parser = time::parse_duration)]
     pub expires: Option<Duration>,
-    /// Install again after a power cut although the disk was being written
-    #[arg(long)]
-    pub retry_after_write: bool,
     /// Only say what would happen
     #[arg(long)]
     pub dry_run: bool,
@@ -54,7 +54,7 @@ impl FlagArguments {
             expect: None,
             expires: self.expires.map(|d| d.as_secs()),
             attempts: None,
-            retry_after_write: self.retry_after_write.then_some(true),
+            retry_after_write: None,
             dry_run: false,
             agreed: None,
         }
@@ -67,6 +67,7 @@ impl Rebuild {
         let selection = self.select.some("rebuild")?;
         let mut request = self.options.request(selection, Purpose::Install);
         request.attempts = self.attempts;
+        request.retry_after_write = self.retry_after_write.then_some(true);
         flag::run(
             session,
             "rebuild",

@@ -15,7 +15,7 @@ pub(super) struct SelectArguments {
     /// Only systems with this tag; give it again for "and"
     #[arg(short = 'l', long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
-    /// Only systems in this phase; give it again for "or"
+    /// Only systems whose build is in this phase; give it again for "or". What is booted once is not looked at
     #[arg(long = "phase", value_name = "PHASE")]
     pub phases: Vec<Phase>,
 }

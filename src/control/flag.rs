@@ -33,6 +33,7 @@ impl Control {
         let systems = self.resolve(&snapshot, &request.selection, false)?;
         expect(request.expect, systems.len())?;
         lives(request.expires)?;
+        fits(request)?;
         let mut report = FlagReport {
             dry_run: request.dry_run,
             machines: Vec::new(),
@@ -353,6 +354,36 @@ fn to_revoke(snapshot: &Snapshot, before: Option<&Build>, pinned: &Pinned) -> Ve
     all.sort();
     all.dedup();
     all
+}
+
+/// Refuses what has no meaning for this purpose, rather than to forget it.
+fn fits(request: &FlagRequest) -> Result<(), Refusal> {
+    let word = match request {
+        _ if request.purpose == Purpose::Install => None,
+        FlagRequest {
+            attempts: Some(_), ..
+        } => Some("attempts"),
+        FlagRequest {
+            retry_after_write: Some(_),
+            ..
+        } => Some("retry_after_write"),
+        _ => None,
+    };
+    if let Some(word) = word {
+        return Err(Refusal::new(
+            Code::Usage,
+            format!("`{word}` is said of an installation, and this boots a profile once"),
+        )
+        .help(format!("leave `{word}` out")));
+    }
+    match request.attempts {
+        Some(0) => Err(Refusal::new(
+            Code::Usage,
+            "`attempts` is 0: an installer that may not boot installs nothing",
+        )
+        .help("leave it out for what the profile says")),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a flag that would be dead at once, or be forgotten before it is.

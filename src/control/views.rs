@@ -14,7 +14,7 @@ use crate::model::view::{
 };
 use crate::model::{
     Build, ClientStage, Decision, Door, Facts, Firmware, MacAddr, Name, Phase, Record, Refusal,
-    System, size_word,
+    System, Why, size_word,
 };
 
 impl Control {
@@ -179,7 +179,10 @@ impl Control {
                         mac,
                         ip: None,
                         door: Door::Typed,
-                        firmware: request.arch.map(Firmware::from_code),
+                        firmware: request
+                            .arch
+                            .map(Firmware::from_code)
+                            .or_else(|| self.observed.firmware(mac)),
                         stage: request.stage.unwrap_or(ClientStage::Rom),
                     };
                     (None, Some(facts))
@@ -220,7 +223,12 @@ impl Control {
                 })
                 .collect(),
             why: decision.why.to_string(),
-            hint: hint(&decision, system.as_deref()),
+            hint: match system.as_deref() {
+                None if decision.why == Why::Unknown => {
+                    Some(format!("farrier add NAME {} PROFILE", facts.mac))
+                }
+                system => hint(&decision, system),
+            },
             expected: match &system {
                 Some(system) => self.expected(&snapshot, system).await,
                 None => None,
