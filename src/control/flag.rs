@@ -413,3 +413,38 @@ pub(super) fn expect(expected: Option<usize>, selected: usize) -> Result<(), Ref
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Selection;
+
+    #[test]
+    fn what_is_of_installations_is_refused_for_one_boot() {
+        let asked = |purpose, attempts, retry_after_write| {
+            fits(&FlagRequest {
+                selection: Selection::one("web01"),
+                purpose,
+                profile: None,
+                expect: None,
+                expires: None,
+                attempts,
+                retry_after_write,
+                dry_run: false,
+                agreed: None,
+            })
+            .map_err(|refusal| refusal.message)
+        };
+        use Purpose::{Install, Once};
+        assert_eq!(asked(Install, Some(3), Some(true)), Ok(()));
+        assert_eq!(asked(Once, None, None), Ok(()));
+        for (purpose, attempts, retry, word) in [
+            (Install, Some(0), None, "`attempts` is 0"),
+            (Once, Some(1), None, "`attempts` is said"),
+            (Once, None, Some(false), "`retry_after_write` is said"),
+        ] {
+            let refused = asked(purpose, attempts, retry).expect_err(word);
+            assert!(refused.starts_with(word), "{refused}");
+        }
+    }
+}

@@ -21,7 +21,8 @@ pub struct Snapshot {
     pub artefacts: Arc<ArtefactIndex>,
     /// What is known of the systems that were ever flagged.
     pub machines: imbl::HashMap<Name, Arc<Machine>>,
-    /// What their latest builds pinned; of those that are ready without what the installer asked for.
+    /// What their latest builds pinned; of those that are ready and on their own
+    /// disk without what the installer asked for.
     pub pinned: imbl::HashMap<BuildKey, Arc<Pinned>>,
     /// Secrets, sealed.
     pub(super) secrets: Arc<Secrets>,
@@ -143,9 +144,10 @@ fn builds(machine: &Machine) -> impl Iterator<Item = &Build> {
 }
 
 /// Lets the documents go that only an installation asks for: a site of thousands of machines that are
-/// ready would hold them all in memory. The store keeps them.
+/// ready would hold them all in memory. The store keeps them. What runs from this server asks for its
+/// documents at every boot.
 fn let_go(pinned: &mut Arc<Pinned>) {
-    if pinned.documents.values().any(|d| !d.secret) {
+    if !pinned.kind.resident() && pinned.documents.values().any(|d| !d.secret) {
         Arc::make_mut(pinned).documents.retain(|_, d| d.secret);
     }
 }

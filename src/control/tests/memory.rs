@@ -32,8 +32,8 @@ async fn what_an_installer_needs_is_said_until_it_is_through_and_when_it_is_sile
     assert!(!told.contains("memory"), "{told}");
 }
 
-#[tokio::test]
-async fn a_machine_that_is_ready_holds_no_installer_s_documents() {
+/// The documents that are held of a machine that became ready, before and after a restart.
+async fn held_when_ready(kind: ProfileKind) -> Vec<String> {
     let bench = Bench::new();
     let control = bench.open().await;
     let names = |control: &Control| -> Vec<String> {
@@ -43,6 +43,7 @@ async fn a_machine_that_is_ready_holds_no_installer_s_documents() {
     };
     bench
         .flag_with(&control, |pinned| {
+            pinned.kind = kind;
             let bundle = Document {
                 name: "bundle.sh".into(),
                 secret: true,
@@ -63,9 +64,17 @@ async fn a_machine_that_is_ready_holds_no_installer_s_documents() {
         control.tell(event(1, kind)).await.expect("told");
     }
     assert_eq!(phase(&control), Phase::Ready);
-    assert_eq!(names(&control), ["bundle.sh"]);
+    let held = names(&control);
     let control = bench.open().await;
-    assert_eq!(names(&control), ["bundle.sh"], "after a restart");
+    assert_eq!(names(&control), held, "after a restart");
     bench.flag(&control).await.expect("flagged again");
     assert_eq!(names(&control), ["preseed.cfg"]);
+    held
+}
+
+#[tokio::test]
+async fn a_machine_that_is_ready_holds_no_installer_s_documents() {
+    assert_eq!(held_when_ready(ProfileKind::Preseed).await, ["bundle.sh"]);
+    let all = held_when_ready(ProfileKind::Smartos).await;
+    assert_eq!(all, ["bundle.sh", "preseed.cfg"], "it boots from them");
 }

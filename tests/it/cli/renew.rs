@@ -3,14 +3,20 @@
 use super::Workplace;
 use crate::upstream::{Upstream, answer};
 
-#[test]
-fn a_distro_that_is_here_is_fetched_again_only_if_told_so() {
+/// A server that has a kernel by every name, for as long as the runtime lives.
+fn kernels() -> (tokio::runtime::Runtime, Upstream) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .expect("a runtime");
     let upstream = runtime.block_on(Upstream::start(|_| answer("200 OK", &[], b"a kernel")));
+    (runtime, upstream)
+}
+
+#[test]
+fn a_distro_that_is_here_is_fetched_again_only_if_told_so() {
+    let (_runtime, upstream) = kernels();
     let served = [false, true];
     for (path, serves) in ["/offline", "/served"].into_iter().zip(served) {
         let mut place = Workplace::new();
@@ -40,12 +46,7 @@ fn a_distro_that_is_here_is_fetched_again_only_if_told_so() {
 
 #[test]
 fn a_host_that_knows_no_certificate_authority_fetches_by_plain_http() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let upstream = runtime.block_on(Upstream::start(|_| answer("200 OK", &[], b"a kernel")));
+    let (_runtime, upstream) = kernels();
     let place = Workplace::new();
     let declared = format!(
         "kernel = \"linux\"\n[artefact.linux]\nurl = \"{}\"\n",
